@@ -1,0 +1,1 @@
+//! Framed messages between supervisor, roles and clients; passing descriptors.

@@ -1,0 +1,5 @@
+//! keepalived.conf.
+
+mod settings;
+
+pub use settings::{CommandLine, InstanceSettings, NotifyCommands, ScriptCommand, Settings};

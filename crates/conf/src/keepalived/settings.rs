@@ -1,0 +1,70 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What keepalived.conf says to the supervisor; what it says to the virtual routers is an [`evenkeel_vrrp::Config`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings {
+    /// `router_id`; the host name when absent.
+    pub router_id: Option<String>,
+    /// `script_user USER [GROUP]`.
+    pub script_user: Option<(String, Option<String>)>,
+    /// `enable_script_security`.
+    pub script_security: bool,
+    /// Commands of the check scripts, in the order of `vrrp::Config::scripts`.
+    pub scripts: Vec<ScriptCommand>,
+    /// Extras of the instances, in the order of `vrrp::Config::instances`.
+    pub instances: Vec<InstanceSettings>,
+    /// `net_namespace`.
+    pub net_namespace: Option<String>,
+    /// `vrrp_rt_priority`: SCHED_RR priority of the vrrp role.
+    pub vrrp_rt_priority: Option<u8>,
+    /// `vrrp_no_swap`.
+    pub vrrp_no_swap: bool,
+    /// `nginx_conf PATH` in global_defs (ours): the proxy's configuration, when the command line names none.
+    pub nginx_conf: Option<PathBuf>,
+}
+
+/// How to run one check script.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScriptCommand {
+    /// The name after `vrrp_script`.
+    pub name: String,
+    /// What to run.
+    pub command: CommandLine,
+    /// `interval`.
+    pub interval: Duration,
+    /// `timeout`; equal to the interval unless given.
+    pub timeout: Duration,
+    /// `user USER [GROUP]`.
+    pub user: Option<(String, Option<String>)>,
+}
+
+/// A command: words, never a shell line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandLine {
+    /// Program and arguments. Never empty.
+    pub words: Vec<String>,
+    /// User and group named after the command.
+    pub user: Option<(String, Option<String>)>,
+}
+
+/// What the supervisor does for one instance.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct InstanceSettings {
+    /// The name after `vrrp_instance`.
+    pub name: String,
+    /// Scripts to tell about changes of state.
+    pub notify: NotifyCommands,
+}
+
+/// `notify*` of an instance.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs, reason = "each field is the keyword of that name")]
+pub struct NotifyCommands {
+    pub master: Option<CommandLine>,
+    pub backup: Option<CommandLine>,
+    pub fault: Option<CommandLine>,
+    pub stop: Option<CommandLine>,
+    /// Gets `INSTANCE NAME STATE PRIORITY` appended.
+    pub any: Option<CommandLine>,
+}

@@ -1,0 +1,3 @@
+//! evenkeel: keeps a service and its address up.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! All that needs a capability or unsafe: rtnetlink, raw sockets, namespaces, privileges.

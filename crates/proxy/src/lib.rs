@@ -1,0 +1,1 @@
+//! Layer-7 I/O: listeners, HTTP/1, upstream connections, bodies, access log.

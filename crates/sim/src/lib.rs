@@ -1,0 +1,1 @@
+//! A seeded clock, LAN and kernel for the pure cores.

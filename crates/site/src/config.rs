@@ -1,0 +1,361 @@
+//! What `nginx.conf` says, after inheritance: every location carries the values in force there.
+
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A whole nginx configuration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// `worker_processes`; `None` is `auto`: one for each core.
+    pub workers: Option<u16>,
+    /// `worker_connections`: clients and upstreams together, for each worker.
+    pub worker_connections: u32,
+    /// `worker_shutdown_timeout`.
+    pub shutdown_timeout: Option<Duration>,
+    /// `user`, and its group when one is named.
+    pub user: Option<(String, Option<String>)>,
+    /// `pid`.
+    pub pid: Option<PathBuf>,
+    /// `daemon on|off`; `None` when the file does not say.
+    pub daemon: Option<bool>,
+    /// `error_log` at the top level.
+    pub error_log: ErrorLog,
+    /// `server` blocks of `http`, in file order. [`Listen::servers`] and others use the index.
+    pub servers: Vec<Server>,
+    /// Sockets to bind, each once however many servers share it.
+    pub listens: Vec<Listen>,
+    /// `upstream` blocks, and one implicit upstream for each `proxy_pass` that names a server directly.
+    pub upstreams: Vec<Upstream>,
+    /// `log_format`s by index; index 0 is `combined`.
+    pub log_formats: Vec<LogFormat>,
+}
+
+/// One socket to listen on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Listen {
+    /// Where.
+    pub address: ListenAddress,
+    /// `backlog`.
+    pub backlog: Option<u32>,
+    /// `reuseport`.
+    pub reuseport: bool,
+    /// Servers that listen here, by index; the first is the default server.
+    pub servers: Vec<usize>,
+}
+
+/// Address of a listening socket.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ListenAddress {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// `unix:PATH`.
+    Unix(PathBuf),
+}
+
+/// A `server` block.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Server {
+    /// In file order. Never empty: a server without `server_name` has the empty name.
+    pub names: Vec<ServerName>,
+    /// `location`s in file order, nested ones inside.
+    pub locations: Vec<Location>,
+    /// Values for a request that no location matches.
+    pub fallback: Scope,
+    /// `return` in the server block, which comes before any location.
+    pub returns: Option<Return>,
+    /// `client_header_timeout`.
+    pub client_header_timeout: Duration,
+    /// `large_client_header_buffers`: the longest request head, in bytes.
+    pub max_head: usize,
+}
+
+/// One word after `server_name`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServerName {
+    /// `example.com`, `_`, or empty; lower case.
+    Exact(String),
+    /// `*.example.com`: holds `.example.com`, lower case.
+    Suffix(String),
+    /// `.example.com`: the name itself and everything below it; holds `example.com`.
+    SuffixOrSelf(String),
+    /// `www.*`: holds `www.`.
+    Prefix(String),
+    /// `~regex`, without the tilde.
+    Regex(String),
+}
+
+/// A `location` block.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Location {
+    /// What it matches.
+    pub matches: LocationMatch,
+    /// Values in force.
+    pub scope: Scope,
+    /// What it does.
+    pub handler: Handler,
+    /// Locations inside it.
+    pub nested: Vec<Location>,
+}
+
+/// The head of a `location`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LocationMatch {
+    /// `/path`.
+    Prefix(String),
+    /// `^~ /path`.
+    PrefixNoRegex(String),
+    /// `= /path`.
+    Exact(String),
+    /// `~ regex` or `~* regex`.
+    Regex {
+        /// The pattern.
+        pattern: String,
+        /// `~*`.
+        ignore_case: bool,
+    },
+    /// `@name`.
+    Named(String),
+}
+
+/// What answers a request in a location.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Handler {
+    /// `proxy_pass`.
+    Proxy(ProxyPass),
+    /// Files below `root`.
+    Static,
+    /// `return`.
+    Return(Return),
+}
+
+/// `return CODE [TEXT]` or `return URL`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Return {
+    /// Status code; 444 closes the connection without an answer.
+    pub status: u16,
+    /// Body or, for 301, 302, 303, 307 and 308, the target. May hold variables.
+    pub text: Option<String>,
+}
+
+/// Target of `proxy_pass`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProxyPass {
+    /// Index in [`Config::upstreams`].
+    pub upstream: usize,
+    /// What stands after `http://`, up to the path: `$proxy_host`.
+    pub host: String,
+    /// The path, when `proxy_pass` has one: it replaces the part of the URI that the location matched.
+    pub uri: Option<String>,
+}
+
+/// Values that blocks inherit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scope {
+    /// `root`.
+    pub root: PathBuf,
+    /// `index`.
+    pub index: Vec<String>,
+    /// `types`: extension to media type.
+    pub types: std::sync::Arc<std::collections::BTreeMap<String, String>>,
+    /// `default_type`.
+    pub default_type: String,
+    /// `access_log`s; empty is `off`.
+    pub access_logs: Vec<AccessLog>,
+    /// `error_log`.
+    pub error_log: ErrorLog,
+    /// `keepalive_timeout`; zero closes after each answer.
+    pub keepalive_timeout: Duration,
+    /// `keepalive_requests`.
+    pub keepalive_requests: u32,
+    /// `client_max_body_size` in bytes; 0 is unlimited.
+    pub client_max_body_size: u64,
+    /// `client_body_timeout`.
+    pub client_body_timeout: Duration,
+    /// `send_timeout`.
+    pub send_timeout: Duration,
+    /// `server_tokens`.
+    pub server_tokens: bool,
+    /// `proxy_set_header`s in force: name and a value that may hold variables. nginx's defaults
+    /// (`Host $proxy_host`, `Connection close`) are in the list unless replaced; an empty value drops the header.
+    pub proxy_headers: Vec<(String, String)>,
+    /// `proxy_http_version`.
+    pub proxy_http_version: HttpVersion,
+    /// `proxy_connect_timeout`.
+    pub proxy_connect_timeout: Duration,
+    /// `proxy_send_timeout`.
+    pub proxy_send_timeout: Duration,
+    /// `proxy_read_timeout`.
+    pub proxy_read_timeout: Duration,
+    /// `proxy_next_upstream`.
+    pub proxy_next_upstream: NextUpstream,
+}
+
+impl Default for Scope {
+    /// nginx's defaults.
+    fn default() -> Self {
+        Scope {
+            root: PathBuf::from("html"),
+            index: vec!["index.html".to_owned()],
+            types: std::sync::Arc::default(),
+            default_type: "text/plain".to_owned(),
+            access_logs: Vec::new(),
+            error_log: ErrorLog::default(),
+            keepalive_timeout: Duration::from_secs(75),
+            keepalive_requests: 1000,
+            client_max_body_size: 1 << 20,
+            client_body_timeout: Duration::from_secs(60),
+            send_timeout: Duration::from_secs(60),
+            server_tokens: true,
+            proxy_headers: vec![
+                ("Host".to_owned(), "$proxy_host".to_owned()),
+                ("Connection".to_owned(), "close".to_owned()),
+            ],
+            proxy_http_version: HttpVersion::Http10,
+            proxy_connect_timeout: Duration::from_secs(60),
+            proxy_send_timeout: Duration::from_secs(60),
+            proxy_read_timeout: Duration::from_secs(60),
+            proxy_next_upstream: NextUpstream::default(),
+        }
+    }
+}
+
+/// Version that requests to an upstream carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HttpVersion {
+    /// 1.0, nginx's default before 1.29.7.
+    Http10,
+    /// 1.1.
+    Http11,
+}
+
+/// `proxy_next_upstream`: after what a request goes to the next server. Never after a part of the answer was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "each field is a word of the directive")]
+pub struct NextUpstream {
+    pub error: bool,
+    pub timeout: bool,
+    pub invalid_header: bool,
+    pub http_500: bool,
+    pub http_502: bool,
+    pub http_503: bool,
+    pub http_504: bool,
+    pub http_403: bool,
+    pub http_404: bool,
+    pub http_429: bool,
+    /// Also POST, LOCK and PATCH, once the request has been sent.
+    pub non_idempotent: bool,
+    /// `proxy_next_upstream_tries`; 0 is as many as there are servers.
+    pub tries: u32,
+    /// `proxy_next_upstream_timeout`; zero is unlimited.
+    pub timeout_total: Duration,
+}
+
+impl Default for NextUpstream {
+    fn default() -> Self {
+        NextUpstream {
+            error: true,
+            timeout: true,
+            invalid_header: false,
+            http_500: false,
+            http_502: false,
+            http_503: false,
+            http_504: false,
+            http_403: false,
+            http_404: false,
+            http_429: false,
+            non_idempotent: false,
+            tries: 0,
+            timeout_total: Duration::ZERO,
+        }
+    }
+}
+
+/// An `upstream` block.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Upstream {
+    /// Its name; `host:port` for an implicit one.
+    pub name: String,
+    /// Servers in file order; a name that resolves to several addresses gives several.
+    pub servers: Vec<UpstreamServer>,
+    /// `keepalive N`: idle connections kept, for each worker.
+    pub keepalive: usize,
+    /// `keepalive_timeout` in the upstream.
+    pub keepalive_timeout: Duration,
+    /// `keepalive_requests` in the upstream.
+    pub keepalive_requests: u32,
+}
+
+/// A `server` line of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpstreamServer {
+    /// Where.
+    pub address: ListenAddress,
+    /// `weight`.
+    pub weight: u32,
+    /// `max_fails`; 0 never counts a failure.
+    pub max_fails: u32,
+    /// `fail_timeout`.
+    pub fail_timeout: Duration,
+    /// `backup`.
+    pub backup: bool,
+    /// `down`.
+    pub down: bool,
+}
+
+/// `access_log PATH [format]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessLog {
+    /// File to append to.
+    pub path: PathBuf,
+    /// Index in [`Config::log_formats`].
+    pub format: usize,
+}
+
+/// `log_format NAME TEXT`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogFormat {
+    /// Its name.
+    pub name: String,
+    /// Text with variables.
+    pub text: String,
+}
+
+/// `error_log PATH [level]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorLog {
+    /// Where to.
+    pub target: ErrorLogTarget,
+    /// Least severe level that is written.
+    pub level: LogLevel,
+}
+
+impl Default for ErrorLog {
+    fn default() -> Self {
+        ErrorLog { target: ErrorLogTarget::Stderr, level: LogLevel::Error }
+    }
+}
+
+/// Where error messages go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ErrorLogTarget {
+    /// `stderr`.
+    Stderr,
+    /// A file to append to.
+    File(PathBuf),
+}
+
+/// nginx's levels, most severe last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "nginx's words")]
+pub enum LogLevel {
+    Debug,
+    Info,
+    Notice,
+    Warn,
+    Error,
+    Crit,
+    Alert,
+    Emerg,
+}

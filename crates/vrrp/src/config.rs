@@ -1,0 +1,275 @@
+//! What a virtual router is told to be. The configuration languages are lowered to these values.
+
+use evenkeel_wire::Prefix;
+use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
+use std::num::NonZeroU8;
+use std::time::Duration;
+
+/// Everything the vrrp role needs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// The virtual routers. [`InstanceId`](crate::InstanceId) is the index in this list.
+    pub instances: Vec<Instance>,
+    /// The check scripts that instances may track. [`ScriptId`](crate::ScriptId) is the index in this list.
+    pub scripts: Vec<Script>,
+}
+
+/// One virtual router on one interface.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Instance {
+    /// The name after `vrrp_instance`.
+    pub name: String,
+    /// Interface that adverts travel on and, unless an address says otherwise, that holds the addresses.
+    pub interface: String,
+    /// Number of the virtual router on its link.
+    pub vrid: Vrid,
+    /// Protocol version.
+    pub version: Version,
+    /// Base priority; 255 owns the addresses.
+    pub priority: Priority,
+    /// `state MASTER` or `state BACKUP`: of little effect below priority 255 (keepalived, observed).
+    pub initial: Initial,
+    /// Time between adverts: whole seconds in version 2.
+    pub advert_interval: Centis,
+    /// What to do when a master of lower priority is heard.
+    pub preempt: Preempt,
+    /// Adverts that may be missed before a backup takes over; keepalived's `down_timer_adverts`.
+    pub down_adverts: NonZeroU8,
+    /// Addresses that stand in adverts, in order.
+    pub addresses: Vec<VirtualAddress>,
+    /// Addresses that are held but not advertised.
+    pub excluded: Vec<VirtualAddress>,
+    /// Version 2 simple password.
+    pub password: Option<Password>,
+    /// Version 3 checksum without pseudo header (RFC 9568 as keepalived's `v3_checksum_as_v2` reads it).
+    pub v3_checksum_as_v2: bool,
+    /// Source address of adverts; the interface's first address when absent.
+    pub source: Option<Ipv4Addr>,
+    /// Multicast to 224.0.0.18, or to each of these peers.
+    pub peers: Vec<Ipv4Addr>,
+    /// TTL of unicast adverts.
+    pub unicast_ttl: u8,
+    /// How the addresses are announced by gratuitous ARP.
+    pub garp: Garp,
+    /// Do not answer an advert of lower priority with one of ours.
+    pub lower_prio_no_advert: bool,
+    /// Send one last advert before yielding to a higher priority.
+    pub higher_prio_send_advert: bool,
+    /// The link state of `interface` does not matter.
+    pub dont_track_primary: bool,
+    /// Conditions that move the priority or forbid mastership.
+    pub tracks: Vec<Track>,
+}
+
+impl Instance {
+    /// An instance with keepalived's defaults.
+    pub fn new(name: &str, interface: &str, vrid: Vrid) -> Self {
+        Instance {
+            name: name.to_owned(),
+            interface: interface.to_owned(),
+            vrid,
+            version: Version::V2,
+            priority: Priority::DEFAULT,
+            initial: Initial::Backup,
+            advert_interval: Centis(100),
+            preempt: Preempt::Always,
+            down_adverts: NonZeroU8::new(3).expect("3 is not 0"),
+            addresses: Vec::new(),
+            excluded: Vec::new(),
+            password: None,
+            v3_checksum_as_v2: false,
+            source: None,
+            peers: Vec::new(),
+            unicast_ttl: 255,
+            garp: Garp::default(),
+            lower_prio_no_advert: false,
+            higher_prio_send_advert: false,
+            dont_track_primary: false,
+            tracks: Vec::new(),
+        }
+    }
+}
+
+/// Virtual router identifier, 1 to 255.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Vrid(pub NonZeroU8);
+
+impl Vrid {
+    /// `None` for 0.
+    pub fn new(number: u8) -> Option<Self> {
+        NonZeroU8::new(number).map(Vrid)
+    }
+
+    /// The number on the wire.
+    pub fn get(self) -> u8 {
+        self.0.get()
+    }
+}
+
+/// Priority, 1 to 255. On the wire 0 means "I leave", which is no priority a router has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Priority(pub NonZeroU8);
+
+impl Priority {
+    /// keepalived's and the RFC's default for a backup.
+    pub const DEFAULT: Priority = Priority(NonZeroU8::new(100).expect("100 is not 0"));
+    /// The router that owns the addresses.
+    pub const OWNER: Priority = Priority(NonZeroU8::MAX);
+
+    /// `None` for 0.
+    pub fn new(number: u8) -> Option<Self> {
+        NonZeroU8::new(number).map(Priority)
+    }
+
+    /// The number on the wire.
+    pub fn get(self) -> u8 {
+        self.0.get()
+    }
+}
+
+/// A span in hundredths of a second, the unit of version 3's interval field (12 bits).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Centis(pub u16);
+
+impl Centis {
+    /// The same span as a duration.
+    pub fn duration(self) -> Duration {
+        Duration::from_millis(u64::from(self.0) * 10)
+    }
+}
+
+/// Protocol version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Version {
+    /// RFC 3768.
+    V2,
+    /// RFC 5798 and RFC 9568.
+    V3,
+}
+
+/// The `state` keyword.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Initial {
+    /// `state MASTER`.
+    Master,
+    /// `state BACKUP`, the default.
+    Backup,
+}
+
+/// When a master of lower priority is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Preempt {
+    /// Take over when the down timer runs out.
+    Always,
+    /// `preempt_delay`: accept its adverts for this long first.
+    After(Duration),
+    /// `nopreempt`.
+    Never,
+}
+
+/// Version 2 password: up to eight bytes, padded with zeros.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Password(pub [u8; 8]);
+
+impl Password {
+    /// The first eight bytes of `text`.
+    pub fn new(text: &str) -> Self {
+        let mut bytes = [0; 8];
+        for (slot, byte) in bytes.iter_mut().zip(text.bytes()) {
+            *slot = byte;
+        }
+        Password(bytes)
+    }
+}
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("********")
+    }
+}
+
+/// One address that moves with the virtual router.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VirtualAddress {
+    /// The address; `/32` unless the file says otherwise.
+    pub prefix: Prefix,
+    /// `dev`: another interface than the instance's.
+    pub device: Option<String>,
+    /// `brd`.
+    pub broadcast: Option<Ipv4Addr>,
+    /// `label`.
+    pub label: Option<String>,
+    /// `scope`, as rtnetlink numbers it; 0 is global.
+    pub scope: u8,
+}
+
+impl VirtualAddress {
+    /// The address on the instance's own interface with no extras.
+    pub fn new(prefix: Prefix) -> Self {
+        VirtualAddress { prefix, device: None, broadcast: None, label: None, scope: 0 }
+    }
+}
+
+/// Gratuitous ARP, as keepalived times it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Garp {
+    /// From becoming master to the second burst; zero means no second burst.
+    pub delay: Duration,
+    /// Messages for each address in a burst.
+    pub repeat: u8,
+    /// Period of the refresh while master; zero means none.
+    pub refresh: Duration,
+    /// Messages for each address in a refresh.
+    pub refresh_repeat: u8,
+    /// From a lower-priority advert to the second burst after it.
+    pub lower_prio_delay: Duration,
+    /// Messages in a burst after a lower-priority advert; 0 means none.
+    pub lower_prio_repeat: u8,
+}
+
+impl Default for Garp {
+    fn default() -> Self {
+        Garp {
+            delay: Duration::from_secs(5),
+            repeat: 5,
+            refresh: Duration::ZERO,
+            refresh_repeat: 1,
+            lower_prio_delay: Duration::from_secs(5),
+            lower_prio_repeat: 5,
+        }
+    }
+}
+
+/// A condition that an instance watches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Track {
+    /// What is watched.
+    pub target: TrackTarget,
+    /// 0: failure means FAULT. Positive: added while it is well. Negative: subtracted while it is not.
+    pub weight: i16,
+    /// `reverse`: well and not well change places.
+    pub reverse: bool,
+}
+
+/// What a [`Track`] watches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TrackTarget {
+    /// Another interface's link state.
+    Interface(String),
+    /// A script: index into [`Config::scripts`].
+    Script(crate::ScriptId),
+    /// The local proxy: it runs, answers on its listeners, and each upstream it serves has a live server.
+    Proxy,
+}
+
+/// The judging half of a `vrrp_script`; running it is the supervisor's business.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Script {
+    /// The name after `vrrp_script`.
+    pub name: String,
+    /// Successes in a row that make it well again.
+    pub rise: u32,
+    /// Failures in a row that make it fail.
+    pub fall: u32,
+}

@@ -1,0 +1,211 @@
+use crate::config::VirtualAddress;
+use evenkeel_wire::Mac;
+use evenkeel_wire::arp::Arp;
+use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+/// Index of an instance in [`Config::instances`](crate::Config).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct InstanceId(pub u32);
+
+/// Index of a script in [`Config::scripts`](crate::Config).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ScriptId(pub u32);
+
+/// All that can happen to a virtual router. The set is closed, so that a new one walks the compiler around the core.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// The deadline that [`Router::deadline`](crate::Router::deadline) named has come. Harmless when early.
+    Deadline,
+    /// An interface exists, or something about it changed. The first report of an interface ties its name to its index.
+    Interface(Interface),
+    /// An interface is gone.
+    InterfaceGone {
+        /// Kernel index it had.
+        index: u32,
+    },
+    /// A whole IPv4 packet of protocol 112, as a raw socket delivers it.
+    Packet {
+        /// Index of the interface it came in on.
+        interface: u32,
+        /// IPv4 header and all that follows.
+        bytes: Vec<u8>,
+    },
+    /// An ARP message that somebody else sent.
+    Arp {
+        /// Index of the interface it came in on.
+        interface: u32,
+        /// The message.
+        arp: Arp,
+    },
+    /// The kernel no longer has this address, though nobody here asked for that.
+    AddressVanished {
+        /// Index of the interface that had it.
+        interface: u32,
+        /// The address.
+        address: Ipv4Addr,
+    },
+    /// One run of a check script is over.
+    ScriptEnded {
+        /// Which script.
+        script: ScriptId,
+        /// How it ended.
+        outcome: ScriptOutcome,
+    },
+    /// The supervisor's view of the local proxy changed.
+    Proxy {
+        /// It runs, answers, and every upstream has a live server.
+        healthy: bool,
+        /// Why, in words for people.
+        reason: String,
+    },
+    /// A person asked for something.
+    Command(Command),
+    /// Hand over every address, then report [`Action::Stopped`].
+    Shutdown,
+}
+
+/// State of an interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interface {
+    /// Kernel index.
+    pub index: u32,
+    /// Name.
+    pub name: String,
+    /// Administratively up and with carrier.
+    pub up: bool,
+    /// Its Ethernet address.
+    pub mac: Mac,
+    /// Its IPv4 addresses, primary ones first, including any virtual ones now present.
+    pub addresses: Vec<Ipv4Addr>,
+}
+
+/// How a check script ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ScriptOutcome {
+    /// Exit status 0.
+    Success,
+    /// Any other exit status, or death by a signal.
+    Failure {
+        /// The exit status, or 128 + the signal.
+        status: i32,
+    },
+    /// It was stopped because it ran beyond its time.
+    TimedOut,
+}
+
+/// What a person may ask of an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Hand over to a peer without loss, and do not take back before `Failback`.
+    Failover(InstanceId),
+    /// End the effect of `Failover`.
+    Failback(InstanceId),
+}
+
+/// What the shell has to do, in order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Action {
+    /// Put this IPv4 packet on the wire.
+    SendAdvert {
+        /// Whose advert it is.
+        instance: InstanceId,
+        /// Index of the interface to send from.
+        interface: u32,
+        /// Multicast group or unicast peer.
+        destination: Ipv4Addr,
+        /// IPv4 header and all that follows.
+        packet: Vec<u8>,
+    },
+    /// From now on the kernel must have exactly these of the instance's addresses; none when empty.
+    Hold {
+        /// Whose addresses.
+        instance: InstanceId,
+        /// What to hold.
+        addresses: Vec<VirtualAddress>,
+    },
+    /// Send `count` gratuitous ARPs for each of these addresses.
+    Announce {
+        /// Whose addresses.
+        instance: InstanceId,
+        /// What to announce.
+        addresses: Vec<VirtualAddress>,
+        /// Messages for each address.
+        count: u8,
+    },
+    /// Ask by ARP whether anybody else has this address.
+    Probe {
+        /// Index of the interface to ask on.
+        interface: u32,
+        /// The address.
+        address: Ipv4Addr,
+    },
+    /// Tell scripts about a state.
+    Notify {
+        /// Whose state.
+        instance: InstanceId,
+        /// The state.
+        state: Report,
+        /// Effective priority.
+        priority: u8,
+    },
+    /// A decision and its reason, for the log and for `why`.
+    Explain(Transition),
+    /// After [`Event::Shutdown`]: everything is released.
+    Stopped,
+}
+
+/// A state as keepalived's notify scripts hear of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Report {
+    /// The addresses are here.
+    Master,
+    /// Somebody else has, or may have, the addresses.
+    Backup,
+    /// This node may not have the addresses.
+    Fault,
+    /// The daemon stops.
+    Stop,
+    /// A reload took the instance away.
+    Deleted,
+}
+
+/// Names of the states, as logs and `status` print them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StateName {
+    /// Not started: the interface has not been reported yet, or a tracker has not run.
+    Init,
+    /// Listening for a master.
+    Backup,
+    /// Holding the addresses.
+    Master,
+    /// Still answering for the addresses until the peer has taken over.
+    Leaving,
+    /// Something this instance depends on has failed.
+    Fault,
+    /// Shut down.
+    Stopped,
+}
+
+/// Why an instance did what it did. Not only changes of state: a repaired address or a conflict is one too
+/// (`from` equals `to`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transition {
+    /// Which instance.
+    pub instance: InstanceId,
+    /// State before.
+    pub from: StateName,
+    /// State after.
+    pub to: StateName,
+    /// What happened, with its figures: `no advert from 10.0.0.10 for 3.61 s`.
+    pub trigger: String,
+    /// The rule that applied, with its source: `master down interval = 3 x 1 s + skew 0.61 s (RFC 9568 6.1)`.
+    pub rule: String,
+    /// What was decided: `take over 10.0.0.100`.
+    pub decision: String,
+    /// From the cause to the decision, where the two lie apart (an advert that stayed out); zero otherwise.
+    pub waited: Duration,
+}

@@ -1,0 +1,110 @@
+use crate::{InstanceId, StateName};
+use evenkeel_wire::Mac;
+use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+/// All instances at one instant. Ages are spans, so the reader needs no clock of ours.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// In configuration order.
+    pub instances: Vec<InstanceStatus>,
+}
+
+/// One instance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InstanceStatus {
+    /// Index in the configuration.
+    pub id: InstanceId,
+    /// Its name.
+    pub name: String,
+    /// Its interface.
+    pub interface: String,
+    /// Virtual router identifier.
+    pub vrid: u8,
+    /// Protocol version, 2 or 3.
+    pub version: u8,
+    /// Present state.
+    pub state: StateName,
+    /// How long it has been in that state.
+    pub since: Duration,
+    /// Why it is in that state: the trigger of the last transition.
+    pub reason: String,
+    /// Base priority.
+    pub priority: u8,
+    /// Priority after trackers.
+    pub effective_priority: u8,
+    /// Addresses of the virtual router, with lengths.
+    pub addresses: Vec<String>,
+    /// Whether this node is to answer for them now.
+    pub holding: bool,
+    /// The last advert heard from somebody else.
+    pub peer: Option<PeerStatus>,
+    /// Somebody else answers for an address that this node holds.
+    pub conflict: Option<ConflictStatus>,
+    /// What is tracked.
+    pub trackers: Vec<TrackerStatus>,
+    /// Counters since start.
+    pub counters: AdvertCounters,
+}
+
+/// The last advert heard.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// Who sent it.
+    pub address: Ipv4Addr,
+    /// With which priority.
+    pub priority: u8,
+    /// How long ago.
+    pub age: Duration,
+}
+
+/// Two owners of one address.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConflictStatus {
+    /// Which address.
+    pub address: Ipv4Addr,
+    /// Who else answers for it.
+    pub mac: Mac,
+    /// How long it has been known.
+    pub since: Duration,
+    /// How long ago the last evidence came.
+    pub age: Duration,
+}
+
+/// One tracker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrackerStatus {
+    /// `script chk_nginx`, `interface eth1`, `proxy`.
+    pub name: String,
+    /// `None` while it has not reported yet.
+    pub healthy: Option<bool>,
+    /// Its weight.
+    pub weight: i16,
+    /// Its last result in words.
+    pub detail: String,
+}
+
+/// Adverts of one instance since start. The names are those of keepalived's statistics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "each name says what is counted")]
+pub struct AdvertCounters {
+    pub advert_rcvd: u64,
+    pub advert_sent: u64,
+    pub become_master: u64,
+    pub release_master: u64,
+    pub packet_len_err: u64,
+    pub advert_interval_err: u64,
+    pub ip_ttl_err: u64,
+    pub version_err: u64,
+    pub checksum_err: u64,
+    pub invalid_type_rcvd: u64,
+    pub addr_list_err: u64,
+    pub invalid_authtype: u64,
+    pub authtype_mismatch: u64,
+    pub auth_failure: u64,
+    pub pri_zero_rcvd: u64,
+    pub pri_zero_sent: u64,
+    pub addresses_repaired: u64,
+    pub conflicts: u64,
+}

@@ -1,0 +1,14 @@
+//! Values that stand in packets, and time as the pure cores see it.
+//!
+//! Nothing here opens a socket or reads a clock.
+
+pub mod arp;
+pub mod checksum;
+mod instant;
+pub mod ipv4;
+mod mac;
+mod prefix;
+
+pub use instant::Instant;
+pub use mac::Mac;
+pub use prefix::{ParsePrefixError, Prefix};

@@ -1,0 +1,1 @@
+//! Namespaces, hosts and probes for the end-to-end tests.
