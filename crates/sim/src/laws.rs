@@ -1,0 +1,228 @@
+//! The laws: what must hold at every instant, after settling, and while a master goes in good order.
+
+use crate::node::Node;
+use crate::scenario::LINK;
+use crate::world::{Broken, World};
+use evenkeel_vrrp::config::Preempt;
+use evenkeel_vrrp::{Action, InstanceStatus, StateName, Status};
+use evenkeel_wire::ipv4;
+use std::time::Duration;
+
+/// Addresses of which some node must serve each, at every instant.
+pub(crate) struct Watch {
+    pub(crate) instances: Vec<usize>,
+    /// Who could serve them.
+    pub(crate) component: Vec<usize>,
+    pub(crate) master: usize,
+}
+
+impl Node {
+    /// Within this time an address that was removed by hand is back.
+    pub(crate) const REPAIR_TIME: Duration = Duration::from_secs(1);
+
+    fn status(&self, now: Duration) -> Option<Status> {
+        self.router.as_ref().map(|router| router.status(self.clock(now)))
+    }
+}
+
+impl World {
+    /// At every instant: what a router wants done fits what it said before.
+    pub(crate) fn check_action(&self, n: usize, action: &Action) -> Result<(), Broken> {
+        let node = &self.nodes[n];
+        let name = node.name();
+        let acts = match action {
+            Action::SendAdvert { .. } | Action::Announce { .. } | Action::Probe { .. } | Action::Stopped => true,
+            Action::Hold { addresses, .. } => !addresses.is_empty(),
+            Action::Notify { .. } | Action::Explain(_) => false,
+        };
+        if node.stopped && acts {
+            return Err(format!("a router does nothing after Stopped: {name} wants {action:?}"));
+        }
+        match action {
+            Action::SendAdvert { instance, packet, .. } => {
+                let Some((_, advert)) = ipv4::Header::parse(packet) else {
+                    return Err(format!("an advert is an IPv4 packet: {name} sends {packet:?}"));
+                };
+                let priority = advert.get(2).copied().unwrap_or(0);
+                let held = node.holds_all(instance.0 as usize);
+                if priority != 0 && !held {
+                    return Err(format!(
+                        "who advertises holds: {name} advertises priority {priority} without its addresses"
+                    ));
+                }
+            }
+            Action::Announce { instance, .. } if !node.holds_all(instance.0 as usize) => {
+                return Err(format!("who announces holds: {name} announces addresses that it has not"));
+            }
+            Action::Explain(transition) => {
+                let known = node.states[transition.instance.0 as usize];
+                if known != transition.from {
+                    let from = transition.from;
+                    return Err(format!(
+                        "transitions follow one another: {name} leaves {from:?}, but it was in {known:?}"
+                    ));
+                }
+            }
+            Action::Hold { .. }
+            | Action::Announce { .. }
+            | Action::Probe { .. }
+            | Action::Notify { .. }
+            | Action::Stopped => {}
+        }
+        Ok(())
+    }
+
+    /// At every instant: a kernel has an address exactly while its router is master or about to leave, and the router
+    /// says so.
+    pub(crate) fn check_node(&self, node: &Node) -> Result<(), Broken> {
+        let Some(status) = node.status(self.now) else {
+            return Ok(());
+        };
+        let name = node.name();
+        for (k, instance) in status.instances.iter().enumerate() {
+            let state = instance.state;
+            if state != node.states[k] {
+                let told = node.states[k];
+                return Err(format!("status and log agree: {name} is {state:?}, its last transition was to {told:?}"));
+            }
+            let may_hold = matches!(state, StateName::Master | StateName::Leaving);
+            if may_hold != instance.holding {
+                let holding = instance.holding;
+                return Err(format!(
+                    "an address is held while master or leaving: {name} is {state:?}, holding: {holding}"
+                ));
+            }
+            for address in node.instance_addresses(k) {
+                let has = node.addresses.contains(&address);
+                let awaits_repair = node.removed.get(&address).is_some_and(|at| self.now < *at + Node::REPAIR_TIME);
+                if has != instance.holding && !(awaits_repair && !has) {
+                    let says = if instance.holding { "says that it holds" } else { "says that it does not hold" };
+                    let kernel = if has { "has it" } else { "has it not" };
+                    return Err(format!(
+                        "the kernel has an address exactly while the router holds it: {name} is {state:?} and {says} {address}, its kernel {kernel}"
+                    ));
+                }
+            }
+        }
+        let limit = self.scenario.down_interval * 2;
+        if let Some(at) = node.shutdown_at.filter(|at| !node.stopped && self.now > *at + limit) {
+            return Err(format!("a shutdown ends: {name} was told at {at:?} and has not stopped"));
+        }
+        Ok(())
+    }
+
+    /// After settling: one master among those that reach one another, and it is the right one.
+    pub(crate) fn check_settled(&self) -> Result<(), Broken> {
+        self.nodes.iter().try_for_each(|node| self.check_node(node))?;
+        let mut seen = vec![false; self.nodes.len()];
+        for n in 0..self.nodes.len() {
+            if seen[n] {
+                continue;
+            }
+            let component = self.component(n);
+            component.iter().for_each(|n| seen[*n] = true);
+            self.check_component(&component, None)?;
+        }
+        Ok(())
+    }
+
+    /// After a handover: the old master is out, and somebody else is in.
+    pub(crate) fn check_handed_over(&self, old: usize, instances: &[usize]) -> Result<(), Broken> {
+        let node = &self.nodes[old];
+        self.check_node(node)?;
+        let name = node.name();
+        if node.shutdown_at.is_some() && !node.stopped {
+            return Err(format!("a shutdown ends: {name} has not stopped"));
+        }
+        if let Some(k) = instances.iter().find(|k| node.states[**k] == StateName::Master) {
+            return Err(format!("who hands over is no master afterwards: {name} is, of instance {}", k + 1));
+        }
+        let component = self.component(old);
+        self.check_component(&component, Some(old))
+    }
+
+    fn check_component(&self, component: &[usize], handed_over: Option<usize>) -> Result<(), Broken> {
+        let statuses: Vec<(&Node, Status)> = component
+            .iter()
+            .map(|n| &self.nodes[*n])
+            .filter(|node| node.runs())
+            .filter_map(|node| Some((node, node.status(self.now)?)))
+            .collect();
+        let n_instances = self.nodes[component[0]].config.instances.len();
+        for k in 0..n_instances {
+            let members: Vec<(&Node, &InstanceStatus)> =
+                statuses.iter().filter_map(|(node, status)| Some((*node, status.instances.get(k)?))).collect();
+            self.check_instance(&members, k, handed_over)?;
+        }
+        Ok(())
+    }
+
+    fn check_instance(
+        &self,
+        members: &[(&Node, &InstanceStatus)],
+        k: usize,
+        handed_over: Option<usize>,
+    ) -> Result<(), Broken> {
+        let said: Vec<_> = members.iter().map(|(node, status)| format!("{} {:?}", node.name(), status.state)).collect();
+        let said = said.join(", ");
+        let eligible: Vec<_> = members.iter().filter(|(node, _)| node.is_eligible()).collect();
+        if let Some((node, status)) =
+            members.iter().find(|(node, s)| !node.is_eligible() && s.state == StateName::Master)
+        {
+            return Err(format!("a node with a fault is no master: {} is {:?}", node.name(), status.state));
+        }
+        let masters: Vec<_> = eligible.iter().filter(|(_, status)| status.state == StateName::Master).collect();
+        let wanted = usize::from(!eligible.is_empty());
+        if masters.len() != wanted {
+            let found = masters.len();
+            return Err(format!("a component has one master: instance {} has {found} among {said}", k + 1));
+        }
+        let Some((master, status)) = masters.first() else {
+            return Ok(());
+        };
+        let preempts = |node: &Node| node.config.instances[k].preempt != Preempt::Never;
+        let best = eligible.iter().filter(|(node, _)| preempts(node) && handed_over != Some(node.number));
+        if let Some((other, better)) = best.max_by_key(|(_, status)| status.effective_priority)
+            && better.effective_priority > status.effective_priority
+        {
+            return Err(format!(
+                "the highest priority that preempts is master: instance {} is with {} ({}), {} has {}",
+                k + 1,
+                master.name(),
+                status.effective_priority,
+                other.name(),
+                better.effective_priority
+            ));
+        }
+        Ok(())
+    }
+
+    /// While a master goes in good order: there is no instant at which nobody serves.
+    pub(crate) fn check_watch(&self) -> Result<(), Broken> {
+        let Some(watch) = &self.watch else {
+            return Ok(());
+        };
+        for k in &watch.instances {
+            for address in self.nodes[watch.master].instance_addresses(*k) {
+                if !watch.component.iter().any(|n| self.nodes[*n].serves(address)) {
+                    return Err(format!("a handover leaves no gap: nobody serves {address}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Nodes whose links are up and which reach one another, `n` among them.
+    pub(crate) fn component(&self, n: usize) -> Vec<usize> {
+        let both_up = |m: usize| self.nodes[n].is_up(LINK) && self.nodes[m].is_up(LINK);
+        (0..self.nodes.len()).filter(|m| *m == n || (both_up(*m) && self.lan.reaches(n, *m))).collect()
+    }
+}
+
+impl Node {
+    /// The kernel has all addresses of an instance, those aside that somebody removed and that are about to come back.
+    fn holds_all(&self, instance: usize) -> bool {
+        let held = |address| self.addresses.contains(address) || self.removed.contains_key(address);
+        self.instance_addresses(instance).iter().all(held)
+    }
+}

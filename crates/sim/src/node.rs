@@ -1,0 +1,162 @@
+use crate::scenario::{LINK, NodePlan, OTHER_LINK, primary};
+use evenkeel_vrrp::config::{TrackTarget, VirtualAddress};
+use evenkeel_vrrp::{Config, Interface, Router, StateName};
+use evenkeel_wire::{Instant, Mac};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+/// A machine: its kernel, as much of it as matters here, and its router while the process runs.
+pub(crate) struct Node {
+    pub(crate) number: usize,
+    pub(crate) config: Config,
+    clock_offset: Duration,
+    first_index: u32,
+
+    pub(crate) powered: bool,
+    pub(crate) router: Option<Router>,
+    /// Counts the starts, so that what was meant for an earlier process does not reach a later one.
+    pub(crate) incarnation: u64,
+    pub(crate) shutdown_at: Option<Duration>,
+    /// The router said `Stopped`. It stays loaded, to see that it does nothing any more.
+    pub(crate) stopped: bool,
+    /// When the router wants to be called, on the simulation's clock.
+    pub(crate) wake_at: Option<Duration>,
+    /// As the router's transitions have it.
+    pub(crate) states: Vec<StateName>,
+
+    link_up: BTreeMap<&'static str, bool>,
+    /// Virtual addresses in the kernel.
+    pub(crate) addresses: BTreeSet<Ipv4Addr>,
+    /// Addresses that somebody removed by hand, and when.
+    pub(crate) removed: BTreeMap<Ipv4Addr, Duration>,
+    pub(crate) script_works: bool,
+    pub(crate) proxy_healthy: bool,
+}
+
+impl Node {
+    pub(crate) fn new(number: usize, plan: &NodePlan) -> Self {
+        Node {
+            number,
+            config: plan.config.clone(),
+            clock_offset: plan.clock_offset,
+            first_index: plan.first_index,
+            powered: true,
+            router: None,
+            incarnation: 0,
+            shutdown_at: None,
+            stopped: false,
+            wake_at: None,
+            states: Vec::new(),
+            link_up: BTreeMap::from([(LINK, true), (OTHER_LINK, true)]),
+            addresses: BTreeSet::new(),
+            removed: BTreeMap::new(),
+            script_works: true,
+            proxy_healthy: true,
+        }
+    }
+
+    pub(crate) fn name(&self) -> String {
+        format!("lb{:02}", self.number + 1)
+    }
+
+    /// This node's clock.
+    pub(crate) fn clock(&self, now: Duration) -> Instant {
+        Instant::from_origin(now + self.clock_offset)
+    }
+
+    /// The simulation's time of an instant of this node's clock.
+    pub(crate) fn global(&self, instant: Instant) -> Duration {
+        instant.since_origin().saturating_sub(self.clock_offset)
+    }
+
+    pub(crate) fn start(&mut self, seed: u64) {
+        self.powered = true;
+        self.router = Some(Router::new(self.config.clone(), seed));
+        self.incarnation += 1;
+        self.stopped = false;
+        self.shutdown_at = None;
+        self.wake_at = None;
+        self.states = vec![StateName::Init; self.config.instances.len()];
+        self.removed.clear();
+    }
+
+    /// The process dies; the kernel keeps what it has.
+    pub(crate) fn kill(&mut self) {
+        self.router = None;
+        self.wake_at = None;
+        self.removed.clear();
+    }
+
+    pub(crate) fn power_off(&mut self) {
+        self.kill();
+        self.powered = false;
+        self.addresses.clear();
+    }
+
+    pub(crate) fn runs(&self) -> bool {
+        self.router.is_some() && !self.stopped
+    }
+
+    pub(crate) fn is_up(&self, link: &str) -> bool {
+        self.powered && self.link_up.get(link).copied().unwrap_or(false)
+    }
+
+    /// Whether that was a change.
+    pub(crate) fn set_link(&mut self, link: &'static str, up: bool) -> bool {
+        self.link_up.insert(link, up) != Some(up)
+    }
+
+    pub(crate) fn index(&self, link: &str) -> u32 {
+        if link == LINK { self.first_index } else { self.first_index + 1 }
+    }
+
+    pub(crate) fn mac(&self) -> Mac {
+        Mac([2, 0, 0, 0, 0, 1 + self.number as u8])
+    }
+
+    /// What the kernel says about a link.
+    pub(crate) fn facts(&self, link: &str) -> Interface {
+        let addresses = if link == LINK {
+            std::iter::once(primary(self.number)).chain(self.addresses.iter().copied()).collect()
+        } else {
+            vec![Ipv4Addr::new(192, 168, 0, 10 + self.number as u8)]
+        };
+        Interface { index: self.index(link), name: link.to_owned(), up: self.is_up(link), mac: self.mac(), addresses }
+    }
+
+    /// Makes the kernel have exactly `wanted` of an instance's addresses.
+    pub(crate) fn reconcile(&mut self, instance: usize, wanted: &[VirtualAddress]) {
+        for address in self.instance_addresses(instance) {
+            self.addresses.remove(&address);
+            self.removed.remove(&address);
+        }
+        self.addresses.extend(wanted.iter().filter_map(|address| address.prefix.ipv4()));
+    }
+
+    /// Every address that moves with an instance.
+    pub(crate) fn instance_addresses(&self, instance: usize) -> Vec<Ipv4Addr> {
+        let instance = &self.config.instances[instance];
+        instance.addresses.iter().chain(&instance.excluded).filter_map(|address| address.prefix.ipv4()).collect()
+    }
+
+    /// A client on the LAN would be answered by this node's router.
+    pub(crate) fn serves(&self, address: Ipv4Addr) -> bool {
+        self.runs() && self.is_up(LINK) && self.addresses.contains(&address)
+    }
+
+    /// Nothing that an instance depends on has failed.
+    pub(crate) fn is_eligible(&self) -> bool {
+        let well = |target: &TrackTarget| match target {
+            TrackTarget::Interface(name) => self.is_up(name),
+            TrackTarget::Script(_) => self.script_works,
+            TrackTarget::Proxy => self.proxy_healthy,
+        };
+        // The nodes of a scenario track the same things in all their instances.
+        let tracks = self.config.instances.first().map_or(&[][..], |instance| &instance.tracks);
+        self.runs()
+            && self.shutdown_at.is_none()
+            && self.is_up(LINK)
+            && tracks.iter().all(|track| track.weight != 0 || well(&track.target))
+    }
+}

@@ -1,0 +1,479 @@
+use crate::lan::Lan;
+use crate::laws::Watch;
+use crate::node::Node;
+use crate::random::Random;
+use crate::scenario::{Fault, Handover, LINK, OTHER_LINK, Scenario, primary};
+use crate::{Summary, Trace, words};
+use evenkeel_vrrp::{Action, Command, Event, InstanceId, ScriptId, ScriptOutcome, StateName};
+use evenkeel_wire::arp::{Arp, Operation};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+/// The message that names the broken law.
+pub(crate) type Broken = String;
+
+/// From a change in the kernel to its report by netlink.
+const NETLINK_DELAY: Duration = Duration::from_micros(100);
+/// A timer is never early and, on a machine that does other things, a little late.
+const MAX_LATENESS: Duration = Duration::from_micros(200);
+
+/// The machines, the LAN between them, and the clock.
+pub(crate) struct World {
+    pub(crate) now: Duration,
+    pub(crate) scenario: Scenario,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) lan: Lan,
+    pub(crate) random: Random,
+    pub(crate) summary: Summary,
+    pub(crate) healed: bool,
+    /// Addresses that must be served at every instant.
+    pub(crate) watch: Option<Watch>,
+    queue: BinaryHeap<Reverse<Scheduled>>,
+    n_scheduled: u64,
+    /// Events at this very instant: a router that is never done would stop the clock.
+    n_at_once: u32,
+    trace: Option<Vec<String>>,
+}
+
+struct Scheduled {
+    at: Duration,
+    /// Those of one instant happen in the order in which they were scheduled.
+    sequence: u64,
+    happening: Happening,
+}
+
+enum Happening {
+    Start(usize),
+    Fault(Fault),
+    /// Something arrives from the LAN: whoever runs then gets it.
+    Arrival {
+        node: usize,
+        event: Event,
+    },
+    /// netlink tells about a link as it is when this happens.
+    Facts {
+        node: usize,
+        incarnation: u64,
+        link: &'static str,
+    },
+    Vanished {
+        node: usize,
+        incarnation: u64,
+        address: Ipv4Addr,
+    },
+    ScriptRun {
+        node: usize,
+        incarnation: u64,
+    },
+    ProxyReport {
+        node: usize,
+        incarnation: u64,
+    },
+    /// Only to look whether the laws hold.
+    Look,
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        (self.at, self.sequence) == (other.at, other.sequence)
+    }
+}
+
+impl Eq for Scheduled {}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.sequence).cmp(&(other.at, other.sequence))
+    }
+}
+
+impl World {
+    pub(crate) fn new(scenario: Scenario, random: Random, trace: Trace) -> Self {
+        let nodes: Vec<_> = scenario.nodes.iter().enumerate().map(|(n, plan)| Node::new(n, plan)).collect();
+        let mut world = World {
+            now: Duration::ZERO,
+            lan: Lan::new(nodes.len(), scenario.bad_lan),
+            nodes,
+            random,
+            summary: Summary::default(),
+            healed: false,
+            watch: None,
+            queue: BinaryHeap::new(),
+            n_scheduled: 0,
+            n_at_once: 0,
+            trace: (trace == Trace::On).then(Vec::new),
+            scenario,
+        };
+        for node in 0..world.nodes.len() {
+            world.schedule(world.scenario.nodes[node].starts_at, Happening::Start(node));
+        }
+        for (at, fault) in world.scenario.faults.clone() {
+            world.schedule(at, Happening::Fault(fault));
+        }
+        world
+    }
+
+    /// The story: chaos, healing, agreement, and an orderly handover.
+    pub(crate) fn run(&mut self) -> Result<(), Broken> {
+        self.tell_scenario();
+        self.run_until(self.scenario.heals_at)?;
+        self.heal()?;
+        self.run_until(self.now + self.scenario.settles_for)?;
+        self.check_settled()?;
+        self.hand_over()
+    }
+
+    pub(crate) fn end(self) -> (Duration, Summary, Vec<String>) {
+        (self.now, self.summary, self.trace.unwrap_or_default())
+    }
+
+    /// Puts everything right but what lasts.
+    fn heal(&mut self) -> Result<(), Broken> {
+        self.note(|| "-- healing".to_owned());
+        self.healed = true;
+        self.lan.quality = self.scenario.good_lan;
+        self.lan.reconnect();
+        let lasting = self.scenario.lasting.clone();
+        for node in 0..self.nodes.len() {
+            let stays_down =
+                lasting.iter().any(|fault| matches!(fault, Fault::PowerOff(n) | Fault::Kill(n) if *n == node));
+            for link in [LINK, OTHER_LINK] {
+                self.befall(Fault::Link { node, name: link, up: true })?;
+            }
+            self.befall(Fault::Script { node, works: true })?;
+            self.befall(Fault::Proxy { node, healthy: true })?;
+            for instance in 0..self.nodes[node].config.instances.len() {
+                self.befall(Fault::Failback { node, instance })?;
+            }
+            if !stays_down {
+                self.befall(Fault::Start(node))?;
+            }
+        }
+        for fault in lasting {
+            self.befall(fault)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the master of the first virtual router go, and sees that its addresses are served at every instant.
+    fn hand_over(&mut self) -> Result<(), Broken> {
+        let Some(master) = self.nodes.iter().position(|node| node.runs() && node.states[0] == StateName::Master) else {
+            return Ok(());
+        };
+        let component = self.component(master);
+        if component.iter().all(|n| *n == master || !self.nodes[*n].is_eligible()) {
+            return Ok(());
+        }
+        let left = match self.scenario.handover {
+            Handover::Failover => vec![0],
+            Handover::Shutdown => {
+                let states = self.nodes[master].states.iter().enumerate();
+                states.filter(|(_, state)| **state == StateName::Master).map(|(instance, _)| instance).collect()
+            }
+        };
+        self.summary.n_handovers += 1;
+        self.watch = Some(Watch { instances: left.clone(), component: component.clone(), master });
+        match self.scenario.handover {
+            Handover::Shutdown => self.befall(Fault::Shutdown(master))?,
+            Handover::Failover => self.befall(Fault::Failover { node: master, instance: 0 })?,
+        }
+        self.run_until(self.now + self.scenario.down_interval * 3)?;
+        self.check_handed_over(master, &left)?;
+        self.watch = None;
+        if self.scenario.handover == Handover::Failover {
+            self.tell(master, Event::Command(Command::Failback(InstanceId(0))))?;
+            self.run_until(self.now + self.scenario.settles_for)?;
+            self.check_settled()?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn run_until(&mut self, end: Duration) -> Result<(), Broken> {
+        loop {
+            let wake = self.nodes.iter().filter_map(|node| Some((node.wake_at?, node.number))).min();
+            let queued = self.queue.peek().map(|Reverse(scheduled)| scheduled.at);
+            let next = match (wake, queued) {
+                (Some((wake, _)), Some(queued)) => wake.min(queued),
+                (Some((wake, _)), None) => wake,
+                (None, Some(queued)) => queued,
+                (None, None) => end,
+            };
+            if next >= end {
+                self.now = end;
+                self.n_at_once = 0;
+                return Ok(());
+            }
+            self.n_at_once = if next > self.now { 0 } else { self.n_at_once + 1 };
+            if self.n_at_once > 5_000 {
+                return Err("a router's deadline moves on once it has been served".to_owned());
+            }
+            self.now = self.now.max(next);
+            match wake {
+                Some((wake, node)) if wake == next => self.tell(node, Event::Deadline)?,
+                _ => {
+                    if let Some(Reverse(scheduled)) = self.queue.pop() {
+                        self.happen(scheduled.happening)?;
+                    }
+                }
+            }
+            self.check_watch()?;
+        }
+    }
+
+    fn schedule(&mut self, at: Duration, happening: Happening) {
+        self.n_scheduled += 1;
+        self.queue.push(Reverse(Scheduled { at, sequence: self.n_scheduled, happening }));
+    }
+
+    fn happen(&mut self, happening: Happening) -> Result<(), Broken> {
+        match happening {
+            Happening::Start(node) => self.befall(Fault::Start(node)),
+            Happening::Fault(fault) => self.befall(fault),
+            Happening::Arrival { node, event } => {
+                if self.nodes[node].is_up(LINK) {
+                    self.tell(node, event)
+                } else {
+                    Ok(())
+                }
+            }
+            Happening::Facts { node, incarnation, link } => {
+                if !self.is_running(node, incarnation) {
+                    return Ok(());
+                }
+                let facts = self.nodes[node].facts(link);
+                self.tell(node, Event::Interface(facts))
+            }
+            Happening::Vanished { node, incarnation, address } => {
+                if !self.is_running(node, incarnation) {
+                    return Ok(());
+                }
+                let interface = self.nodes[node].index(LINK);
+                self.tell(node, Event::AddressVanished { interface, address })
+            }
+            Happening::ScriptRun { node, incarnation } => {
+                if !self.is_running(node, incarnation) {
+                    return Ok(());
+                }
+                let works = self.nodes[node].script_works;
+                let bad = self.random.pick(&[ScriptOutcome::Failure { status: 1 }, ScriptOutcome::TimedOut]);
+                let outcome = if works { ScriptOutcome::Success } else { bad };
+                let again = self.now + self.scenario.script_interval;
+                self.schedule(again, Happening::ScriptRun { node, incarnation });
+                self.tell(node, Event::ScriptEnded { script: ScriptId(0), outcome })
+            }
+            Happening::ProxyReport { node, incarnation } => {
+                if !self.is_running(node, incarnation) {
+                    return Ok(());
+                }
+                let healthy = self.nodes[node].proxy_healthy;
+                let reason = if healthy { "answers" } else { "upstream app: no live server" };
+                self.tell(node, Event::Proxy { healthy, reason: reason.to_owned() })
+            }
+            Happening::Look => self.nodes.iter().try_for_each(|node| self.check_node(node)),
+        }
+    }
+
+    fn is_running(&self, node: usize, incarnation: u64) -> bool {
+        self.nodes[node].router.is_some() && self.nodes[node].incarnation == incarnation
+    }
+
+    /// A fresh process: it learns its links at once, its scripts and the proxy a little later.
+    pub(crate) fn start(&mut self, n: usize) -> Result<(), Broken> {
+        let seed = self.random.number();
+        let node = &mut self.nodes[n];
+        node.start(seed);
+        let incarnation = node.incarnation;
+        for link in [LINK, OTHER_LINK] {
+            let facts = self.nodes[n].facts(link);
+            self.tell(n, Event::Interface(facts))?;
+        }
+        let first_run = self.now + self.random.span(Duration::ZERO, self.scenario.script_interval);
+        self.schedule(first_run, Happening::ScriptRun { node: n, incarnation });
+        let first_report = self.now + self.random.span(Duration::ZERO, self.scenario.script_interval);
+        self.schedule(first_report, Happening::ProxyReport { node: n, incarnation });
+        Ok(())
+    }
+
+    pub(crate) fn report_link(&mut self, n: usize, link: &'static str) {
+        let incarnation = self.nodes[n].incarnation;
+        self.schedule(self.now + NETLINK_DELAY, Happening::Facts { node: n, incarnation, link });
+    }
+
+    pub(crate) fn report_proxy(&mut self, n: usize) {
+        let incarnation = self.nodes[n].incarnation;
+        self.schedule(self.now + NETLINK_DELAY, Happening::ProxyReport { node: n, incarnation });
+    }
+
+    pub(crate) fn report_vanished(&mut self, n: usize, address: Ipv4Addr) {
+        let incarnation = self.nodes[n].incarnation;
+        self.schedule(self.now + NETLINK_DELAY, Happening::Vanished { node: n, incarnation, address });
+        self.report_link(n, LINK);
+        self.schedule(self.now + Node::REPAIR_TIME, Happening::Look);
+    }
+
+    /// Hands an event to a router and does what it wants done.
+    pub(crate) fn tell(&mut self, n: usize, event: Event) -> Result<(), Broken> {
+        let now = self.now;
+        if self.trace.is_some() {
+            let line = format!("{} <- {}", self.nodes[n].name(), words::event(&event));
+            self.note(|| line);
+        }
+        let node = &mut self.nodes[n];
+        let clock = node.clock(now);
+        let Some(router) = &mut node.router else {
+            return Ok(());
+        };
+        self.summary.n_events += 1;
+        let mut actions = Vec::new();
+        router.handle(clock, event, &mut actions);
+        self.perform(n, actions)
+    }
+
+    pub(crate) fn perform(&mut self, n: usize, actions: Vec<Action>) -> Result<(), Broken> {
+        let telling = actions.iter().any(|action| matches!(action, Action::Hold { .. } | Action::Explain(_)));
+        for action in actions {
+            if self.trace.is_some() {
+                let line = format!("{}    {}", self.nodes[n].name(), words::action(&action));
+                self.note(|| line);
+            }
+            self.check_action(n, &action)?;
+            self.perform_one(n, action);
+        }
+        self.set_alarm(n);
+        // Asking for the status costs more than the event did: ask when it may have changed, and now and then.
+        if telling || self.summary.n_events % 64 == 0 {
+            self.check_node(&self.nodes[n])?;
+        }
+        Ok(())
+    }
+
+    fn perform_one(&mut self, n: usize, action: Action) {
+        match action {
+            Action::SendAdvert { destination, packet, .. } => {
+                self.summary.n_adverts += 1;
+                self.broadcast(n, |node| {
+                    let meant = destination.is_multicast() || destination == primary(node.number);
+                    meant.then(|| Event::Packet { interface: node.index(LINK), bytes: packet.clone() })
+                });
+            }
+            Action::Hold { instance, addresses } => {
+                let node = &mut self.nodes[n];
+                let before = node.addresses.clone();
+                node.reconcile(instance.0 as usize, &addresses);
+                if node.addresses != before {
+                    self.report_link(n, LINK);
+                }
+            }
+            Action::Announce { addresses, .. } => {
+                let mac = self.nodes[n].mac();
+                for address in addresses.iter().filter_map(|address| address.prefix.ipv4()) {
+                    let arp = Arp::gratuitous(mac, address);
+                    self.broadcast(n, |node| Some(Event::Arp { interface: node.index(LINK), arp }));
+                }
+            }
+            Action::Probe { address, .. } => {
+                let asker = self.nodes[n].mac();
+                let arp = Arp::probe(asker, address);
+                self.broadcast(n, |node| Some(Event::Arp { interface: node.index(LINK), arp }));
+                self.answer_probe(n, address);
+            }
+            Action::Explain(transition) => {
+                if transition.from != transition.to {
+                    self.summary.n_transitions += 1;
+                }
+                self.nodes[n].states[transition.instance.0 as usize] = transition.to;
+            }
+            Action::Stopped => {
+                self.nodes[n].stopped = true;
+                if self.healed && self.watch.is_none() {
+                    self.schedule(self.now + NETLINK_DELAY, Happening::Start(n));
+                }
+            }
+            Action::Notify { .. } => {}
+        }
+    }
+
+    /// Kernels that have an address answer for it, whether or not a router runs above them.
+    fn answer_probe(&mut self, asker: usize, address: Ipv4Addr) {
+        for holder in 0..self.nodes.len() {
+            let node = &self.nodes[holder];
+            let hears = self.lan.reaches(asker, holder) && self.nodes[asker].is_up(LINK) && node.is_up(LINK);
+            if !hears || !node.addresses.contains(&address) || !self.lan.reaches(holder, asker) {
+                continue;
+            }
+            let arp = Arp {
+                operation: Operation::Reply,
+                sender_mac: node.mac(),
+                sender_ip: address,
+                target_mac: self.nodes[asker].mac(),
+                target_ip: Ipv4Addr::UNSPECIFIED,
+            };
+            let interface = self.nodes[asker].index(LINK);
+            let arrivals: Vec<_> = self.lan.arrivals(&mut self.random).collect();
+            for delay in arrivals {
+                let there_and_back = self.now + delay * 2;
+                self.schedule(there_and_back, Happening::Arrival { node: asker, event: Event::Arp { interface, arp } });
+            }
+        }
+    }
+
+    /// Puts a message on the LAN; `make` makes what each receiver gets of it, or nothing.
+    fn broadcast(&mut self, from: usize, make: impl Fn(&Node) -> Option<Event>) {
+        if !self.nodes[from].is_up(LINK) {
+            return;
+        }
+        for to in 0..self.nodes.len() {
+            if !self.lan.reaches(from, to) || self.nodes[to].router.is_none() {
+                continue;
+            }
+            for delay in self.lan.arrivals(&mut self.random) {
+                if let Some(event) = make(&self.nodes[to]) {
+                    self.schedule(self.now + delay, Happening::Arrival { node: to, event });
+                }
+            }
+        }
+    }
+
+    fn set_alarm(&mut self, n: usize) {
+        let node = &self.nodes[n];
+        let due = node.router.as_ref().and_then(|router| router.deadline()).map(|due| node.global(due));
+        // A deadline that stands keeps its lateness.
+        let stands =
+            matches!((due, node.wake_at), (Some(due), Some(wake)) if due <= wake && wake <= due + MAX_LATENESS);
+        if stands && self.nodes[n].wake_at > Some(self.now) {
+            return;
+        }
+        let late = self.random.span(Duration::ZERO, MAX_LATENESS);
+        self.nodes[n].wake_at = due.map(|due| due.max(self.now) + late);
+    }
+
+    /// Writes a line when somebody will read it.
+    pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{:>12.6} {}", self.now.as_secs_f64(), line()));
+        }
+    }
+
+    fn tell_scenario(&mut self) {
+        if self.trace.is_none() {
+            return;
+        }
+        let mut lines: Vec<String> = self.nodes.iter().flat_map(words::configuration).collect();
+        let Scenario { bad_lan, good_lan, heals_at, settles_for, handover, .. } = &self.scenario;
+        lines.push(format!(
+            "-- {bad_lan:?} until {heals_at:?}, then {good_lan:?} for {settles_for:?}, then {handover:?}"
+        ));
+        lines.push(format!("-- lasting: {:?}", self.scenario.lasting));
+        for line in lines {
+            self.note(|| line);
+        }
+    }
+}

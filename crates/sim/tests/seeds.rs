@@ -1,0 +1,37 @@
+//! The first seeds, on every run of the tests. More of them: `cargo xtask sim --seeds 1000000`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const SEEDS: u64 = 10_000;
+
+#[test]
+fn ten_thousand_seeds_break_no_law() {
+    let next = AtomicU64::new(0);
+    let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let run = || {
+        let mut failures = Vec::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= SEEDS {
+                return failures;
+            }
+            failures.extend(evenkeel_sim::run(seed).err());
+        }
+    };
+    let mut failures: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..n_threads).map(|_| scope.spawn(run)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    failures.sort_by_key(|violation| violation.seed);
+    if let Some(first) = failures.first() {
+        let seeds: Vec<_> = failures.iter().take(20).map(|violation| violation.seed).collect();
+        panic!("{} of {SEEDS} seeds break a law, the first of them {seeds:?}\n{first}", failures.len());
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_run_each_time() {
+    for seed in 0..20 {
+        assert_eq!(evenkeel_sim::trace(seed), evenkeel_sim::trace(seed));
+    }
+}
