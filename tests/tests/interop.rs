@@ -1,0 +1,152 @@
+//! With Debian's keepalived at the other end: both versions of the protocol, both directions, planned and not.
+
+use evenkeel_e2e::probe::{DatagramProbe, Echo};
+use evenkeel_e2e::{Lan, Machine, Service, able_to_run};
+use std::process::Command;
+use std::time::Duration;
+
+const VIP: &str = "10.0.0.100";
+const TAKEOVER: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Copy, Debug)]
+enum Protocol {
+    V2Pass,
+    V3,
+}
+
+fn conf(protocol: Protocol, state: &str, priority: u8) -> String {
+    let (version, authentication) = match protocol {
+        Protocol::V2Pass => (2, "    authentication {\n        auth_type PASS\n        auth_pass 123456\n    }\n"),
+        Protocol::V3 => (3, ""),
+    };
+    format!(
+        "vrrp_instance VI_1 {{\n    state {state}\n    interface eth0\n    version {version}\n    virtual_router_id 50\n    priority {priority}\n    advert_int 1\n{authentication}    virtual_ipaddress {{\n        10.0.0.100\n    }}\n}}\n"
+    )
+}
+
+struct Nodes {
+    lan: Lan,
+    client: Machine,
+    /// Priority 150.
+    high: Machine,
+    /// Priority 100.
+    low: Machine,
+}
+
+/// Two nodes on `protocol`; evenkeel runs on the named one, Debian's keepalived on the other.
+fn nodes(protocol: Protocol, evenkeel_on: &str) -> Nodes {
+    let lan = Lan::new();
+    let client = lan.machine("client", "eth0", "10.0.0.1/24");
+    let node = |name: &str, address: &str, state: &str, priority: u8| {
+        let machine = lan.machine(name, "eth0", address);
+        let machine = if name == evenkeel_on { machine.with_evenkeel() } else { machine };
+        machine.write("/etc/keepalived/keepalived.conf", &conf(protocol, state, priority));
+        machine
+    };
+    let high = node("high", "10.0.0.10/24", "MASTER", 150);
+    let low = node("low", "10.0.0.11/24", "BACKUP", 100);
+    Nodes { lan, client, high, low }
+}
+
+fn handover_and_return(protocol: Protocol, evenkeel_on: &str) {
+    let mut nodes = nodes(protocol, evenkeel_on);
+    let capture =
+        std::env::temp_dir().join(format!("ek-interop-{}-{protocol:?}-{evenkeel_on}.pcap", std::process::id()));
+    let mut tcpdump = nodes.lan.capture(&capture, "ip proto 112");
+    nodes.high.start_service(Service::Keepalived);
+    nodes.high.await_holding(VIP, TAKEOVER);
+    nodes.low.start_service(Service::Keepalived);
+
+    // Planned: the daemon is stopped, and started again.
+    nodes.high.stop_service(Service::Keepalived);
+    nodes.low.await_holding(VIP, TAKEOVER);
+    nodes.high.start_service(Service::Keepalived);
+    nodes.high.await_holding(VIP, TAKEOVER);
+    nodes.low.await_release(VIP, TAKEOVER);
+
+    // Unplanned: the machine loses its power.
+    nodes.high.power_off();
+    nodes.low.await_holding(VIP, TAKEOVER);
+    drop(nodes.client);
+
+    let _ = tcpdump.kill();
+    let _ = tcpdump.wait();
+    nothing_malformed(&capture);
+    let _ = std::fs::remove_file(capture);
+}
+
+fn nothing_malformed(capture: &std::path::Path) {
+    let tshark = |filter: &str| {
+        let output =
+            Command::new("tshark").args(["-n", "-r"]).arg(capture).args(["-Y", filter]).output().expect("tshark runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(tshark("vrrp").lines().count() > 5, "the capture has adverts");
+    assert_eq!(tshark("_ws.malformed || _ws.expert.severity >= 0x600000 || vrrp.checksum.status == \"Bad\""), "");
+}
+
+#[test]
+fn version_2_with_evenkeel_as_the_preferred_node() {
+    if able_to_run(&["keepalived", "tshark", "tcpdump"]) {
+        handover_and_return(Protocol::V2Pass, "high");
+    }
+}
+
+#[test]
+fn version_2_with_keepalived_as_the_preferred_node() {
+    if able_to_run(&["keepalived", "tshark", "tcpdump"]) {
+        handover_and_return(Protocol::V2Pass, "low");
+    }
+}
+
+#[test]
+fn version_3_with_evenkeel_as_the_preferred_node() {
+    if able_to_run(&["keepalived", "tshark", "tcpdump"]) {
+        handover_and_return(Protocol::V3, "high");
+    }
+}
+
+#[test]
+fn version_3_with_keepalived_as_the_preferred_node() {
+    if able_to_run(&["keepalived", "tshark", "tcpdump"]) {
+        handover_and_return(Protocol::V3, "low");
+    }
+}
+
+#[test]
+fn stopping_evenkeel_in_favour_of_keepalived_loses_no_datagram() {
+    if !able_to_run(&["keepalived"]) {
+        return;
+    }
+    let nodes = nodes(Protocol::V2Pass, "high");
+    let _echoes = [Echo::start(&nodes.high, 7), Echo::start(&nodes.low, 7)];
+    nodes.high.start_service(Service::Keepalived);
+    nodes.high.await_holding(VIP, TAKEOVER);
+    nodes.low.start_service(Service::Keepalived);
+    let probe = DatagramProbe::start(&nodes.client, format!("{VIP}:7").parse().expect("an address"));
+    nodes.high.stop_service(Service::Keepalived);
+    nodes.low.await_holding(VIP, TAKEOVER);
+    nodes.high.await_release(VIP, TAKEOVER);
+    let loss = probe.finish();
+    assert!(loss.sent > 500, "the probe ran through the handover: {loss:?}");
+    assert_eq!(loss.lost, 0, "{loss:?}\n{}", nodes.high.logs());
+}
+
+#[test]
+fn evenkeel_taking_back_from_keepalived_loses_no_datagram() {
+    if !able_to_run(&["keepalived"]) {
+        return;
+    }
+    let nodes = nodes(Protocol::V2Pass, "high");
+    let _echoes = [Echo::start(&nodes.high, 7), Echo::start(&nodes.low, 7)];
+    nodes.low.start_service(Service::Keepalived);
+    nodes.low.await_holding(VIP, TAKEOVER);
+    let probe = DatagramProbe::start(&nodes.client, format!("{VIP}:7").parse().expect("an address"));
+    nodes.high.start_service(Service::Keepalived);
+    nodes.high.await_holding(VIP, TAKEOVER);
+    nodes.low.await_release(VIP, TAKEOVER);
+    let loss = probe.finish();
+    assert!(loss.sent > 500, "the probe ran through the handover: {loss:?}");
+    assert_eq!(loss.lost, 0, "{loss:?}\n{}", nodes.high.logs());
+}
