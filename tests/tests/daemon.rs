@@ -126,7 +126,6 @@ fn the_address_follows_the_proxy_without_a_script() {
     }
     let pair = Pair::new(Programs::Evenkeel);
     let lan = &pair.lan;
-    drop((&pair.lb01, &pair.lb02));
     let one = whole(lan, "one", "10.0.0.20/24", 150);
     let two = whole(lan, "two", "10.0.0.21/24", 100);
     let mut daemons = [run_whole(&one), run_whole(&two)];

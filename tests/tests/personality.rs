@@ -1,0 +1,134 @@
+//! Linked as `keepalived` and `nginx`: the same words in, the same exit status and texts out as the real programs.
+
+use evenkeel_e2e::{Lan, Machine, able_to_run};
+
+/// The same command on a machine with the real programs and on one with ours.
+struct Twins {
+    real: Machine,
+    ours: Machine,
+    _lan: Lan,
+}
+
+impl Twins {
+    fn new() -> Self {
+        let lan = Lan::new();
+        let real = lan.machine("real", "eth0", "10.0.0.10/24");
+        let ours = lan.machine("ours", "eth0", "10.0.0.11/24").with_evenkeel();
+        Twins { real, ours, _lan: lan }
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        self.real.write(path, text);
+        self.ours.write(path, text);
+    }
+
+    fn same_exit_status(&self, what: &str, words: &[&str]) {
+        let (real, ours) = (self.real.run(words), self.ours.run(words));
+        let said = String::from_utf8_lossy(&ours.stderr).into_owned() + &String::from_utf8_lossy(&ours.stdout);
+        assert_eq!(ours.status.code(), real.status.code(), "{what}: {words:?} said {said}");
+    }
+
+    fn same_stderr(&self, what: &str, words: &[&str]) {
+        let (real, ours) = (self.real.run(words), self.ours.run(words));
+        let text = |output: &std::process::Output| String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(text(&ours), text(&real), "{what}");
+        assert_eq!(ours.status.code(), real.status.code(), "{what}");
+    }
+}
+
+const GOOD: &str = "vrrp_instance VI_1 {
+    interface eth0
+    virtual_router_id 50
+    virtual_ipaddress {
+        10.0.0.100
+    }
+}
+";
+
+#[test]
+fn keepalived_config_test_ends_with_the_same_status() {
+    if !able_to_run(&["keepalived"]) {
+        return;
+    }
+    let twins = Twins::new();
+    let files = [
+        ("a good file", GOOD.to_owned()),
+        ("an unknown keyword", GOOD.replace("    interface", "    intreface eth1\n    interface")),
+        ("a missing brace", GOOD.trim_end().trim_end_matches('}').to_owned()),
+        ("an absent interface", GOOD.replace("eth0", "eth7")),
+        ("a number out of range", GOOD.replace("50", "500")),
+        (
+            "a password that is too long",
+            GOOD.replace(
+                "    virtual_ip",
+                "    authentication {\n        auth_type PASS\n        auth_pass 1234567890\n    }\n    virtual_ip",
+            ),
+        ),
+    ];
+    for (what, text) in files {
+        twins.write("/etc/keepalived/keepalived.conf", &text);
+        twins.same_exit_status(what, &["keepalived", "-t"]);
+    }
+}
+
+#[test]
+fn nginx_test_says_the_same_in_the_same_place() {
+    if !able_to_run(&["nginx"]) {
+        return;
+    }
+    let twins = Twins::new();
+    let good = "server {\n    listen 8080;\n    location / {\n        return 200 ok;\n    }\n}\n";
+    let files = [
+        ("a good file", good.to_owned()),
+        ("an unknown directive", good.replace("listen", "lisden")),
+        ("a missing semicolon", good.replace("8080;", "8080")),
+        ("a missing brace", good.trim_end().trim_end_matches('}').to_owned()),
+        ("one brace too many", format!("{good}}}\n")),
+        ("a directive in the wrong place", good.replace("listen 8080;", "upstream x { server 10.0.0.1; }")),
+        ("too few arguments", good.replace("listen 8080", "listen")),
+        ("an unknown host", good.replace("return 200 ok", "proxy_pass http://no-such-host.invalid")),
+        ("an empty upstream", format!("upstream kd {{\n}}\n{good}")),
+    ];
+    for (what, text) in files {
+        twins.write("/etc/nginx/conf.d/site.conf", &text);
+        twins.same_stderr(what, &["nginx", "-t"]);
+    }
+}
+
+#[test]
+fn nginx_dumps_the_configuration_as_it_was_read() {
+    if !able_to_run(&["nginx"]) {
+        return;
+    }
+    let twins = Twins::new();
+    twins.write("/etc/nginx/conf.d/site.conf", "server { listen 8080; }\n");
+    let (real, ours) = (twins.real.run(&["nginx", "-T"]), twins.ours.run(&["nginx", "-T"]));
+    assert_eq!(String::from_utf8_lossy(&ours.stdout), String::from_utf8_lossy(&real.stdout));
+}
+
+#[test]
+fn nginx_signals_itself_through_the_pid_file() {
+    if !able_to_run(&["nginx"]) {
+        return;
+    }
+    let twins = Twins::new();
+    twins.write("/etc/nginx/conf.d/site.conf", "server { listen 8080; return 200 one; }\n");
+    for machine in [&twins.real, &twins.ours] {
+        machine.shell("nginx");
+        let ask = || machine.shell("curl -s http://127.0.0.1:8080/");
+        assert_eq!(ask(), "one");
+        machine.write("/etc/nginx/conf.d/site.conf", "server { listen 8080; return 200 two; }\n");
+        machine.shell("nginx -s reload");
+        assert!(evenkeel_e2e::wait_until(std::time::Duration::from_secs(5), || ask() == "two"), "{}", machine.name());
+        machine.shell("mv /var/log/nginx/access.log /var/log/nginx/old.log; nginx -s reopen");
+        let reopened = evenkeel_e2e::wait_until(std::time::Duration::from_secs(5), || {
+            machine.path("/var/log/nginx/access.log").exists()
+        });
+        assert!(reopened, "{}", machine.name());
+        machine.shell("nginx -s quit");
+        let gone =
+            evenkeel_e2e::wait_until(std::time::Duration::from_secs(5), || !machine.path("/run/nginx.pid").exists());
+        assert!(gone, "{}", machine.name());
+    }
+    twins.same_exit_status("a signal without a daemon", &["nginx", "-s", "stop"]);
+}
