@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 /// Where configuration text comes from.
@@ -9,6 +10,12 @@ pub trait Files {
     /// Paths that match a shell pattern (`*`, `?`, `[...]`, `{a,b}`), sorted. A pattern without wildcards matches
     /// itself when the file exists.
     fn glob(&self, pattern: &str) -> Vec<PathBuf>;
+
+    /// Whether any execute bit of the file is set.
+    fn executable(&self, path: &Path) -> bool {
+        let _ = path;
+        false
+    }
 }
 
 /// Why a file could not be read.
@@ -27,6 +34,105 @@ pub enum ReadError {
     Other(String),
 }
 
+/// The files of this machine. The only place of the crate that touches a disk.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DiskFiles;
+
+/// No configuration is this large; a file that is was named by mistake.
+const LARGEST: u64 = 16 << 20;
+
+impl Files for DiskFiles {
+    fn read(&self, path: &Path) -> Result<Vec<u8>, ReadError> {
+        // A device or a pipe has no length to look at, so the reading itself is bounded too.
+        let file = std::fs::File::open(path).map_err(|e| read_error(&e))?;
+        let metadata = file.metadata().map_err(|e| read_error(&e))?;
+        if metadata.is_dir() {
+            return Err(ReadError::IsDirectory);
+        }
+        if metadata.len() > LARGEST {
+            return Err(ReadError::TooLarge { limit: LARGEST });
+        }
+        let mut bytes = Vec::new();
+        file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|e| read_error(&e))?;
+        if bytes.len() as u64 > LARGEST {
+            return Err(ReadError::TooLarge { limit: LARGEST });
+        }
+        Ok(bytes)
+    }
+
+    fn glob(&self, pattern: &str) -> Vec<PathBuf> {
+        let mut paths: Vec<PathBuf> = expand_braces(pattern)
+            .iter()
+            .filter_map(|pattern| glob::glob(pattern).ok())
+            .flat_map(|paths| paths.filter_map(Result::ok))
+            .collect();
+        paths.sort();
+        paths.dedup();
+        paths
+    }
+
+    fn executable(&self, path: &Path) -> bool {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::metadata(path).is_ok_and(|m| m.permissions().mode() & 0o111 != 0)
+    }
+}
+
+fn read_error(error: &std::io::Error) -> ReadError {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::NotFound => ReadError::NotFound,
+        ErrorKind::PermissionDenied => ReadError::PermissionDenied,
+        ErrorKind::IsADirectory => ReadError::IsDirectory,
+        _ => ReadError::Other(error.to_string()),
+    }
+}
+
+/// The alternatives of a pattern's braces: `a{b,c{d,e}}` is `ab`, `acd`, `ace`. What is no pair of braces with a comma
+/// is left as it is. At most 1024 alternatives; the rest of a larger product is not made.
+pub(crate) fn expand_braces(pattern: &str) -> Vec<String> {
+    const MOST: usize = 1024;
+    let mut done = Vec::new();
+    let mut open = vec![pattern.to_owned()];
+    while let Some(pattern) = open.pop() {
+        if done.len() + open.len() >= MOST {
+            break;
+        }
+        let Some((before, alternatives, after)) = first_brace_pair(&pattern) else {
+            done.push(pattern);
+            continue;
+        };
+        open.extend(alternatives.iter().rev().map(|alternative| format!("{before}{alternative}{after}")));
+    }
+    done
+}
+
+/// The text before the first pair of braces, its alternatives, and the text after it.
+fn first_brace_pair(pattern: &str) -> Option<(&str, Vec<&str>, &str)> {
+    let open = pattern.find('{')?;
+    let mut depth = 0_u32;
+    let mut start = open + 1;
+    let mut alternatives = Vec::new();
+    for (at, c) in pattern.char_indices().skip_while(|(at, _)| *at < open) {
+        match c {
+            '{' => depth += 1,
+            ',' if depth == 1 => {
+                alternatives.push(&pattern[start..at]);
+                start = at + 1;
+            }
+            '}' if depth == 1 => {
+                if alternatives.is_empty() {
+                    return None;
+                }
+                alternatives.push(&pattern[start..at]);
+                return Some((&pattern[..open], alternatives, &pattern[at + 1..]));
+            }
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
 /// Files held in memory, for tests and fuzzing.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryFiles(pub BTreeMap<PathBuf, Vec<u8>>);
@@ -36,27 +142,38 @@ impl Files for MemoryFiles {
         self.0.get(path).cloned().ok_or(ReadError::NotFound)
     }
 
-    /// Understands `*` and `?` in the last component only.
+    /// Understands `*` and `?` in the last component only, and braces anywhere.
     fn glob(&self, pattern: &str) -> Vec<PathBuf> {
-        let pattern = Path::new(pattern);
-        let name = pattern.file_name().and_then(|n| n.to_str()).unwrap_or_default().as_bytes();
-        self.0
-            .keys()
-            .filter(|path| path.parent() == pattern.parent())
-            .filter(|path| path.file_name().and_then(|n| n.to_str()).is_some_and(|n| wild_match(name, n.as_bytes())))
-            .cloned()
-            .collect()
+        let patterns = expand_braces(pattern);
+        let matches = |path: &Path| patterns.iter().any(|pattern| matches_last_component(Path::new(pattern), path));
+        self.0.keys().filter(|path| matches(path)).cloned().collect()
     }
 }
 
+fn matches_last_component(pattern: &Path, path: &Path) -> bool {
+    let last = |path: &Path| path.file_name().map(|name| name.as_encoded_bytes().to_vec()).unwrap_or_default();
+    pattern.parent() == path.parent() && wild_match(&last(pattern), &last(path))
+}
+
+/// `*` and `?`, in time proportional to the product of the lengths: only the last star is ever reconsidered.
 fn wild_match(pattern: &[u8], text: &[u8]) -> bool {
-    match (pattern, text) {
-        ([], []) => true,
-        ([b'*', rest @ ..], _) => (0..=text.len()).any(|skip| wild_match(rest, &text[skip..])),
-        ([b'?', pattern @ ..], [_, text @ ..]) => wild_match(pattern, text),
-        ([p, pattern @ ..], [t, text @ ..]) if p == t => wild_match(pattern, text),
-        _ => false,
+    let (mut p, mut t) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(c) if *c == b'?' || *c == text[t] => (p, t) = (p + 1, t + 1),
+            _ => {
+                let Some((at, taken)) = star else { return false };
+                star = Some((at, taken + 1));
+                (p, t) = (at + 1, taken + 1);
+            }
+        }
     }
+    pattern[p..].iter().all(|c| *c == b'*')
 }
 
 /// Which file of a [`SourceMap`].
@@ -108,5 +225,39 @@ impl SourceMap {
     /// All paths in the order they were read.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.files.iter().map(|(path, _)| path.as_path())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn braces_expand_to_their_alternatives() {
+        for (pattern, expected) in [
+            ("plain", vec!["plain"]),
+            ("a{b,c}d", vec!["abd", "acd"]),
+            ("{a,b}{1,2}", vec!["a1", "a2", "b1", "b2"]),
+            ("a{b,c{d,e}}", vec!["ab", "acd", "ace"]),
+            ("a{b}", vec!["a{b}"]),
+            ("a{b,c", vec!["a{b,c"]),
+        ] {
+            assert_eq!(expand_braces(pattern), expected, "{pattern}");
+        }
+        assert!(expand_braces(&"{a,b}".repeat(40)).len() <= 1024);
+    }
+
+    #[test]
+    fn a_directory_and_a_missing_file_are_told_apart() {
+        assert_eq!(DiskFiles.read(Path::new("/")), Err(ReadError::IsDirectory));
+        assert_eq!(DiskFiles.read(Path::new("/nonexistent/x")), Err(ReadError::NotFound));
+        assert!(matches!(DiskFiles.read(Path::new("/dev/zero")), Err(ReadError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn wildcards_match_names() {
+        for (pattern, text, expected) in [("*.conf", "a.conf", true), ("*.conf", "a.con", false), ("a?c*", "abc", true), ("a*b*c", "a1b2b3c", true)] {
+            assert_eq!(wild_match(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
+        }
     }
 }
