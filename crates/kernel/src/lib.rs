@@ -1,1 +1,28 @@
 //! All that needs a capability or unsafe: rtnetlink, raw sockets, namespaces, privileges.
+//!
+//! Everything is plain blocking or non-blocking `std` style: no task, no runtime, no log. What happened is in the
+//! return value, and an error names the operation and its object (see [`Error`]).
+//!
+//! | to                                   | see |
+//! |--------------------------------------|-----|
+//! | wait for several descriptors         | [`poll`], [`clock`], [`signal`] |
+//! | read and change links and addresses  | [`netlink`] |
+//! | make addresses what they should be   | [`addresses`] |
+//! | speak VRRP and ARP                   | [`vrrp_socket`], [`arp_socket`] |
+//! | give privileges away                 | [`privilege`], [`sandbox`] |
+//! | build a network inside this machine  | [`netns`], [`firewall`] |
+
+pub mod addresses;
+pub mod arp_socket;
+pub mod clock;
+mod error;
+pub mod firewall;
+pub mod netlink;
+pub mod netns;
+pub mod poll;
+pub mod privilege;
+pub mod sandbox;
+pub mod signal;
+pub mod vrrp_socket;
+
+pub use error::Error;

@@ -1,0 +1,189 @@
+//! Addresses as desired state: compute what should be there, compare, change.
+//!
+//! A caller that owns some addresses asks for exactly these of them to be there; everybody else's are not touched.
+//! [`diff`] is pure, and applying its result twice is harmless.
+
+use crate::Error;
+use crate::netlink::Netlink;
+use evenkeel_wire::Prefix;
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+/// The mark (`IFA_PROTO`, Linux 5.18) on addresses that a VRRP daemon put there; keepalived's number, 18.
+pub const PROTOCOL: u8 = 18;
+
+/// An address with its properties.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The address and its length.
+    pub prefix: Prefix,
+    /// Broadcast address; `None` does not mind.
+    pub broadcast: Option<Ipv4Addr>,
+    /// Label; `None` does not mind (the kernel then labels it with the interface's name).
+    pub label: Option<String>,
+    /// Scope as rtnetlink numbers it: 0 global, 253 link, 254 host.
+    pub scope: u8,
+}
+
+impl Address {
+    /// A global address with no extras.
+    pub fn new(prefix: Prefix) -> Self {
+        Address { prefix, broadcast: None, label: None, scope: 0 }
+    }
+}
+
+/// An address on an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Index of the interface.
+    pub index: u32,
+    /// The address.
+    pub address: Address,
+    /// Who put it there: [`PROTOCOL`], or 0 where nobody said or the kernel is too old to tell.
+    pub protocol: u8,
+}
+
+impl Held {
+    /// One of ours.
+    pub fn new(index: u32, address: Address) -> Self {
+        Held { index, address, protocol: PROTOCOL }
+    }
+
+    fn key(&self) -> (u32, Prefix) {
+        (self.index, self.address.prefix)
+    }
+}
+
+/// One step from what is to what should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Put it there.
+    Add(Held),
+    /// Take it away.
+    Delete {
+        /// From this interface.
+        index: u32,
+        /// This address.
+        prefix: Prefix,
+    },
+}
+
+/// The changes that turn `present` into `desired`: first what has to go, then what has to come. An address of which a
+/// property differs goes and comes. `present` is what the caller answers for, and nothing else.
+pub fn diff(desired: &[Held], present: &[Held]) -> Vec<Change> {
+    let wanted: BTreeMap<_, _> = desired.iter().map(|held| (held.key(), held)).collect();
+    let there: BTreeMap<_, _> = present.iter().map(|held| (held.key(), held)).collect();
+    let fits = |wanted: &Held, there: &Held| serves(&wanted.address, &there.address);
+    let gone = there.iter().filter(|(key, there)| !wanted.get(key).is_some_and(|wanted| fits(wanted, there)));
+    let gone = gone.map(|(&(index, prefix), _)| Change::Delete { index, prefix });
+    let new = wanted.iter().filter(|(key, wanted)| !there.get(key).is_some_and(|there| fits(wanted, there)));
+    gone.chain(new.map(|(_, &held)| Change::Add(held.clone()))).collect()
+}
+
+/// What [`reconcile`] did.
+#[derive(Debug, Default)]
+pub struct Reconciled {
+    /// The changes that were made, in order.
+    pub made: Vec<Change>,
+    /// What the kernel refused.
+    pub errors: Vec<Error>,
+}
+
+/// Makes the kernel hold exactly `desired` of the addresses that are `ours`; whatever is desired is ours as well.
+///
+/// Taking away a primary address can take away others of its network (unless `promote_secondaries` is set), so the
+/// kernel is looked at again after changes, a few times.
+pub fn reconcile(netlink: &mut Netlink, desired: &[Held], ours: impl Fn(&Held) -> bool) -> Result<Reconciled, Error> {
+    let mut result = Reconciled::default();
+    for _ in 0..ROUNDS {
+        let mut present = netlink.addresses()?;
+        present.retain(|held| ours(held) || desired.iter().any(|wanted| wanted.key() == held.key()));
+        let changes = diff(desired, &present);
+        if changes.is_empty() {
+            break;
+        }
+        let before = result.errors.len();
+        for (change, outcome) in changes.iter().zip(netlink.apply(&changes)) {
+            match outcome {
+                Ok(()) => result.made.push(change.clone()),
+                Err(error) => result.errors.push(error),
+            }
+        }
+        if result.errors.len() > before {
+            break;
+        }
+    }
+    Ok(result)
+}
+
+/// One to change, one to repair what the change took along, one to see that all is well.
+const ROUNDS: usize = 3;
+
+/// Whether `there` is as `wanted` says, where it says anything.
+fn serves(wanted: &Address, there: &Address) -> bool {
+    // The kernel works out the scope of an IPv6 address itself.
+    (wanted.scope == there.scope || wanted.prefix.address().is_ipv6())
+        && (wanted.broadcast.is_none() || wanted.broadcast == there.broadcast)
+        && (wanted.label.is_none() || wanted.label == there.label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn held() -> impl Strategy<Value = Held> {
+        let broadcast = proptest::option::of(Just(Ipv4Addr::new(10, 0, 0, 255)));
+        let label = proptest::option::of(Just("eth0:vip".to_owned()));
+        (1..4u32, 0..6u8, 31..33u8, broadcast, label, prop_oneof![Just(0u8), Just(253)]).prop_map(
+            |(index, last, length, broadcast, label, scope)| {
+                let prefix = Prefix::new(Ipv4Addr::new(10, 0, 0, last).into(), length).unwrap();
+                Held::new(index, Address { prefix, broadcast, label, scope })
+            },
+        )
+    }
+
+    /// The kernel's side: one address for each key, as it was added.
+    fn apply(table: &mut BTreeMap<(u32, Prefix), Held>, changes: &[Change]) {
+        for change in changes {
+            match change {
+                Change::Add(held) => {
+                    table.entry(held.key()).or_insert_with(|| held.clone());
+                }
+                Change::Delete { index, prefix } => {
+                    table.remove(&(*index, *prefix));
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn applying_the_difference_gives_what_is_desired(
+            desired in proptest::collection::vec(held(), 0..12),
+            present in proptest::collection::vec(held(), 0..12),
+        ) {
+            let mut table: BTreeMap<_, _> = present.iter().map(|held| (held.key(), held.clone())).collect();
+            let changes = diff(&desired, &present);
+            apply(&mut table, &changes);
+            let wanted: BTreeMap<_, _> = desired.iter().map(|held| (held.key(), held)).collect();
+            prop_assert_eq!(table.keys().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>());
+            for (key, wanted) in &wanted {
+                prop_assert!(serves(&wanted.address, &table[key].address));
+            }
+            let now: Vec<_> = table.values().cloned().collect();
+            prop_assert_eq!(diff(&desired, &now), []);
+            let once = table.clone();
+            apply(&mut table, &changes);
+            prop_assert_eq!(table, once);
+        }
+    }
+
+    #[test]
+    fn what_has_to_go_goes_first() {
+        let old = Held::new(1, Address::new("10.0.0.100/24".parse().unwrap()));
+        let new = Held::new(1, Address::new("10.0.0.100/32".parse().unwrap()));
+        let changes = diff(std::slice::from_ref(&new), std::slice::from_ref(&old));
+        assert_eq!(changes, [Change::Delete { index: 1, prefix: old.address.prefix }, Change::Add(new)]);
+    }
+}

@@ -1,0 +1,159 @@
+//! rtnetlink: links, addresses and routes of the network namespace that the opening thread is in.
+//!
+//! [`Netlink`] asks and orders; [`Monitor`] hears what anybody changes. A socket stays in the namespace it was opened in,
+//! wherever its thread goes later.
+
+mod links;
+pub(crate) mod message;
+mod monitor;
+pub(crate) mod socket;
+mod wire;
+
+pub use monitor::{Change, Monitor};
+
+use crate::Error;
+use crate::addresses::{self, Address, Held};
+use crate::error::During;
+use evenkeel_wire::{Mac, Prefix};
+use message::Message;
+use rustix::io::Errno;
+use socket::{ROUTE, Socket};
+use std::collections::HashMap;
+
+/// An interface as the kernel describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Kernel index.
+    pub index: u32,
+    /// Name.
+    pub name: String,
+    /// Administratively up (`IFF_UP`) and able to carry packets (`IFF_RUNNING`).
+    pub up: bool,
+    /// Its Ethernet address; zero on links that have none.
+    pub mac: Mac,
+    /// Largest packet, in bytes.
+    pub mtu: u32,
+    /// Its addresses, primary ones first. Empty in a [`Change::Link`], which reports no addresses.
+    pub addresses: Vec<Prefix>,
+}
+
+/// A blocking socket for requests.
+#[derive(Debug)]
+pub struct Netlink {
+    socket: Socket,
+}
+
+impl Netlink {
+    /// Opens a socket in the calling thread's network namespace. Reading needs no privilege, changing `CAP_NET_ADMIN`.
+    pub fn open() -> Result<Self, Error> {
+        let socket = Socket::open(ROUTE).during(|| "open a netlink socket")?;
+        Ok(Netlink { socket })
+    }
+
+    /// All interfaces with their addresses, in the order of their indexes.
+    pub fn interfaces(&mut self) -> Result<Vec<Interface>, Error> {
+        let mut interfaces = self.links()?;
+        let at: HashMap<u32, usize> = interfaces.iter().enumerate().map(|(at, link)| (link.index, at)).collect();
+        for entry in self.address_entries()? {
+            if let Some(&at) = at.get(&entry.held.index) {
+                interfaces[at].addresses.push(entry.held.address.prefix);
+            }
+        }
+        Ok(interfaces)
+    }
+
+    /// The interface of this name, or an error that says there is none.
+    pub fn interface(&mut self, name: &str) -> Result<Interface, Error> {
+        let found = self.interfaces()?.into_iter().find(|interface| interface.name == name);
+        found.ok_or_else(|| Error::new(format!("find interface {name}"), Errno::NODEV))
+    }
+
+    /// All addresses of all interfaces, with who put them there.
+    pub fn addresses(&mut self) -> Result<Vec<Held>, Error> {
+        let names: HashMap<u32, String> = self.links()?.into_iter().map(|link| (link.index, link.name)).collect();
+        let mut all = Vec::new();
+        for entry in self.address_entries()? {
+            let mut held = entry.held;
+            // The kernel labels an IPv4 address with the interface's name when nobody labels it.
+            if held.address.label.as_ref() == names.get(&held.index) {
+                held.address.label = None;
+            }
+            all.push(held);
+        }
+        Ok(all)
+    }
+
+    /// Adds an address, marked as put there by a VRRP daemon (`proto` 18, the number keepalived uses). An address that is
+    /// there already is no error.
+    pub fn add_address(&mut self, index: u32, address: &Address) -> Result<(), Error> {
+        let change = addresses::Change::Add(Held::new(index, address.clone()));
+        self.apply(std::slice::from_ref(&change)).pop().unwrap_or(Ok(()))
+    }
+
+    /// Removes an address. An address or an interface that is not there is no error.
+    pub fn delete_address(&mut self, index: u32, prefix: Prefix) -> Result<(), Error> {
+        let change = addresses::Change::Delete { index, prefix };
+        self.apply(std::slice::from_ref(&change)).pop().unwrap_or(Ok(()))
+    }
+
+    /// Makes changes in their order, sending many before reading the answers, and returns the result of each. Adding what
+    /// is there and deleting what is not there succeed.
+    pub fn apply(&mut self, changes: &[addresses::Change]) -> Vec<Result<(), Error>> {
+        let requests: Vec<Message> = changes.iter().map(wire::address_request).collect();
+        let answers = match self.socket.requests(&requests) {
+            Ok(answers) => answers,
+            // The socket itself failed, so nothing is known about any of them.
+            Err(cause) => {
+                let errno = cause.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
+                vec![Err(errno); changes.len()]
+            }
+        };
+        let results = changes.iter().zip(answers).map(|(change, answer)| match (change, answer) {
+            (_, Ok(())) | (addresses::Change::Add(_), Err(Errno::EXIST)) => Ok(()),
+            (addresses::Change::Delete { .. }, Err(Errno::ADDRNOTAVAIL | Errno::NODEV)) => Ok(()),
+            (change, Err(errno)) => Err((change, errno)),
+        });
+        let results: Vec<_> = results.collect();
+        results.into_iter().map(|result| result.map_err(|(change, errno)| self.refused(change, errno))).collect()
+    }
+
+    fn refused(&mut self, change: &addresses::Change, errno: Errno) -> Error {
+        match change {
+            addresses::Change::Add(held) => {
+                Error::new(format!("add {} to {}", held.address.prefix, self.name_of(held.index)), errno)
+            }
+            addresses::Change::Delete { index, prefix } => {
+                Error::new(format!("remove {prefix} from {}", self.name_of(*index)), errno)
+            }
+        }
+    }
+
+    /// The name for a message about `index`, also when nobody knows the index.
+    fn name_of(&mut self, index: u32) -> String {
+        let links = self.links().unwrap_or_default();
+        let found = links.into_iter().find(|link| link.index == index);
+        found.map_or_else(|| format!("interface {index}"), |link| link.name)
+    }
+
+    /// All interfaces without their addresses.
+    fn links(&mut self) -> Result<Vec<Interface>, Error> {
+        let links =
+            self.socket.dump(wire::GET_LINK, &wire::link_header(0, 0, 0), |message| wire::link(message.payload));
+        links.during(|| "list interfaces")
+    }
+
+    fn address_entries(&mut self) -> Result<Vec<wire::AddressEntry>, Error> {
+        let entries = self.socket.dump(wire::GET_ADDRESS, &[0; 8], |message| wire::address(message.payload));
+        let mut entries = entries.during(|| "list addresses")?;
+        // Stable, so within primary and within secondary ones the kernel's order remains.
+        entries.sort_by_key(|entry| entry.secondary);
+        Ok(entries)
+    }
+
+    fn order(&mut self, request: &Message, operation: impl FnOnce(&mut Self) -> String) -> Result<(), Error> {
+        match self.socket.request(request) {
+            Ok(()) => Ok(()),
+            Err(cause) => Err(Error::new(operation(self), cause)),
+        }
+    }
+}

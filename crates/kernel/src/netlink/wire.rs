@@ -1,0 +1,150 @@
+//! rtnetlink's messages about links and addresses, as values.
+
+use super::Interface;
+use super::message::{Message, attributes, text, u32_at};
+use super::socket::{ACK, REQUEST};
+use crate::addresses::{Address, Change, Held};
+use evenkeel_wire::{Mac, Prefix};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+pub(super) const NEW_LINK: u16 = 16;
+pub(super) const DELETE_LINK: u16 = 17;
+pub(super) const GET_LINK: u16 = 18;
+pub(super) const NEW_ADDRESS: u16 = 20;
+pub(super) const DELETE_ADDRESS: u16 = 21;
+pub(super) const GET_ADDRESS: u16 = 22;
+pub(super) const NEW_ROUTE: u16 = 24;
+
+/// Create, and fail when it exists.
+pub(super) const CREATE: u16 = 0x400 | 0x200;
+
+/// Bytes of `struct ifinfomsg`.
+const LINK_FIXED: usize = 16;
+/// Bytes of `struct ifaddrmsg`.
+const ADDRESS_FIXED: usize = 8;
+
+const IFF_RUNNING: u32 = 0x40;
+/// Administratively up.
+pub(super) const IFF_UP: u32 = 0x1;
+
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const IFA_LABEL: u16 = 3;
+const IFA_BROADCAST: u16 = 4;
+const IFA_FLAGS: u16 = 8;
+const IFA_PROTO: u16 = 11;
+const IFA_F_SECONDARY: u32 = 1;
+
+/// `struct ifinfomsg` of any family: `| family u8, pad u8 | type u16 | index u32 | flags u32 | mask of flags u32 |`.
+pub(super) fn link_header(index: u32, flags: u32, mask: u32) -> [u8; LINK_FIXED] {
+    let mut header = [0; LINK_FIXED];
+    header[4..8].copy_from_slice(&index.to_ne_bytes());
+    header[8..12].copy_from_slice(&flags.to_ne_bytes());
+    header[12..16].copy_from_slice(&mask.to_ne_bytes());
+    header
+}
+
+/// A link's message. `None` for what is none, and for a bridge's messages about its ports, which share the type: a port
+/// that leaves its bridge is reported as a deleted link of family AF_BRIDGE though the link lives on.
+pub(super) fn link(payload: &[u8]) -> Option<Interface> {
+    let index = u32_at(payload, 4)?;
+    let flags = u32_at(payload, 8)?;
+    if i32::from(*payload.first()?) != libc::AF_UNSPEC {
+        return None;
+    }
+    let up = flags & (IFF_UP | IFF_RUNNING) == IFF_UP | IFF_RUNNING;
+    let mut interface =
+        Interface { index, name: String::new(), up, mac: Mac::default(), mtu: 0, addresses: Vec::new() };
+    for (kind, value) in attributes(payload, LINK_FIXED) {
+        match kind {
+            IFLA_IFNAME => interface.name = text(value),
+            IFLA_ADDRESS => interface.mac = value.try_into().map(Mac).unwrap_or_default(),
+            IFLA_MTU => interface.mtu = u32_at(value, 0)?,
+            _ => {}
+        }
+    }
+    Some(interface)
+}
+
+/// An address's message.
+#[derive(Debug)]
+pub(super) struct AddressEntry {
+    pub(super) held: Held,
+    /// Another address of the same network came first; removing that one may remove this.
+    pub(super) secondary: bool,
+}
+
+/// Reads `struct ifaddrmsg` and its attributes: `| family u8 | length u8 | flags u8 | scope u8 | index u32 |`.
+pub(super) fn address(payload: &[u8]) -> Option<AddressEntry> {
+    let &[family, length, flags, scope, ..] = payload else { return None };
+    let index = u32_at(payload, 4)?;
+    let mut flags = u32::from(flags);
+    let (mut local, mut peer, mut broadcast, mut label, mut protocol) = (None, None, None, None, 0);
+    for (kind, value) in attributes(payload, ADDRESS_FIXED) {
+        match kind {
+            IFA_ADDRESS => peer = ip(value),
+            IFA_LOCAL => local = ip(value),
+            IFA_LABEL => label = Some(text(value)),
+            IFA_BROADCAST => broadcast = <[u8; 4]>::try_from(value).ok().map(Ipv4Addr::from),
+            IFA_FLAGS => flags = u32_at(value, 0)?,
+            IFA_PROTO => protocol = *value.first()?,
+            _ => {}
+        }
+    }
+    // IPv4 says its own address in IFA_LOCAL and, on a point-to-point link, the other end's in IFA_ADDRESS; IPv6 mostly
+    // says only IFA_ADDRESS.
+    let own = local.or(peer)?;
+    let prefix = Prefix::new(own, length).ok()?;
+    let secondary = i32::from(family) == libc::AF_INET && flags & IFA_F_SECONDARY != 0;
+    Some(AddressEntry {
+        held: Held { index, address: Address { prefix, broadcast, label, scope }, protocol },
+        secondary,
+    })
+}
+
+/// The request that makes a change.
+pub(super) fn address_request(change: &Change) -> Message {
+    match change {
+        Change::Add(held) => {
+            let address = &held.address;
+            let fixed = address_header(address.prefix, address.scope, held.index);
+            let mut message = with_prefix(Message::new(NEW_ADDRESS, REQUEST | ACK | CREATE, &fixed), address.prefix);
+            if let Some(broadcast) = address.broadcast {
+                message = message.attribute(IFA_BROADCAST, &broadcast.octets());
+            }
+            if let Some(label) = &address.label {
+                message = message.text(IFA_LABEL, label);
+            }
+            // Kernels before 5.18 do not know this attribute, and ignore it.
+            message.attribute(IFA_PROTO, &[held.protocol])
+        }
+        Change::Delete { index, prefix } => {
+            with_prefix(Message::new(DELETE_ADDRESS, REQUEST | ACK, &address_header(*prefix, 0, *index)), *prefix)
+        }
+    }
+}
+
+fn address_header(prefix: Prefix, scope: u8, index: u32) -> [u8; ADDRESS_FIXED] {
+    let family = if prefix.address().is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let [a, b, c, d] = index.to_ne_bytes();
+    [family as u8, prefix.length(), 0, scope, a, b, c, d]
+}
+
+fn with_prefix(message: Message, prefix: Prefix) -> Message {
+    match prefix.address() {
+        IpAddr::V4(ip) => message.attribute(IFA_LOCAL, &ip.octets()).attribute(IFA_ADDRESS, &ip.octets()),
+        IpAddr::V6(ip) => message.attribute(IFA_LOCAL, &ip.octets()).attribute(IFA_ADDRESS, &ip.octets()),
+    }
+}
+
+fn ip(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.len() {
+        4 => <[u8; 4]>::try_from(bytes).ok().map(|octets| Ipv4Addr::from(octets).into()),
+        16 => <[u8; 16]>::try_from(bytes).ok().map(|octets| Ipv6Addr::from(octets).into()),
+        _ => None,
+    }
+}
