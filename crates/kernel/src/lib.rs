@@ -10,13 +10,14 @@
 //! | make addresses what they should be   | [`addresses`] |
 //! | speak VRRP and ARP                   | [`vrrp_socket`], [`arp_socket`] |
 //! | give privileges away                 | [`privilege`], [`sandbox`] |
-//! | build a network inside this machine  | [`netns`], [`firewall`] |
+//! | build a network inside this machine  | [`netns`], [`machine`], [`firewall`] |
 
 pub mod addresses;
 pub mod arp_socket;
 pub mod clock;
 mod error;
 pub mod firewall;
+pub mod machine;
 pub mod netlink;
 pub mod netns;
 pub mod poll;
