@@ -69,6 +69,23 @@ pub struct Server {
     pub client_header_timeout: Duration,
     /// `large_client_header_buffers`: the longest request head, in bytes.
     pub max_head: usize,
+    /// `merge_slashes`: `//` in a path counts as `/`.
+    pub merge_slashes: bool,
+}
+
+impl Default for Server {
+    /// A server with the empty name and nothing else said.
+    fn default() -> Self {
+        Server {
+            names: vec![ServerName::Exact(String::new())],
+            locations: Vec::new(),
+            fallback: Scope::default(),
+            returns: None,
+            client_header_timeout: Duration::from_secs(60),
+            max_head: 4 * 8192,
+            merge_slashes: true,
+        }
+    }
 }
 
 /// One word after `server_name`.
@@ -148,6 +165,8 @@ pub struct ProxyPass {
     pub host: String,
     /// The path, when `proxy_pass` has one: it replaces the part of the URI that the location matched.
     pub uri: Option<String>,
+    /// `$proxy_port`.
+    pub port: u16,
 }
 
 /// Values that blocks inherit.
@@ -177,6 +196,12 @@ pub struct Scope {
     pub send_timeout: Duration,
     /// `server_tokens`.
     pub server_tokens: bool,
+    /// `absolute_redirect`: redirects that nginx itself issues carry scheme and host.
+    pub absolute_redirect: bool,
+    /// `port_in_redirect`: and the port.
+    pub port_in_redirect: bool,
+    /// `server_name_in_redirect`: and the first `server_name` instead of the host that the client named.
+    pub server_name_in_redirect: bool,
     /// `proxy_set_header`s in force: name and a value that may hold variables. nginx's defaults
     /// (`Host $proxy_host`, `Connection close`) are in the list unless replaced; an empty value drops the header.
     pub proxy_headers: Vec<(String, String)>,
@@ -208,6 +233,9 @@ impl Default for Scope {
             client_body_timeout: Duration::from_secs(60),
             send_timeout: Duration::from_secs(60),
             server_tokens: true,
+            absolute_redirect: true,
+            port_in_redirect: true,
+            server_name_in_redirect: false,
             proxy_headers: vec![
                 ("Host".to_owned(), "$proxy_host".to_owned()),
                 ("Connection".to_owned(), "close".to_owned()),
@@ -272,6 +300,19 @@ impl Default for NextUpstream {
     }
 }
 
+impl Upstream {
+    /// An upstream with nginx's defaults.
+    pub fn new(name: impl Into<String>, servers: Vec<UpstreamServer>) -> Upstream {
+        Upstream {
+            name: name.into(),
+            servers,
+            keepalive: 0,
+            keepalive_timeout: Duration::from_secs(60),
+            keepalive_requests: 1000,
+        }
+    }
+}
+
 /// An `upstream` block.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Upstream {
@@ -304,6 +345,20 @@ pub struct UpstreamServer {
     pub down: bool,
 }
 
+impl UpstreamServer {
+    /// A server with nginx's defaults.
+    pub fn new(address: ListenAddress) -> UpstreamServer {
+        UpstreamServer {
+            address,
+            weight: 1,
+            max_fails: 1,
+            fail_timeout: Duration::from_secs(10),
+            backup: false,
+            down: false,
+        }
+    }
+}
+
 /// `access_log PATH [format]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessLog {
@@ -320,6 +375,32 @@ pub struct LogFormat {
     pub name: String,
     /// Text with variables.
     pub text: String,
+    /// `escape=`.
+    pub escape: LogEscape,
+}
+
+impl LogFormat {
+    /// The format that nginx has without being told.
+    pub fn combined() -> LogFormat {
+        LogFormat {
+            name: "combined".to_owned(),
+            text: "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\""
+                .to_owned(),
+            escape: LogEscape::Default,
+        }
+    }
+}
+
+/// `log_format NAME escape=...`: how values of variables are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogEscape {
+    /// `"`, `\`, and what is not printable ASCII, as `\xXX`; an absent value as `-`.
+    #[default]
+    Default,
+    /// As inside a JSON string; an absent value as nothing.
+    Json,
+    /// As they are; an absent value as nothing.
+    None,
 }
 
 /// `error_log PATH [level]`.

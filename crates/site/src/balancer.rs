@@ -1,0 +1,208 @@
+use crate::config::Upstream;
+use crate::next::Failure;
+use evenkeel_wire::Instant;
+use std::time::Duration;
+
+/// Chooses servers of one upstream as nginx's default method does: smooth weighted round robin, servers set aside for
+/// `fail_timeout` after `max_fails` failures, backup servers only when no other is left.
+///
+/// One for each worker: nginx's workers do not share their counts either, unless told to (`zone`).
+#[derive(Clone, Debug)]
+pub struct Balancer {
+    servers: Vec<Peer>,
+    /// A single server, without backups, is tried whatever happened to it before.
+    single: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Peer {
+    weight: i64,
+    effective_weight: i64,
+    current_weight: i64,
+    max_fails: u32,
+    fail_timeout: Duration,
+    backup: bool,
+    down: bool,
+    probe_failing: bool,
+    fails: u32,
+    /// Of the last failure.
+    accessed_at: Option<Instant>,
+    /// Of the last failure, or of the first choice after `fail_timeout` was over: a server that came back gets one
+    /// request in each `fail_timeout` until one succeeds.
+    checked_at: Option<Instant>,
+}
+
+/// Servers that a request has been to.
+#[derive(Clone, Debug, Default)]
+pub struct Tried {
+    first: u64,
+    rest: Vec<u64>,
+    n_tried: u32,
+    /// The other servers were all unavailable: the request stays with the backups.
+    among_backups: bool,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The server answered.
+    Success,
+    /// It did not.
+    Failure(Failure),
+}
+
+impl Tried {
+    /// How many servers the request has been to.
+    pub fn count(&self) -> u32 {
+        self.n_tried
+    }
+
+    fn contains(&self, server: usize) -> bool {
+        let word = match server / 64 {
+            0 => self.first,
+            word => self.rest.get(word - 1).copied().unwrap_or_default(),
+        };
+        word & (1 << (server % 64)) != 0
+    }
+
+    fn insert(&mut self, server: usize) {
+        let word = match server / 64 {
+            0 => &mut self.first,
+            word => {
+                self.rest.resize(self.rest.len().max(word), 0);
+                &mut self.rest[word - 1]
+            }
+        };
+        *word |= 1 << (server % 64);
+        self.n_tried += 1;
+    }
+}
+
+impl Balancer {
+    /// Nobody has failed yet.
+    pub fn new(upstream: &Upstream) -> Balancer {
+        let servers = upstream.servers.iter().map(|server| Peer {
+            weight: i64::from(server.weight),
+            effective_weight: i64::from(server.weight),
+            current_weight: 0,
+            max_fails: server.max_fails,
+            fail_timeout: server.fail_timeout,
+            backup: server.backup,
+            down: server.down,
+            probe_failing: false,
+            fails: 0,
+            accessed_at: None,
+            checked_at: None,
+        });
+        Balancer { servers: servers.collect(), single: upstream.servers.len() == 1 }
+    }
+
+    /// The server for the next attempt of a request, by index in `Upstream::servers`. `None` when none is left: "no live
+    /// upstreams" when none was tried, else the last failure is what the client hears of.
+    pub fn pick(&mut self, now: Instant, tried: &mut Tried) -> Option<usize> {
+        if self.single {
+            let usable = !self.servers[0].down && !tried.contains(0);
+            return usable.then(|| {
+                tried.insert(0);
+                0
+            });
+        }
+        let picked = match tried.among_backups {
+            true => self.pick_among(now, tried, Group::Backup),
+            false => self.pick_among(now, tried, Group::Primary).or_else(|| {
+                tried.among_backups = true;
+                self.pick_among(now, tried, Group::Backup)
+            }),
+        }?;
+        tried.insert(picked);
+        Some(picked)
+    }
+
+    /// Each server in turn gains its effective weight, the one with the most is chosen and pays what all gained.
+    fn pick_among(&mut self, now: Instant, tried: &Tried, group: Group) -> Option<usize> {
+        let mut best: Option<usize> = None;
+        let mut total = 0;
+        for index in 0..self.servers.len() {
+            let server = &mut self.servers[index];
+            if server.backup != (group == Group::Backup) || tried.contains(index) || !server.available(now) {
+                continue;
+            }
+            server.current_weight += server.effective_weight;
+            total += server.effective_weight;
+            if server.effective_weight < server.weight {
+                server.effective_weight += 1;
+            }
+            let weight = server.current_weight;
+            if best.is_none_or(|best| weight > self.servers[best].current_weight) {
+                best = Some(index);
+            }
+        }
+        let chosen = &mut self.servers[best?];
+        chosen.current_weight -= total;
+        if chosen.checked_at.is_some_and(|at| now.since(at) > chosen.fail_timeout) {
+            chosen.checked_at = Some(now);
+        }
+        best
+    }
+
+    /// How an attempt at a server ended. A failure that goes on to another server and one that the client sees count alike.
+    pub fn report(&mut self, now: Instant, server: usize, outcome: Outcome) {
+        if self.single {
+            return;
+        }
+        let Some(server) = self.servers.get_mut(server) else { return };
+        match outcome {
+            Outcome::Failure(failure) if failure.counts() => {
+                server.fails = server.fails.saturating_add(1);
+                server.accessed_at = Some(now);
+                server.checked_at = Some(now);
+                if let Some(cost) = server.weight.checked_div(i64::from(server.max_fails)) {
+                    server.effective_weight = (server.effective_weight - cost).max(0);
+                }
+            }
+            Outcome::Failure(_) => {}
+            // Alive again only when it was chosen after its time was over: an answer to a request that was under way
+            // before the failure proves nothing.
+            Outcome::Success if server.accessed_at < server.checked_at => server.fails = 0,
+            Outcome::Success => {}
+        }
+    }
+
+    /// What a probe says of a server: one whose probe fails gets no requests, a single one excepted.
+    pub fn set_probe(&mut self, server: usize, alive: bool) {
+        if let Some(server) = self.servers.get_mut(server) {
+            server.probe_failing = !alive;
+        }
+    }
+
+    /// Whether a request would find a server.
+    pub fn alive(&self, now: Instant) -> bool {
+        (0..self.servers.len()).any(|server| self.server_alive(now, server))
+    }
+
+    /// Whether a server takes requests: not `down`, not set aside, its probe not failing.
+    pub fn server_alive(&self, now: Instant, server: usize) -> bool {
+        let Some(server) = self.servers.get(server) else { return false };
+        if self.single { !server.down && !server.probe_failing } else { server.available(now) }
+    }
+
+    /// Failures that count now.
+    pub fn fails(&self, server: usize) -> u32 {
+        self.servers.get(server).map_or(0, |server| server.fails)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Group {
+    Primary,
+    Backup,
+}
+
+impl Peer {
+    fn available(&self, now: Instant) -> bool {
+        let set_aside = self.max_fails > 0
+            && self.fails >= self.max_fails
+            && self.checked_at.is_some_and(|at| now.since(at) <= self.fail_timeout);
+        !self.down && !self.probe_failing && !set_aside
+    }
+}
