@@ -9,6 +9,14 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct InstanceId(pub u32);
 
+impl InstanceId {
+    /// Among the actions of [`Router::reconfigure`](crate::Router::reconfigure): the index in the old configuration
+    /// of an instance that is gone; `None` for one of the new configuration, which has `n_instances`.
+    pub fn departed(self, n_instances: usize) -> Option<usize> {
+        (self.0 as usize).checked_sub(n_instances)
+    }
+}
+
 /// Index of a script in [`Config::scripts`](crate::Config).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ScriptId(pub u32);

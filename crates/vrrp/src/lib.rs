@@ -6,13 +6,22 @@
 
 pub mod config;
 mod event;
+mod explain;
+mod instance;
+mod link;
+mod machine;
 pub mod packet;
+mod reload;
 mod router;
+mod sender;
+mod state;
 mod status;
+pub mod timers;
+mod track;
 
 pub use config::Config;
 pub use event::{
     Action, Command, Event, InstanceId, Interface, Report, ScriptId, ScriptOutcome, StateName, Transition,
 };
 pub use router::Router;
-pub use status::{AdvertCounters, ConflictStatus, InstanceStatus, PeerStatus, Status, TrackerStatus};
+pub use status::{AdvertCounters, ConflictStatus, InstanceStatus, PeerStatus, Status, TrackerStatus, Unclaimed};

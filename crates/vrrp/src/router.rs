@@ -1,38 +1,397 @@
-use crate::{Action, Config, Event, Status};
+use crate::config::{Config, TrackTarget};
+use crate::event::{Action, Command, Event, InstanceId, Interface, ScriptId, ScriptOutcome};
+use crate::instance::Instance;
+use crate::link::{self, Links};
+use crate::machine::Input;
+use crate::packet::{self, Advert};
+use crate::state::State;
+use crate::status::{Status, Unclaimed};
+use crate::track::{Judge, Tracker, Verdict};
 use evenkeel_wire::Instant;
+use evenkeel_wire::arp::Arp;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::net::Ipv4Addr;
 
 /// Every virtual router of this node.
+#[derive(Clone, Debug)]
 pub struct Router {
-    config: Config,
+    instances: Vec<Instance>,
+    judges: Vec<Judge>,
+    links: Links,
+    proxy: Option<Verdict>,
+    /// Addresses that move, of all instances: none of them is a source of adverts.
+    virtuals: HashSet<Ipv4Addr>,
+    /// Instances by interface index and virtual router. More than one only with unicast peers.
+    by_vrid: HashMap<(u32, u8), Vec<usize>>,
+    /// Instances by the addresses they may hold.
+    by_address: HashMap<Ipv4Addr, Vec<usize>>,
+    /// Deadlines of the instances, and what of them is in the set.
+    due: BTreeSet<(Instant, usize)>,
+    scheduled: Vec<Option<Instant>>,
+    seed: u64,
+    phase: Phase,
+    unclaimed: Unclaimed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// [`Event::Shutdown`] came; some instance still waits for its successor.
+    Stopping,
+    Stopped,
 }
 
 impl Router {
     /// A router that has heard of no interface yet. `seed` spreads what may be spread (the first ARP probe).
     pub fn new(config: Config, seed: u64) -> Self {
-        let _ = seed;
-        Router { config }
+        let mut router = Router {
+            instances: Vec::new(),
+            judges: Vec::new(),
+            links: Links::default(),
+            proxy: None,
+            virtuals: HashSet::new(),
+            by_vrid: HashMap::new(),
+            by_address: HashMap::new(),
+            due: BTreeSet::new(),
+            scheduled: Vec::new(),
+            seed,
+            phase: Phase::Running,
+            unclaimed: Unclaimed::default(),
+        };
+        router.install(Instant::ORIGIN, config);
+        router
     }
 
     /// Takes in one event; pushes what is to be done, in order.
     pub fn handle(&mut self, now: Instant, event: Event, actions: &mut Vec<Action>) {
-        let _ = (now, event, actions, &self.config);
+        match event {
+            Event::Deadline => self.deadline_came(now, actions),
+            Event::Interface(interface) => self.interface_changed(now, interface, actions),
+            Event::InterfaceGone { index } => {
+                if let Some(name) = self.links.remove(index) {
+                    self.name_changed(now, &name, &format!("interface {name} is gone"), actions);
+                }
+            }
+            Event::Packet { interface, bytes } => self.packet_came(now, interface, &bytes, actions),
+            Event::Arp { interface, arp } => self.arp_came(now, interface, &arp, actions),
+            Event::AddressVanished { interface, address } => {
+                for i in self.holders(interface, address) {
+                    self.drive(i, now, Input::Vanished(address), actions);
+                }
+            }
+            Event::ScriptEnded { script, outcome } => self.script_ended(now, script, outcome, actions),
+            Event::Proxy { healthy, reason } => {
+                self.proxy = Some(Verdict { healthy: Some(healthy), detail: reason });
+                self.target_changed(now, &TrackTarget::Proxy, actions);
+            }
+            Event::Command(Command::Failover(id)) => self.command(id, now, Input::Failover, actions),
+            Event::Command(Command::Failback(id)) => self.command(id, now, Input::Failback, actions),
+            Event::Shutdown => {
+                if self.phase == Phase::Running {
+                    self.phase = Phase::Stopping;
+                }
+                for i in 0..self.instances.len() {
+                    self.drive(i, now, Input::Shutdown, actions);
+                }
+            }
+        }
+        let all_stopped = || self.instances.iter().all(|instance| instance.state == State::Stopped);
+        if self.phase == Phase::Stopping && all_stopped() {
+            self.phase = Phase::Stopped;
+            actions.push(Action::Stopped);
+        }
     }
 
     /// When [`Event::Deadline`] is due; `None` when nothing is awaited.
     pub fn deadline(&self) -> Option<Instant> {
-        None
-    }
-
-    /// Replaces the configuration. Instances are matched by virtual router, family and interface, not by name;
-    /// matched ones keep state, counters and addresses.
-    pub fn reconfigure(&mut self, now: Instant, config: Config, actions: &mut Vec<Action>) {
-        let _ = (now, actions);
-        self.config = config;
+        self.due.first().map(|(at, _)| *at)
     }
 
     /// What is so now.
     pub fn status(&self, now: Instant) -> Status {
-        let _ = now;
-        Status::default()
+        Status {
+            instances: self.instances.iter().map(|instance| instance.status(now)).collect(),
+            unclaimed: self.unclaimed,
+        }
+    }
+
+    /// Replaces the configuration. Instances are matched by virtual router, family and interface, not by name;
+    /// matched ones keep state, counters and addresses. Trackers of the same definition keep their results.
+    ///
+    /// Afterwards identifiers are indices in the new configuration. The actions hold one [`Action::Hold`] for each of
+    /// its instances, so a shell that keeps a table of what to hold empties it first and has it complete again
+    /// afterwards. An instance that is gone appears with an identifier beyond the new list: its old index plus the
+    /// new number of instances ([`InstanceId::departed`]). If it was master it sends priority 0; scripts hear FAULT,
+    /// which is what keepalived reports unless `notify_deleted` is set.
+    ///
+    /// Nothing is sent but for instances that are gone and addresses that are new. After [`Event::Shutdown`] the old
+    /// configuration stays.
+    pub fn reconfigure(&mut self, now: Instant, config: Config, actions: &mut Vec<Action>) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        let mut old: Vec<Option<Instance>> = self.install(now, config).into_iter().map(Some).collect();
+        let n_instances = self.instances.len();
+        let is_match = |old: &Option<Instance>, new: &Instance| {
+            old.as_ref()
+                .is_some_and(|old| old.config.vrid == new.config.vrid && old.config.interface == new.config.interface)
+        };
+        let mut matched = Vec::with_capacity(n_instances);
+        for new in &self.instances {
+            matched.push(old.iter_mut().find(|old| is_match(old, new)).and_then(Option::take));
+        }
+        for mut gone in old.into_iter().flatten() {
+            gone.depart(now, InstanceId(n_instances as u32 + gone.id.0), actions);
+        }
+        for (new, old) in self.instances.iter_mut().zip(matched) {
+            match old {
+                Some(old) => {
+                    let fresh = std::mem::replace(new, old);
+                    new.become_configured(now, fresh, actions);
+                }
+                None => new.push_hold(actions),
+            }
+        }
+        for i in 0..n_instances {
+            self.drive(i, now, Input::Facts("the configuration changed"), actions);
+        }
+    }
+
+    /// Puts a configuration in place with new instances that know the present facts; returns the old ones.
+    fn install(&mut self, now: Instant, config: Config) -> Vec<Instance> {
+        let old_judges = std::mem::take(&mut self.judges);
+        let judge = |script| match old_judges.iter().find(|judge| judge.script == script) {
+            Some(judge) => judge.clone(),
+            None => Judge::new(script),
+        };
+        self.virtuals = link::virtual_addresses(&config);
+        self.judges = config.scripts.into_iter().map(judge).collect();
+        let numbered = (0..).map(InstanceId).zip(config.instances);
+        let fresh = numbered.map(|(id, config)| Instance::new(id, config, now, self.seed)).collect();
+        let old = std::mem::replace(&mut self.instances, fresh);
+        for i in 0..self.instances.len() {
+            let duplicate_of = self.duplicate_of(i);
+            let instance = &mut self.instances[i];
+            instance.duplicate_of = duplicate_of;
+            instance.trackers =
+                instance.config.tracks.iter().map(|track| Tracker::new(track.clone(), &self.judges)).collect();
+            for tracker in &mut instance.trackers {
+                if let Some(verdict) = verdict(&tracker.track.target, &self.links, &self.judges, self.proxy.as_ref()) {
+                    tracker.verdict = verdict;
+                }
+            }
+            let link = self.links.link(&instance.config, &self.virtuals);
+            instance.set_link(link);
+        }
+        self.by_address.clear();
+        for (i, instance) in self.instances.iter().enumerate() {
+            for address in instance.addresses().filter_map(|address| address.prefix.ipv4()) {
+                let holders = self.by_address.entry(address).or_default();
+                if !holders.contains(&i) {
+                    holders.push(i);
+                }
+            }
+        }
+        self.due.clear();
+        self.scheduled = vec![None; self.instances.len()];
+        self.index_vrids();
+        old
+    }
+
+    /// The earlier instance that has the same virtual router on the same interface. Unicast instances may share one
+    /// as long as they share no peer.
+    fn duplicate_of(&self, i: usize) -> Option<String> {
+        let this = &self.instances[i].config;
+        let clashes = |other: &&Instance| {
+            let other = &other.config;
+            let apart = !this.peers.is_empty()
+                && !other.peers.is_empty()
+                && this.peers.iter().all(|peer| !other.peers.contains(peer));
+            other.vrid == this.vrid && other.interface == this.interface && !apart
+        };
+        self.instances[..i].iter().find(clashes).map(|other| other.config.name.clone())
+    }
+
+    fn index_vrids(&mut self) {
+        self.by_vrid.clear();
+        for (i, instance) in self.instances.iter().enumerate() {
+            let Some(present) = instance.present() else { continue };
+            if instance.duplicate_of.is_none() {
+                self.by_vrid.entry((present.index, instance.config.vrid.get())).or_default().push(i);
+            }
+        }
+    }
+
+    // ----- events -----
+
+    fn deadline_came(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        while let Some((at, i)) = self.due.first().copied() {
+            if at > now {
+                return;
+            }
+            self.drive(i, now, Input::Deadline, actions);
+            debug_assert!(self.due.first() != Some(&(at, i)), "a deadline that was met is over");
+        }
+    }
+
+    fn packet_came(&mut self, now: Instant, interface: u32, bytes: &[u8], actions: &mut Vec<Action>) {
+        let Some(vrid) = packet::vrid_of(bytes) else {
+            self.unclaimed.malformed += 1;
+            return;
+        };
+        let Some(i) = self.addressee(interface, vrid.get(), bytes) else {
+            self.unclaimed.unknown_vrid += 1;
+            return;
+        };
+        let instance = &mut self.instances[i];
+        match Advert::parse(bytes, &instance.expected()) {
+            Ok(advert) => {
+                instance.note_advert(now, &advert);
+                self.drive(i, now, Input::Advert(&advert), actions);
+            }
+            Err(reject) => instance.count_reject(reject),
+        }
+    }
+
+    /// The instance that a packet is for; among several the one that has its sender as a peer.
+    fn addressee(&self, interface: u32, vrid: u8, bytes: &[u8]) -> Option<usize> {
+        let candidates = self.by_vrid.get(&(interface, vrid))?;
+        if let [only] = candidates.as_slice() {
+            return Some(*only);
+        }
+        let (header, _) = evenkeel_wire::ipv4::Header::parse(bytes)?;
+        candidates.iter().copied().find(|i| self.instances[*i].config.peers.contains(&header.source))
+    }
+
+    fn arp_came(&mut self, now: Instant, interface: u32, arp: &Arp, actions: &mut Vec<Action>) {
+        if self.links.has_mac(arp.sender_mac) {
+            return;
+        }
+        for i in self.holders(interface, arp.sender_ip) {
+            self.drive(i, now, Input::Claim { address: arp.sender_ip, mac: arp.sender_mac }, actions);
+        }
+    }
+
+    /// The instances that may hold this address on this interface.
+    fn holders(&self, interface: u32, address: Ipv4Addr) -> Vec<usize> {
+        let Some(candidates) = self.by_address.get(&address) else { return Vec::new() };
+        let Some(Interface { name, .. }) = self.links.by_index(interface) else { return Vec::new() };
+        let lives_there = |instance: &Instance| {
+            instance.addresses().any(|held| {
+                held.prefix.ipv4() == Some(address)
+                    && held.device.as_ref().unwrap_or(&instance.config.interface) == name
+            })
+        };
+        candidates.iter().copied().filter(|i| lives_there(&self.instances[*i])).collect()
+    }
+
+    fn interface_changed(&mut self, now: Instant, interface: Interface, actions: &mut Vec<Action>) {
+        let name = interface.name.clone();
+        let before = self.links.by_index(interface.index).cloned();
+        let trigger = describe(before.as_ref(), &interface);
+        let (up, mac) = (interface.up, interface.mac);
+        for displaced in self.links.displaced(&interface) {
+            if let Some(gone) = self.links.remove(displaced) {
+                self.name_changed(now, &gone, &format!("interface {gone} is gone"), actions);
+            }
+        }
+        self.links.insert(interface);
+        self.name_changed(now, &name, &trigger, actions);
+        if before.is_some_and(|before| before.mac != mac) && up {
+            for instance in self.instances.iter().filter(|instance| instance.config.interface == name) {
+                instance.announce_new_mac(mac, actions);
+            }
+        }
+    }
+
+    /// Gives the new view of an interface to the instances that live on it or track it.
+    fn name_changed(&mut self, now: Instant, name: &str, trigger: &str, actions: &mut Vec<Action>) {
+        let mut is_affected = vec![false; self.instances.len()];
+        for (instance, is_affected) in self.instances.iter_mut().zip(&mut is_affected) {
+            if instance.config.interface == name {
+                let link = self.links.link(&instance.config, &self.virtuals);
+                *is_affected |= instance.link != link;
+                instance.set_link(link);
+            }
+        }
+        self.index_vrids();
+        for i in (0..self.instances.len()).filter(|i| is_affected[*i]).collect::<Vec<_>>() {
+            self.drive(i, now, Input::Facts(trigger), actions);
+        }
+        self.target_changed(now, &TrackTarget::Interface(name.to_owned()), actions);
+    }
+
+    fn script_ended(&mut self, now: Instant, script: ScriptId, outcome: ScriptOutcome, actions: &mut Vec<Action>) {
+        let Some(judge) = self.judges.get_mut(script.0 as usize) else { return };
+        judge.record(outcome);
+        self.target_changed(now, &TrackTarget::Script(script), actions);
+    }
+
+    /// Gives the new verdict on a tracked thing to the instances that track it.
+    fn target_changed(&mut self, now: Instant, target: &TrackTarget, actions: &mut Vec<Action>) {
+        let Some(verdict) = verdict(target, &self.links, &self.judges, self.proxy.as_ref()) else { return };
+        for i in 0..self.instances.len() {
+            let mut trigger = None;
+            for tracker in &mut self.instances[i].trackers {
+                if tracker.track.target == *target && tracker.verdict != verdict {
+                    if tracker.verdict.healthy != verdict.healthy {
+                        let word = if verdict.healthy == Some(true) { "is well" } else { "has failed" };
+                        trigger = Some(format!("{} {word}: {}", tracker.name, verdict.detail));
+                    }
+                    tracker.verdict = verdict.clone();
+                }
+            }
+            if let Some(trigger) = trigger {
+                self.drive(i, now, Input::Facts(&trigger), actions);
+            }
+        }
+    }
+
+    fn command(&mut self, id: InstanceId, now: Instant, input: Input, actions: &mut Vec<Action>) {
+        if (id.0 as usize) < self.instances.len() {
+            self.drive(id.0 as usize, now, input, actions);
+        }
+    }
+
+    /// Hands an input to one instance and notes its new deadline.
+    fn drive(&mut self, i: usize, now: Instant, input: Input, actions: &mut Vec<Action>) {
+        let instance = &mut self.instances[i];
+        instance.handle(now, input, actions);
+        let deadline = instance.state.deadline();
+        let scheduled = &mut self.scheduled[i];
+        if *scheduled == deadline {
+            return;
+        }
+        if let Some(at) = *scheduled {
+            self.due.remove(&(at, i));
+        }
+        if let Some(at) = deadline {
+            self.due.insert((at, i));
+        }
+        *scheduled = deadline;
+    }
+}
+
+/// What is known of a tracked thing; `None` before its first report.
+fn verdict(target: &TrackTarget, links: &Links, judges: &[Judge], proxy: Option<&Verdict>) -> Option<Verdict> {
+    match target {
+        TrackTarget::Interface(name) => {
+            let up = links.health(name)?;
+            Some(Verdict { healthy: Some(up), detail: if up { "up".to_owned() } else { "down".to_owned() } })
+        }
+        TrackTarget::Script(id) => {
+            judges.get(id.0 as usize).map(Judge::verdict).filter(|verdict| verdict.healthy.is_some())
+        }
+        TrackTarget::Proxy => proxy.cloned(),
+    }
+}
+
+/// What a report of an interface says that was not known before.
+fn describe(before: Option<&Interface>, now: &Interface) -> String {
+    let name = &now.name;
+    match before.filter(|before| before.name == now.name) {
+        Some(before) if before.up == now.up => format!("interface {name} has other addresses"),
+        Some(_) | None if now.up => format!("interface {name} is up"),
+        Some(_) | None => format!("interface {name} is down"),
     }
 }

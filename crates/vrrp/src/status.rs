@@ -9,6 +9,18 @@ use std::time::Duration;
 pub struct Status {
     /// In configuration order.
     pub instances: Vec<InstanceStatus>,
+    /// Packets of protocol 112 that belong to no instance.
+    #[serde(default)]
+    pub unclaimed: Unclaimed,
+}
+
+/// Packets that no instance could count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unclaimed {
+    /// No IPv4 packet of protocol 112, or too short to name a virtual router, or naming number 0.
+    pub malformed: u64,
+    /// For a virtual router that is not configured on the interface.
+    pub unknown_vrid: u64,
 }
 
 /// One instance.
@@ -107,4 +119,8 @@ pub struct AdvertCounters {
     pub pri_zero_sent: u64,
     pub addresses_repaired: u64,
     pub conflicts: u64,
+    #[serde(default)]
+    pub vrid_err: u64,
+    #[serde(default)]
+    pub destination_err: u64,
 }

@@ -4,14 +4,14 @@
 ///
 /// Over data that carries its right checksum the result is 0.
 pub fn internet(parts: &[&[u8]]) -> u16 {
-    let mut sum: u32 = 0;
+    let mut sum: u64 = 0;
     for part in parts {
         let mut words = part.chunks_exact(2);
         for word in &mut words {
-            sum += u32::from(u16::from_be_bytes([word[0], word[1]]));
+            sum += u64::from(u16::from_be_bytes([word[0], word[1]]));
         }
         if let [last] = words.remainder() {
-            sum += u32::from(*last) << 8;
+            sum += u64::from(*last) << 8;
         }
     }
     while sum > 0xffff {

@@ -59,6 +59,17 @@ impl Header {
     }
 }
 
+/// Gives a packet whose header has no options another identification, and the header checksum that goes with it.
+///
+/// Packets shorter than a header are left alone.
+pub fn renumber(packet: &mut [u8], id: u16) {
+    let Some(header) = packet.get_mut(..MIN_HEADER) else { return };
+    header[4..6].copy_from_slice(&id.to_be_bytes());
+    header[10..12].fill(0);
+    let sum = checksum::internet(&[header]);
+    header[10..12].copy_from_slice(&sum.to_be_bytes());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +86,22 @@ mod tests {
         let bytes = header.build_control(7);
         assert_eq!(checksum::internet(&[&bytes]), 0);
         assert_eq!(Header::parse(&bytes), Some((header, &[][..])));
+    }
+
+    #[test]
+    fn a_renumbered_packet_is_the_one_built_with_that_number() {
+        let header = Header {
+            total_length: 20,
+            ttl: 255,
+            protocol: 112,
+            source: Ipv4Addr::new(10, 0, 0, 10),
+            destination: Ipv4Addr::new(224, 0, 0, 18),
+        };
+        let mut bytes = header.build_control(7);
+        renumber(&mut bytes, 40_000);
+        assert_eq!(bytes, header.build_control(40_000));
+        renumber(&mut bytes[..19], 1);
+        assert_eq!(bytes, header.build_control(40_000));
     }
 
     #[test]

@@ -1,0 +1,457 @@
+//! One virtual router: what it knows, and its one door into a state. What it does about events is in
+//! [`machine`](crate::machine).
+
+use crate::config::{self, Preempt, Priority, Version, VirtualAddress};
+use crate::event::{Action, InstanceId, Report, StateName, Transition};
+use crate::explain::{self, Why};
+use crate::link::{Link, Present};
+use crate::packet::{Advert, Cast, Expected, Reject};
+use crate::sender::{self, Sender};
+use crate::state::{Burst, Leave, Leaving, Master, State};
+use crate::status::{AdvertCounters, ConflictStatus, InstanceStatus, PeerStatus, TrackerStatus};
+use crate::timers;
+use crate::track::{self, Tracker};
+use evenkeel_wire::{Instant, Mac};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Instance {
+    pub(crate) id: InstanceId,
+    pub(crate) config: config::Instance,
+    pub(crate) state: State,
+    pub(crate) link: Link,
+    pub(crate) trackers: Vec<Tracker>,
+    /// Another instance of the configuration has the same virtual router on the same interface.
+    pub(crate) duplicate_of: Option<String>,
+    /// Priority after trackers.
+    pub(crate) effective: u8,
+    /// The master's interval: our own, or in version 3 the one its adverts state. As in keepalived it is kept when
+    /// this node becomes master and forgotten when it leaves FAULT.
+    pub(crate) master_interval: Duration,
+    /// After `Failover`: do not preempt a living master.
+    pub(crate) standby: bool,
+    /// The last advert of somebody else.
+    pub(crate) peer: Option<Peer>,
+    /// When somebody else last spoke for one of the addresses while they were held here.
+    pub(crate) claimed_at: Option<Instant>,
+    pub(crate) counters: AdvertCounters,
+    /// The configuration no longer has this instance: scripts hear FAULT at its end, not STOP (keepalived, unless
+    /// `notify_deleted` is set).
+    pub(crate) departed: bool,
+    held: Held,
+    notified: Option<Report>,
+    since_at: Instant,
+    reason: String,
+    sender: Sender,
+    /// Spreads the first ARP probes of many instances.
+    probe_offset: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Peer {
+    pub(crate) address: Ipv4Addr,
+    pub(crate) priority: u8,
+    pub(crate) heard_at: Instant,
+}
+
+/// What the shell was last told to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    /// Nothing said yet: a killed run may have left addresses behind.
+    Unsaid,
+    Nothing,
+    All,
+}
+
+impl Instance {
+    pub(crate) fn new(id: InstanceId, config: config::Instance, now: Instant, seed: u64) -> Self {
+        Instance {
+            id,
+            state: State::Init,
+            link: Link::Unreported,
+            trackers: Vec::new(),
+            duplicate_of: None,
+            effective: config.priority.get(),
+            master_interval: timers::advert_interval(config.version, config.advert_interval),
+            standby: false,
+            peer: None,
+            claimed_at: None,
+            counters: AdvertCounters::default(),
+            departed: false,
+            held: Held::Unsaid,
+            notified: None,
+            since_at: now,
+            reason: format!("interface {} has not been reported yet", config.interface),
+            sender: Sender::new(),
+            probe_offset: Duration::from_millis(spread(seed, config.vrid.get()) % 250),
+            config,
+        }
+    }
+
+    /// Takes a new view of the interface. The caller then has the machine look at the facts.
+    pub(crate) fn set_link(&mut self, link: Link) {
+        self.link = link;
+        self.prepare_sender();
+    }
+
+    /// Builds adverts anew after a change of configuration or source. A source that is gone stays in the packets:
+    /// the priority 0 that says so is still to be sent.
+    pub(crate) fn prepare_sender(&mut self) {
+        if let Link::Present(Present { source: Some(source), .. }) = self.link {
+            self.sender.prepare(&self.config, source);
+        }
+    }
+
+    pub(crate) fn expected(&self) -> Expected {
+        Expected {
+            vrid: self.config.vrid,
+            version: self.config.version,
+            interval: self.config.advert_interval,
+            password: self.config.password,
+            checksum: sender::checksum(&self.config),
+            cast: if self.config.peers.is_empty() { Cast::Multicast } else { Cast::Unicast },
+        }
+    }
+
+    /// Counts a packet that is no advert for this instance. Nothing else changes.
+    pub(crate) fn count_reject(&mut self, reject: Reject) {
+        let counters = &mut self.counters;
+        let counter = match reject {
+            Reject::Length => &mut counters.packet_len_err,
+            Reject::Ttl => &mut counters.ip_ttl_err,
+            Reject::Version => &mut counters.version_err,
+            Reject::Vrid => &mut counters.vrid_err,
+            Reject::UnknownAuthentication => &mut counters.invalid_authtype,
+            Reject::AuthenticationMismatch => &mut counters.authtype_mismatch,
+            Reject::Password => &mut counters.auth_failure,
+            Reject::Interval => &mut counters.advert_interval_err,
+            Reject::Type => &mut counters.invalid_type_rcvd,
+            Reject::Checksum => &mut counters.checksum_err,
+            Reject::Destination => &mut counters.destination_err,
+        };
+        *counter += 1;
+    }
+
+    /// Counts a good advert. Another list of addresses is counted but no reason to refuse it (keepalived, observed).
+    pub(crate) fn note_advert(&mut self, now: Instant, advert: &Advert) {
+        self.counters.advert_rcvd += 1;
+        if advert.priority == 0 {
+            self.counters.pri_zero_rcvd += 1;
+        }
+        let ours = self.config.addresses.iter().filter_map(|address| address.prefix.ipv4());
+        let is_listed = |address| advert.addresses.contains(&address);
+        if ours.clone().count() != advert.addresses.len() || !ours.clone().all(is_listed) {
+            self.counters.addr_list_err += 1;
+        }
+        self.peer = Some(Peer { address: advert.source, priority: advert.priority, heard_at: now });
+    }
+
+    /// Makes the interval of an accepted master ours, as far as timers go.
+    pub(crate) fn learn_interval(&mut self, advert: &Advert) {
+        self.master_interval = match self.config.version {
+            Version::V2 => self.own_interval(),
+            Version::V3 => advert.interval.duration(),
+        };
+    }
+
+    pub(crate) fn own_interval(&self) -> Duration {
+        timers::advert_interval(self.config.version, self.config.advert_interval)
+    }
+
+    pub(crate) fn is_owner(&self) -> bool {
+        self.config.priority == Priority::OWNER
+    }
+
+    pub(crate) fn skew(&self) -> Duration {
+        timers::skew(self.config.version, self.effective, self.master_interval)
+    }
+
+    pub(crate) fn master_down(&self) -> Duration {
+        let adverts = self.config.down_adverts.get();
+        timers::master_down(self.config.version, self.effective, self.master_interval, adverts)
+    }
+
+    /// Whether adverts of lower priority are to be accepted for now, whatever `preempt_delay` says.
+    pub(crate) fn never_preempts(&self) -> bool {
+        self.standby || self.config.preempt == Preempt::Never
+    }
+
+    pub(crate) fn present(&self) -> Option<Present> {
+        match self.link {
+            Link::Present(present) => Some(present),
+            Link::Gone | Link::Unreported => None,
+        }
+    }
+
+    /// Why this instance may not be master now.
+    ///
+    /// `dont_track_primary` forgives a link that is down, not one that is gone: no address can be held on it.
+    pub(crate) fn fault(&self) -> Option<String> {
+        let interface = &self.config.interface;
+        if let Some(other) = &self.duplicate_of {
+            let vrid = self.config.vrid.get();
+            return Some(format!("virtual router {vrid} on {interface} is already that of {other}"));
+        }
+        match self.link {
+            Link::Unreported => {}
+            Link::Gone => return Some(format!("interface {interface} is gone")),
+            Link::Present(present) if !present.up && !self.config.dont_track_primary => {
+                return Some(format!("interface {interface} is down"));
+            }
+            Link::Present(Present { source: None, .. }) => {
+                return Some(format!("interface {interface} has no IPv4 address to send from"));
+            }
+            Link::Present(_) => {}
+        }
+        let tracker = self.trackers.iter().find(|tracker| tracker.forbids())?;
+        Some(format!("{}: {}", tracker.name, tracker.verdict.detail))
+    }
+
+    /// What has to be known before this instance can start. It is no fault, and none is logged.
+    pub(crate) fn awaited(&self) -> Option<String> {
+        if self.link == Link::Unreported {
+            return Some(format!("interface {} has not been reported yet", self.config.interface));
+        }
+        let tracker = self.trackers.iter().find(|tracker| tracker.is_awaited())?;
+        Some(format!("{} {}", tracker.name, tracker.verdict.detail))
+    }
+
+    pub(crate) fn effective_now(&self) -> u8 {
+        track::effective(self.config.priority, &self.trackers)
+    }
+
+    pub(crate) fn set_reason(&mut self, reason: String) {
+        self.reason = reason;
+    }
+
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = &VirtualAddress> {
+        self.config.addresses.iter().chain(&self.config.excluded)
+    }
+
+    pub(crate) fn address_names(&self) -> String {
+        explain::addresses(self.addresses())
+    }
+
+    /// The one door into a state: says and does what arriving there takes.
+    ///
+    /// Becoming master: addresses, announcement, advert, in this order, so that a master that lets go when it hears
+    /// the advert is already replaced (keepalived sends the advert first). Leaving on request: priority 0 first and
+    /// nothing released. FAULT: one priority 0 (keepalived sends two, one for each of the two paths that lead there),
+    /// and only over a link that carries it.
+    pub(crate) fn enter(&mut self, now: Instant, next: State, why: Why, actions: &mut Vec<Action>) {
+        let from = self.state.name();
+        let was_holding = self.state.is_holding();
+        self.state = next;
+        self.since_at = now;
+        match next {
+            State::Init => {}
+            State::Backup(_) => {
+                self.hold_nothing(actions);
+                self.notify(Report::Backup, actions);
+            }
+            State::Master(_) => {
+                if !was_holding {
+                    self.counters.become_master += 1;
+                }
+                self.standby = false;
+                self.claimed_at = None;
+                self.hold_all(actions);
+                self.announce(self.config.garp.repeat, actions);
+                self.send_advert(self.effective, actions);
+                self.notify(Report::Master, actions);
+            }
+            State::Leaving(Leaving { why: Leave::Shutdown | Leave::Failover, .. }) => self.send_advert(0, actions),
+            State::Leaving(Leaving { why: Leave::Yield, .. }) => {}
+            State::Fault => {
+                if from == StateName::Master && self.present().is_some_and(|present| present.up) {
+                    self.send_advert(0, actions);
+                }
+                self.hold_nothing(actions);
+                self.notify(Report::Fault, actions);
+            }
+            State::Stopped => {
+                if from == StateName::Master {
+                    self.send_advert(0, actions);
+                }
+                self.hold_nothing(actions);
+                self.notify(if self.departed { Report::Fault } else { Report::Stop }, actions);
+            }
+        }
+        if was_holding && !next.is_holding() {
+            self.counters.release_master += 1;
+        }
+        self.reason = why.trigger.clone();
+        self.push_transition(from, why, actions);
+    }
+
+    /// Says why something was done that changed no state.
+    pub(crate) fn explain(&self, why: Why, actions: &mut Vec<Action>) {
+        self.push_transition(self.state.name(), why, actions);
+    }
+
+    fn push_transition(&self, from: StateName, why: Why, actions: &mut Vec<Action>) {
+        let Why { trigger, rule, decision, waited } = why;
+        let to = self.state.name();
+        actions.push(Action::Explain(Transition { instance: self.id, from, to, trigger, rule, decision, waited }));
+    }
+
+    /// A master's state on arrival.
+    pub(crate) fn master(&self, now: Instant) -> State {
+        let garp = &self.config.garp;
+        State::Master(Master {
+            entered_at: now,
+            advert_at: now + self.own_interval(),
+            burst: (!garp.delay.is_zero()).then_some(Burst { at: now + garp.delay, count: garp.repeat }),
+            refresh_at: (!garp.refresh.is_zero()).then_some(now + garp.refresh),
+            probe_at: now + timers::PROBE_INTERVAL + self.probe_offset,
+            rival_at: None,
+            suspect: None,
+            conflict: None,
+        })
+    }
+
+    pub(crate) fn send_advert(&mut self, priority: u8, actions: &mut Vec<Action>) {
+        let Link::Present(Present { index: interface, .. }) = self.link else { return };
+        for (destination, packet) in self.sender.adverts(priority) {
+            actions.push(Action::SendAdvert { instance: self.id, interface, destination, packet });
+            if priority == 0 {
+                self.counters.pri_zero_sent += 1;
+            } else {
+                self.counters.advert_sent += 1;
+            }
+        }
+    }
+
+    pub(crate) fn announce(&self, count: u8, actions: &mut Vec<Action>) {
+        self.announce_some(self.addresses().cloned().collect(), count, actions);
+    }
+
+    pub(crate) fn announce_some(&self, addresses: Vec<VirtualAddress>, count: u8, actions: &mut Vec<Action>) {
+        if count > 0 && !addresses.is_empty() {
+            actions.push(Action::Announce { instance: self.id, addresses, count });
+        }
+    }
+
+    /// Tells the network a new MAC for the addresses that are held.
+    pub(crate) fn announce_new_mac(&self, mac: Mac, actions: &mut Vec<Action>) {
+        if !self.state.is_holding() {
+            return;
+        }
+        self.announce(self.config.garp.repeat, actions);
+        let trigger = format!("interface {} has a new MAC, {mac}", self.config.interface);
+        let decision = format!("announce {} again", self.address_names());
+        self.explain(Why::new(trigger, "neighbours remember the old one", decision), actions);
+    }
+
+    /// Asks who else has the first address that lives on the instance's own interface.
+    pub(crate) fn probe(&self, actions: &mut Vec<Action>) {
+        let Some(present) = self.present().filter(|present| present.up) else { return };
+        let is_local =
+            |address: &&VirtualAddress| address.device.as_ref().is_none_or(|device| *device == self.config.interface);
+        let Some(address) = self.addresses().filter(is_local).find_map(|address| address.prefix.ipv4()) else { return };
+        actions.push(Action::Probe { interface: present.index, address });
+    }
+
+    pub(crate) fn hold_all(&mut self, actions: &mut Vec<Action>) {
+        if self.held != Held::All {
+            self.held = Held::All;
+            self.push_hold(actions);
+        }
+    }
+
+    pub(crate) fn hold_nothing(&mut self, actions: &mut Vec<Action>) {
+        if self.held != Held::Nothing {
+            self.held = Held::Nothing;
+            self.push_hold(actions);
+        }
+    }
+
+    /// Says again what is to be held: after a repair, and after a change of configuration.
+    pub(crate) fn push_hold(&self, actions: &mut Vec<Action>) {
+        let addresses = match self.held {
+            Held::All => self.addresses().cloned().collect(),
+            Held::Nothing | Held::Unsaid => Vec::new(),
+        };
+        actions.push(Action::Hold { instance: self.id, addresses });
+    }
+
+    /// Tells scripts, unless they were told the same last time.
+    pub(crate) fn notify(&mut self, state: Report, actions: &mut Vec<Action>) {
+        if self.notified != Some(state) {
+            self.notified = Some(state);
+            actions.push(Action::Notify { instance: self.id, state, priority: self.effective });
+        }
+    }
+
+    pub(crate) fn status(&self, now: Instant) -> InstanceStatus {
+        let conflict = match &self.state {
+            State::Master(master) => master.conflict,
+            State::Init | State::Backup(_) | State::Leaving(_) | State::Fault | State::Stopped => None,
+        };
+        InstanceStatus {
+            id: self.id,
+            name: self.config.name.clone(),
+            interface: self.config.interface.clone(),
+            vrid: self.config.vrid.get(),
+            version: match self.config.version {
+                Version::V2 => 2,
+                Version::V3 => 3,
+            },
+            state: self.state.name(),
+            since: now.since(self.since_at),
+            reason: self.reason.clone(),
+            priority: self.config.priority.get(),
+            effective_priority: self.effective,
+            addresses: self.addresses().map(|address| address.prefix.to_string()).collect(),
+            holding: self.state.is_holding(),
+            peer: self.peer.map(|peer| PeerStatus {
+                address: peer.address,
+                priority: peer.priority,
+                age: now.since(peer.heard_at),
+            }),
+            conflict: conflict.map(|claim| ConflictStatus {
+                address: claim.address,
+                mac: claim.mac,
+                since: now.since(claim.first_at),
+                age: now.since(claim.last_at),
+            }),
+            trackers: self.trackers.iter().map(tracker_status).collect(),
+            counters: self.counters,
+        }
+    }
+
+    /// What must hold between two events.
+    pub(crate) fn check_invariants(&self) {
+        let told_to_hold = self.held == Held::All;
+        debug_assert_eq!(
+            told_to_hold,
+            self.state.is_holding(),
+            "{}: held while not master, or the reverse",
+            self.config.name
+        );
+        let waits = match self.state {
+            State::Backup(_) | State::Master(_) | State::Leaving(_) => true,
+            State::Init | State::Fault | State::Stopped => false,
+        };
+        debug_assert_eq!(self.state.deadline().is_some(), waits, "{}: a state without its deadline", self.config.name);
+        debug_assert!(self.effective >= 1, "{}: priority 0 is no priority", self.config.name);
+    }
+}
+
+fn tracker_status(tracker: &Tracker) -> TrackerStatus {
+    TrackerStatus {
+        name: tracker.name.clone(),
+        healthy: tracker.verdict.healthy,
+        weight: tracker.track.weight,
+        detail: tracker.verdict.detail.clone(),
+    }
+}
+
+/// A number that depends on the seed and the virtual router (the finalizer of SplitMix64).
+fn spread(seed: u64, vrid: u8) -> u64 {
+    let mut z = seed.wrapping_add(u64::from(vrid).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

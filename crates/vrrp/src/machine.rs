@@ -1,0 +1,547 @@
+//! What a virtual router does about an event in each of its states.
+
+use crate::config::Preempt;
+use crate::event::Action;
+use crate::explain::{self, Why};
+use crate::instance::{Instance, Peer};
+use crate::packet::Advert;
+use crate::state::{Backup, Burst, Claim, DownTimer, Leave, Leaving, Master, State};
+use crate::timers;
+use evenkeel_wire::{Instant, Mac};
+use std::cmp::Ordering;
+use std::net::Ipv4Addr;
+
+/// What reaches one instance of an [`Event`](crate::Event).
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Input<'a> {
+    /// The deadline of the state may have come.
+    Deadline,
+    /// An advert that passed every check.
+    Advert(&'a Advert),
+    /// ARP in which somebody else speaks for one of the addresses.
+    Claim { address: Ipv4Addr, mac: Mac },
+    /// The kernel lost one of the addresses.
+    Vanished(Ipv4Addr),
+    /// The interface, a tracker or the configuration changed, for this reason; the instance has the new facts.
+    Facts(&'a str),
+    /// Hand over, and do not take back.
+    Failover,
+    /// Take back when the time comes.
+    Failback,
+    /// Hand over and stop.
+    Shutdown,
+}
+
+impl Instance {
+    pub(crate) fn handle(&mut self, now: Instant, input: Input, actions: &mut Vec<Action>) {
+        match (self.state, input) {
+            (State::Init, Input::Facts(trigger)) => self.init_learns(now, trigger, actions),
+            (State::Backup(_), Input::Facts(trigger)) => self.backup_learns(now, trigger, actions),
+            (State::Master(_), Input::Facts(trigger)) => self.master_learns(now, trigger, actions),
+            (State::Leaving(leaving), Input::Facts(trigger)) => self.leaving_learns(now, leaving, trigger, actions),
+            (State::Fault, Input::Facts(trigger)) => self.fault_learns(now, trigger, actions),
+
+            (State::Backup(backup), Input::Deadline) => self.backup_deadline(now, backup, actions),
+            (State::Master(_), Input::Deadline) => self.master_deadline(now, actions),
+            (State::Leaving(leaving), Input::Deadline) => self.leaving_deadline(now, leaving, actions),
+
+            (State::Backup(backup), Input::Advert(advert)) => self.backup_hears(now, backup, advert),
+            (State::Master(master), Input::Advert(advert)) => self.master_hears(now, master, advert, actions),
+            (State::Leaving(leaving), Input::Advert(advert)) => self.leaving_hears(now, leaving, advert, actions),
+
+            (State::Master(master), Input::Claim { address, mac }) => self.master_claimed(now, master, address, mac),
+            (State::Leaving(leaving), Input::Claim { address, mac }) => {
+                let trigger = format!("{mac} answers for {address}");
+                self.release(now, leaving, trigger, "the successor announces the address", actions);
+            }
+
+            (State::Master(_), Input::Vanished(address)) => self.repair(address, Announce::Yes, actions),
+            // Nobody's table says otherwise yet, and a late announcement would take the address from the successor.
+            (State::Leaving(_), Input::Vanished(address)) => self.repair(address, Announce::No, actions),
+
+            (State::Init | State::Backup(_) | State::Fault, Input::Failover) => {
+                self.standby = true;
+                self.explain(
+                    Why::new("failover was asked for", "this node is not master", "do not preempt until failback"),
+                    actions,
+                );
+            }
+            (State::Master(_), Input::Failover) => {
+                self.standby = true;
+                self.leave(now, Leave::Failover, "failover was asked for", actions);
+            }
+            (State::Leaving(Leaving { why: Leave::Yield | Leave::Failover, .. }), Input::Failover) => {
+                self.standby = true
+            }
+            (State::Leaving(Leaving { why: Leave::Shutdown, .. }), Input::Failover) => {}
+
+            (State::Leaving(Leaving { why: Leave::Failover, successor: None, .. }), Input::Failback) => {
+                let why = Why::new(
+                    "failback was asked for",
+                    "nobody has taken over yet",
+                    format!("keep {}", self.address_names()),
+                );
+                self.enter(now, self.master(now), why, actions);
+            }
+            (State::Init | State::Backup(_) | State::Master(_) | State::Leaving(_) | State::Fault, Input::Failback) => {
+                let was_standby = std::mem::replace(&mut self.standby, false);
+                if was_standby {
+                    self.explain(
+                        Why::new("failback was asked for", "the failover is over", "preempt as configured"),
+                        actions,
+                    );
+                }
+            }
+
+            (State::Init | State::Backup(_) | State::Fault, Input::Shutdown) => {
+                self.enter(now, State::Stopped, Why::new("shutdown", "no address is held here", "stop"), actions);
+            }
+            (State::Master(_), Input::Shutdown) => self.leave(now, Leave::Shutdown, "shutdown", actions),
+            (State::Leaving(Leaving { why: Leave::Shutdown, .. }), Input::Shutdown) => {
+                let why = Why::new("shutdown, asked for twice", "the second does not wait", self.let_go());
+                self.enter(now, State::Stopped, why, actions);
+            }
+            // Whoever was to take over still is; only what comes after is different.
+            (State::Leaving(leaving @ Leaving { why: Leave::Yield | Leave::Failover, .. }), Input::Shutdown) => {
+                self.state = State::Leaving(Leaving { why: Leave::Shutdown, ..leaving });
+            }
+
+            // Adverts count for nothing before the start and in FAULT (keepalived, observed), and nothing is held.
+            (
+                State::Init | State::Fault,
+                Input::Deadline | Input::Advert(_) | Input::Claim { .. } | Input::Vanished(_),
+            )
+            | (State::Backup(_), Input::Claim { .. } | Input::Vanished(_)) => {}
+            (
+                State::Stopped,
+                Input::Deadline
+                | Input::Advert(_)
+                | Input::Claim { .. }
+                | Input::Vanished(_)
+                | Input::Facts(_)
+                | Input::Failover
+                | Input::Failback
+                | Input::Shutdown,
+            ) => {}
+        }
+        self.check_invariants();
+    }
+
+    // ----- facts -----
+
+    fn init_learns(&mut self, now: Instant, trigger: &str, actions: &mut Vec<Action>) {
+        self.effective = self.effective_now();
+        if let Some(fault) = self.fault() {
+            return self.fail(now, fault, actions);
+        }
+        if let Some(awaited) = self.awaited() {
+            if self.present().is_some() {
+                self.hold_nothing(actions);
+            }
+            return self.set_reason(awaited);
+        }
+        self.start(now, trigger, actions);
+    }
+
+    fn fault_learns(&mut self, now: Instant, trigger: &str, actions: &mut Vec<Action>) {
+        self.effective = self.effective_now();
+        if let Some(obstacle) = self.fault().or_else(|| self.awaited()) {
+            return self.set_reason(obstacle);
+        }
+        self.master_interval = self.own_interval();
+        self.start(now, trigger, actions);
+    }
+
+    fn backup_learns(&mut self, now: Instant, trigger: &str, actions: &mut Vec<Action>) {
+        if let Some(fault) = self.fault() {
+            self.effective = self.effective_now();
+            return self.fail(now, fault, actions);
+        }
+        let old_skew = self.skew();
+        self.reprioritize(trigger, actions);
+        let skew = self.skew();
+        // keepalived moves the running timer by the difference.
+        if let State::Backup(backup) = &mut self.state {
+            backup.master_down_at = backup.master_down_at + skew - old_skew;
+        }
+    }
+
+    fn master_learns(&mut self, now: Instant, trigger: &str, actions: &mut Vec<Action>) {
+        if let Some(fault) = self.fault() {
+            self.effective = self.effective_now();
+            return self.fail(now, fault, actions);
+        }
+        self.reprioritize(trigger, actions);
+    }
+
+    fn leaving_learns(&mut self, now: Instant, leaving: Leaving, trigger: &str, actions: &mut Vec<Action>) {
+        let Some(fault) = self.fault() else { return self.reprioritize(trigger, actions) };
+        self.effective = self.effective_now();
+        match leaving.why {
+            Leave::Shutdown => {
+                let why = Why::new(fault, "without it no address can be held", self.let_go());
+                self.enter(now, State::Stopped, why, actions);
+            }
+            Leave::Failover | Leave::Yield => self.fail(now, fault, actions),
+        }
+    }
+
+    fn fail(&mut self, now: Instant, fault: String, actions: &mut Vec<Action>) {
+        let rule = "FAULT while an interface or an unweighted tracker has failed";
+        let decision = if self.state.is_holding() { self.let_go() } else { "do not take part".to_owned() };
+        self.enter(now, State::Fault, Why::new(fault, rule, decision), actions);
+    }
+
+    /// Begins to take part. `state MASTER` below priority 255 changes nothing here (keepalived, observed: it waits the
+    /// whole master down interval).
+    fn start(&mut self, now: Instant, trigger: &str, actions: &mut Vec<Action>) {
+        if self.is_owner() && !self.standby {
+            let why = Why::new(trigger, "priority 255 owns the addresses (RFC 9568 6.4.1)", self.take_over());
+            return self.enter(now, self.master(now), why, actions);
+        }
+        let rule = explain::master_down_rule(&self.config, self.master_interval, self.skew());
+        let why = Why::new(trigger, rule, "listen for a master");
+        self.enter(now, self.backup(now), why, actions);
+    }
+
+    fn reprioritize(&mut self, trigger: &str, actions: &mut Vec<Action>) {
+        let (old, new) = (self.effective, self.effective_now());
+        if old == new {
+            return;
+        }
+        self.effective = new;
+        let mut rule = format!("priority {}", self.config.priority.get());
+        for tracker in self.trackers.iter().filter(|tracker| tracker.contribution() != 0) {
+            rule.push_str(&format!(" {:+} ({})", tracker.contribution(), tracker.name));
+        }
+        self.explain(Why::new(trigger, rule, format!("effective priority {old} -> {new}")), actions);
+    }
+
+    // ----- backup -----
+
+    /// A backup that starts the whole master down interval at `from`.
+    fn backup(&self, from: Instant) -> State {
+        State::Backup(Backup {
+            started_at: from,
+            master_down_at: from + self.master_down(),
+            timer: DownTimer::MasterDown,
+            preempt_at: None,
+            ignored: None,
+        })
+    }
+
+    /// An advert of lower priority, like an invalid one, leaves the timer alone, so that it really runs out.
+    fn backup_hears(&mut self, now: Instant, backup: Backup, advert: &Advert) {
+        if advert.priority == 0 {
+            let (started_at, master_down_at) = (now, now + self.skew());
+            self.state = State::Backup(Backup { started_at, master_down_at, timer: DownTimer::Skew, ..backup });
+            return;
+        }
+        let is_lower = advert.priority < self.effective;
+        // The delay begins with each spell of lower adverts; one that is not lower ends it.
+        let preempt_at = match (self.config.preempt, is_lower) {
+            (Preempt::After(delay), true) => Some(backup.preempt_at.unwrap_or(now + delay)),
+            (Preempt::After(_), false) | (Preempt::Always | Preempt::Never, _) => None,
+        };
+        let is_delayed = preempt_at.is_some_and(|preempt_at| now < preempt_at);
+        if is_lower && !is_delayed && !self.never_preempts() {
+            let ignored = Some((advert.source, advert.priority));
+            self.state = State::Backup(Backup { preempt_at, ignored, ..backup });
+            return;
+        }
+        self.learn_interval(advert);
+        self.state = State::Backup(Backup {
+            started_at: now,
+            master_down_at: now + self.master_down(),
+            timer: DownTimer::MasterDown,
+            preempt_at,
+            ignored: None,
+        });
+    }
+
+    fn backup_deadline(&mut self, now: Instant, backup: Backup, actions: &mut Vec<Action>) {
+        if now < backup.master_down_at {
+            return;
+        }
+        let waited = now.since(backup.started_at);
+        let down_rule = || explain::master_down_rule(&self.config, self.master_interval, self.skew());
+        let (trigger, rule) = match (backup.ignored, backup.timer, self.peer) {
+            (Some((address, priority)), _, _) => {
+                let mine = self.effective;
+                (
+                    format!("{address} is master with priority {priority}, lower than {mine} here"),
+                    format!("preempt: lower adverts do not restart the {}", down_rule()),
+                )
+            }
+            (None, DownTimer::Skew, Some(Peer { address, .. })) => (
+                format!("{address} sent priority 0: it leaves"),
+                explain::skew_rule(&self.config, self.effective, self.master_interval, self.skew()),
+            ),
+            (None, DownTimer::MasterDown, Some(Peer { address, heard_at, .. })) => {
+                (format!("no advert from {address} for {}", explain::span(now.since(heard_at))), down_rule())
+            }
+            (None, DownTimer::MasterDown | DownTimer::Skew, None) => {
+                (format!("no advert from anybody for {}", explain::span(waited)), down_rule())
+            }
+        };
+        let why = Why::new(trigger, rule, self.take_over()).after(waited);
+        self.enter(now, self.master(now), why, actions);
+    }
+
+    // ----- master -----
+
+    fn master_deadline(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let State::Master(mut master) = self.state else { return };
+        if master.advert_at <= now {
+            master.advert_at = next(master.advert_at, now, self.own_interval());
+            self.send_advert(self.effective, actions);
+        }
+        if let Some(burst) = master.burst.filter(|burst| burst.at <= now) {
+            master.burst = None;
+            self.announce(burst.count, actions);
+        }
+        if let Some(refresh_at) = master.refresh_at.filter(|refresh_at| *refresh_at <= now) {
+            master.refresh_at = Some(next(refresh_at, now, self.config.garp.refresh));
+            self.announce(self.config.garp.refresh_repeat, actions);
+        }
+        if master.probe_at <= now {
+            master.probe_at = next(master.probe_at, now, timers::PROBE_INTERVAL);
+            self.probe(actions);
+        }
+        if let Some(claim) = master.suspect.filter(|claim| claim.first_at + timers::CLAIM_GRACE <= now) {
+            master.suspect = None;
+            master.conflict = Some(claim);
+            self.counters.conflicts += 1;
+            let trigger = format!("{} answers for {} too", claim.mac, claim.address);
+            let rule = "one owner at a time, and no advert of a better master has come";
+            let why = Why::new(trigger, rule, format!("conflict: keep {} and keep asking", self.address_names()));
+            self.explain(why.after(now.since(claim.first_at)), actions);
+        }
+        if let Some(claim) = master.conflict.filter(|claim| claim.last_at + timers::CONFLICT_QUIET <= now) {
+            master.conflict = None;
+            self.announce(self.config.garp.repeat, actions);
+            let trigger = format!(
+                "{} has not answered for {} since {}",
+                claim.mac,
+                claim.address,
+                explain::span(timers::CONFLICT_QUIET)
+            );
+            let why = Why::new(
+                trigger,
+                "a conflict without evidence is over",
+                format!("announce {} again", self.address_names()),
+            );
+            self.explain(why.after(now.since(claim.first_at)), actions);
+        }
+        self.state = State::Master(master);
+    }
+
+    fn master_hears(&mut self, now: Instant, mut master: Master, advert: &Advert, actions: &mut Vec<Action>) {
+        if advert.priority == 0 {
+            // Somebody who was master beside us leaves: whoever waits now hears at once that there is one
+            // (RFC 9568 6.4.3).
+            master.advert_at = now + self.own_interval();
+            self.state = State::Master(master);
+            return self.send_advert(self.effective, actions);
+        }
+        let own = self.present().and_then(|present| present.source).unwrap_or(Ipv4Addr::UNSPECIFIED);
+        match (advert.priority, advert.source).cmp(&(self.effective, own)) {
+            Ordering::Greater => self.yield_to(now, advert, actions),
+            Ordering::Less => self.outrank(now, master, advert, actions),
+            // Two nodes with one address, or our own advert come back: nothing decides between them.
+            Ordering::Equal => {}
+        }
+    }
+
+    /// A better master is there. It has the addresses, or will in a moment; until then this node goes on answering.
+    /// No priority 0 is sent (keepalived, observed).
+    fn yield_to(&mut self, now: Instant, advert: &Advert, actions: &mut Vec<Action>) {
+        if self.config.higher_prio_send_advert {
+            self.send_advert(self.effective, actions);
+        }
+        self.learn_interval(advert);
+        let Advert { source, priority, .. } = advert;
+        let (mine, same) = (self.effective, *priority == self.effective);
+        let trigger = format!("advert from {source} with priority {priority}, ours is {mine}");
+        let rule = if same {
+            "equal priority: the higher address wins (RFC 9568 6.4.3)"
+        } else {
+            "the higher priority wins (RFC 9568 6.4.3)"
+        };
+        if self.claimed_at.is_some_and(|claimed_at| now.since(claimed_at) <= timers::ANNOUNCED_BEFORE) {
+            let decision = format!("{}: {source} has announced it", self.let_go());
+            return self.enter(now, self.backup(now), Why::new(trigger, rule, decision), actions);
+        }
+        let leaving = Leaving {
+            why: Leave::Yield,
+            entered_at: now,
+            release_at: now + timers::SUCCESSOR_GRACE,
+            successor: Some((*source, now)),
+        };
+        let decision = format!("answer for {} until {source} announces it", self.address_names());
+        self.enter(now, State::Leaving(leaving), Why::new(trigger, rule, decision), actions);
+    }
+
+    /// A master of lower priority is there: it hears from us at once, and the network learns again where the
+    /// addresses are, now and in a later burst (keepalived's `garp_lower_prio_*`).
+    fn outrank(&mut self, now: Instant, mut master: Master, advert: &Advert, actions: &mut Vec<Action>) {
+        let is_news = master.rival_at.is_none_or(|rival_at| now.since(rival_at) > timers::CONFLICT_QUIET);
+        master.rival_at = Some(now);
+        let garp = self.config.garp;
+        if garp.lower_prio_repeat > 0 && !garp.lower_prio_delay.is_zero() {
+            master.burst = Some(Burst { at: now + garp.lower_prio_delay, count: garp.lower_prio_repeat });
+        }
+        if !self.config.lower_prio_no_advert {
+            master.advert_at = now + self.own_interval();
+            self.send_advert(self.effective, actions);
+        }
+        self.state = State::Master(master);
+        self.announce(garp.lower_prio_repeat, actions);
+        if is_news {
+            let Advert { source, priority, .. } = advert;
+            let (mine, same) = (self.effective, *priority == self.effective);
+            let trigger = format!("{source} is master too, with priority {priority}; ours is {mine}");
+            let rule = if same {
+                "equal priority: the higher address wins (RFC 9568 6.4.3)"
+            } else {
+                "the higher priority wins (RFC 9568 6.4.3)"
+            };
+            self.explain(
+                Why::new(trigger, rule, format!("stay master and announce {} again", self.address_names())),
+                actions,
+            );
+        }
+    }
+
+    /// Somebody else speaks for an address that is held here: the master we took over from, for a moment; or the
+    /// one that takes over, whose advert then follows; or else a second owner.
+    fn master_claimed(&mut self, now: Instant, mut master: Master, address: Ipv4Addr, mac: Mac) {
+        if now.since(master.entered_at) < timers::TAKEOVER_GRACE {
+            return;
+        }
+        self.claimed_at = Some(now);
+        let fresh = Claim { address, mac, first_at: now, last_at: now };
+        match (&mut master.conflict, &mut master.suspect) {
+            (Some(claim), _) | (None, Some(claim)) => *claim = Claim { first_at: claim.first_at, ..fresh },
+            (None, suspect @ None) => *suspect = Some(fresh),
+        }
+        self.state = State::Master(master);
+    }
+
+    /// Brings back an address that somebody removed. keepalived becomes backup with priority 0 and master again a
+    /// skew later.
+    fn repair(&mut self, address: Ipv4Addr, announce: Announce, actions: &mut Vec<Action>) {
+        let lost: Vec<_> = self.addresses().filter(|held| held.prefix.ipv4() == Some(address)).cloned().collect();
+        if lost.is_empty() {
+            return;
+        }
+        self.counters.addresses_repaired += 1;
+        self.push_hold(actions);
+        if announce == Announce::Yes {
+            self.announce_some(lost, self.config.garp.repeat, actions);
+        }
+        let trigger = format!("{address} is no longer on this node, and nothing here removed it");
+        self.explain(Why::new(trigger, "held addresses are reconciled", format!("add {address} again")), actions);
+    }
+
+    /// Begins a handover that was asked for: priority 0 first, the addresses later.
+    fn leave(&mut self, now: Instant, why: Leave, trigger: &str, actions: &mut Vec<Action>) {
+        let patience = self.master_down();
+        let leaving = Leaving { why, entered_at: now, release_at: now + patience, successor: None };
+        let rule = format!(
+            "hand over: a peer takes over within its skew after priority 0; wait up to {}",
+            explain::span(patience)
+        );
+        let decision = format!("answer for {} until a peer has it", self.address_names());
+        self.enter(now, State::Leaving(leaving), Why::new(trigger, rule, decision), actions);
+    }
+
+    // ----- leaving -----
+
+    fn leaving_hears(&mut self, now: Instant, leaving: Leaving, advert: &Advert, actions: &mut Vec<Action>) {
+        let source = advert.source;
+        let is_successor = leaving.successor.is_some_and(|(successor, _)| successor == source);
+        match (leaving.why, advert.priority) {
+            // The one we made way for leaves itself, and we still hold everything.
+            (Leave::Yield, 0) if is_successor => {
+                let trigger = format!("{source} sent priority 0 before it took over");
+                let why = Why::new(trigger, "no better master is left", format!("keep {}", self.address_names()));
+                self.enter(now, self.master(now), why, actions);
+            }
+            (Leave::Shutdown | Leave::Failover, 0) if is_successor => {
+                let release_at = leaving.entered_at + self.master_down();
+                self.state = State::Leaving(Leaving { release_at: release_at.max(now), successor: None, ..leaving });
+            }
+            (Leave::Shutdown | Leave::Failover | Leave::Yield, 0) => {}
+            (Leave::Shutdown | Leave::Failover | Leave::Yield, _) if is_successor => {
+                self.learn_interval(advert);
+                self.state = State::Leaving(Leaving { successor: Some((source, now)), ..leaving });
+            }
+            (Leave::Shutdown | Leave::Failover, _) if leaving.successor.is_none() => {
+                self.learn_interval(advert);
+                let release_at = leaving.release_at.min(now + timers::SUCCESSOR_GRACE);
+                let leaving = Leaving { release_at, successor: Some((source, now)), ..leaving };
+                self.state = State::Leaving(leaving);
+                if self.claimed_at.is_some_and(|claimed_at| now.since(claimed_at) <= timers::ANNOUNCED_BEFORE) {
+                    let trigger = format!("{source} is master");
+                    self.release(now, leaving, trigger, "it announced the address before its advert", actions);
+                }
+            }
+            // One successor is enough.
+            (Leave::Shutdown | Leave::Failover | Leave::Yield, _) => {}
+        }
+    }
+
+    fn leaving_deadline(&mut self, now: Instant, leaving: Leaving, actions: &mut Vec<Action>) {
+        if now < leaving.release_at {
+            return;
+        }
+        let waited = explain::span(now.since(leaving.entered_at));
+        match (leaving.successor, leaving.why) {
+            (Some((successor, _)), _) => {
+                let trigger = format!("{successor} is master");
+                let rule = format!("released {} after its advert", explain::span(timers::SUCCESSOR_GRACE));
+                self.release(now, leaving, trigger, &rule, actions);
+            }
+            (None, Leave::Failover) => {
+                let trigger = format!("nobody took over within {waited}");
+                let why = Why::new(trigger, "an address that nobody else has is kept", self.take_over());
+                self.enter(now, self.master(now), why.after(now.since(leaving.entered_at)), actions);
+            }
+            (None, Leave::Shutdown | Leave::Yield) => {
+                let trigger = format!("nobody took over within {waited}");
+                self.release(now, leaving, trigger, "the wait is over", actions);
+            }
+        }
+    }
+
+    /// Ends a handover: a successor is there, or there is none to wait for.
+    fn release(&mut self, now: Instant, leaving: Leaving, trigger: String, rule: &str, actions: &mut Vec<Action>) {
+        let next = match leaving.why {
+            Leave::Shutdown => State::Stopped,
+            Leave::Failover | Leave::Yield => self.backup(leaving.successor.map_or(now, |(_, heard_at)| heard_at)),
+        };
+        let why = Why::new(trigger, rule, self.let_go()).after(now.since(leaving.entered_at));
+        self.enter(now, next, why, actions);
+    }
+
+    fn take_over(&self) -> String {
+        format!("take over {}", self.address_names())
+    }
+
+    fn let_go(&self) -> String {
+        format!("release {}", self.address_names())
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Announce {
+    Yes,
+    No,
+}
+
+/// The next instant of a period. After a long stall it starts anew, so that nothing is sent in a row to catch up.
+fn next(due_at: Instant, now: Instant, period: std::time::Duration) -> Instant {
+    let next = due_at + period;
+    if next > now { next } else { now + period }
+}

@@ -1,0 +1,115 @@
+//! Adverts ready to send: built once for each priority, numbered anew each time.
+
+use crate::config::{Instance, Version};
+use crate::packet::{Advert, Checksum, MULTICAST, TTL};
+use evenkeel_wire::ipv4;
+use std::net::Ipv4Addr;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Sender {
+    /// What the packets say, but for priority and destination; `None` without a source address.
+    advert: Option<Advert>,
+    checksum: Checksum,
+    destinations: Vec<Ipv4Addr>,
+    /// The packets for `priority`, in the order of `destinations`.
+    packets: Vec<Vec<u8>>,
+    priority: u8,
+    /// Identification of the last packet. Counts from 1 and is never 0, as keepalived's.
+    id: u16,
+}
+
+impl Sender {
+    pub(crate) fn new() -> Self {
+        Sender {
+            advert: None,
+            checksum: Checksum::WithPseudoHeader,
+            destinations: Vec::new(),
+            packets: Vec::new(),
+            priority: 0,
+            id: 0,
+        }
+    }
+
+    /// Prepares for a configuration and a source address.
+    pub(crate) fn prepare(&mut self, config: &Instance, source: Ipv4Addr) {
+        let unicast = !config.peers.is_empty();
+        self.destinations = if unicast { config.peers.clone() } else { vec![MULTICAST] };
+        self.checksum = checksum(config);
+        self.packets.clear();
+        self.advert = Some(Advert {
+            source,
+            destination: MULTICAST,
+            ttl: if unicast { config.unicast_ttl } else { TTL },
+            version: config.version,
+            vrid: config.vrid,
+            priority: 0,
+            interval: config.advert_interval,
+            addresses: config.addresses.iter().filter_map(|address| address.prefix.ipv4()).collect(),
+            password: match config.version {
+                Version::V2 => config.password,
+                Version::V3 => None,
+            },
+        });
+    }
+
+    /// One packet for each destination.
+    pub(crate) fn adverts(&mut self, priority: u8) -> impl Iterator<Item = (Ipv4Addr, Vec<u8>)> {
+        if self.packets.is_empty() || self.priority != priority {
+            self.rebuild(priority);
+        }
+        let Sender { destinations, packets, id, .. } = self;
+        destinations.iter().zip(packets.iter()).map(move |(destination, packet)| {
+            *id = if *id == u16::MAX { 1 } else { *id + 1 };
+            let mut packet = packet.clone();
+            ipv4::renumber(&mut packet, *id);
+            (*destination, packet)
+        })
+    }
+
+    fn rebuild(&mut self, priority: u8) {
+        self.priority = priority;
+        self.packets.clear();
+        let Some(advert) = &mut self.advert else { return };
+        advert.priority = priority;
+        for destination in &self.destinations {
+            advert.destination = *destination;
+            self.packets.push(advert.build(self.checksum, 0));
+        }
+    }
+}
+
+/// What version 3 checksums of this instance cover.
+pub(crate) fn checksum(config: &Instance) -> Checksum {
+    if config.v3_checksum_as_v2 { Checksum::MessageOnly } else { Checksum::WithPseudoHeader }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{VirtualAddress, Vrid};
+
+    #[test]
+    fn each_packet_has_its_number_and_each_peer_its_packet() {
+        let mut config = Instance::new("VI_1", "eth0", Vrid::new(51).unwrap());
+        config.addresses = vec![VirtualAddress::new("192.0.2.100/32".parse().unwrap())];
+        config.peers = vec![Ipv4Addr::new(10, 0, 0, 2), Ipv4Addr::new(10, 0, 0, 3)];
+        config.unicast_ttl = 9;
+        let mut sender = Sender::new();
+        assert_eq!(sender.adverts(100).count(), 0, "without a source address there is nothing to send");
+        sender.prepare(&config, Ipv4Addr::new(10, 0, 0, 1));
+        let mut ids = Vec::new();
+        for priority in [100, 100, 0] {
+            for ((destination, packet), peer) in sender.adverts(priority).zip(&config.peers) {
+                let (header, message) = ipv4::Header::parse(&packet).unwrap();
+                assert_eq!((destination, header.destination, header.ttl), (*peer, *peer, 9));
+                assert_eq!(evenkeel_wire::checksum::internet(&[&packet[..20]]), 0);
+                assert_eq!(message[2], priority);
+                ids.push(u16::from_be_bytes([packet[4], packet[5]]));
+            }
+        }
+        assert_eq!(ids, [1, 2, 3, 4, 5, 6]);
+        sender.id = u16::MAX;
+        let (_, packet) = sender.adverts(100).next().unwrap();
+        assert_eq!(&packet[4..6], [0, 1], "the number is never 0");
+    }
+}

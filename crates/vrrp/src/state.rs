@@ -1,0 +1,147 @@
+//! The states of one virtual router, each with its own deadlines and data.
+//!
+//! ```text
+//!            interface known,            master down timer
+//!            trackers have run           ran out
+//!   Init ----------------------> Backup ------------------> Master
+//!    |                           ^  ^ |                      | |  ^
+//!    |        recovered          |  | | Fault   higher prio, | |  | nobody took over,
+//!    +-------> Fault ------------+  | v         failover,    | |  | successor left again
+//!                ^                  | Fault     shutdown     v |  |
+//!                |                  +---------------------- Leaving
+//!                +----------------------------------------------+      any ---- shutdown ----> Stopped
+//! ```
+//!
+//! The owner (priority 255) goes from Init and Fault to Master without Backup.
+
+use crate::event::StateName;
+use evenkeel_wire::{Instant, Mac};
+use std::net::Ipv4Addr;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum State {
+    /// The interface has not been reported yet, or an unweighted tracker has not.
+    Init,
+    Backup(Backup),
+    Master(Master),
+    Leaving(Leaving),
+    Fault,
+    Stopped,
+}
+
+/// Waiting for the master to fall silent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Backup {
+    /// When the running timer was started.
+    pub(crate) started_at: Instant,
+    /// When it runs out and this node takes over.
+    pub(crate) master_down_at: Instant,
+    /// What started it.
+    pub(crate) timer: DownTimer,
+    /// `preempt_delay`: until then adverts of lower priority are accepted.
+    pub(crate) preempt_at: Option<Instant>,
+    /// An advert of lower priority was ignored since the timer started.
+    pub(crate) ignored: Option<(Ipv4Addr, u8)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DownTimer {
+    /// The whole master down interval.
+    MasterDown,
+    /// The skew alone, since the master said that it leaves.
+    Skew,
+}
+
+/// Holding the addresses.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Master {
+    pub(crate) entered_at: Instant,
+    pub(crate) advert_at: Instant,
+    /// The second burst of gratuitous ARP.
+    pub(crate) burst: Option<Burst>,
+    pub(crate) refresh_at: Option<Instant>,
+    pub(crate) probe_at: Instant,
+    /// The last advert of lower priority.
+    pub(crate) rival_at: Option<Instant>,
+    /// Somebody else spoke for a held address, and no advert has explained it yet.
+    pub(crate) suspect: Option<Claim>,
+    /// Somebody else speaks for a held address.
+    pub(crate) conflict: Option<Claim>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Burst {
+    pub(crate) at: Instant,
+    pub(crate) count: u8,
+}
+
+/// Evidence of another owner.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Claim {
+    pub(crate) address: Ipv4Addr,
+    pub(crate) mac: Mac,
+    pub(crate) first_at: Instant,
+    pub(crate) last_at: Instant,
+}
+
+/// Answering for the addresses until a successor has them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Leaving {
+    pub(crate) why: Leave,
+    pub(crate) entered_at: Instant,
+    /// When the addresses are released at the latest: soon after the successor's advert, or when nobody came.
+    pub(crate) release_at: Instant,
+    /// Whose advert was heard, and when last.
+    pub(crate) successor: Option<(Ipv4Addr, Instant)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leave {
+    Shutdown,
+    Failover,
+    /// A master of higher priority was heard.
+    Yield,
+}
+
+impl State {
+    pub(crate) fn name(&self) -> StateName {
+        match self {
+            State::Init => StateName::Init,
+            State::Backup(_) => StateName::Backup,
+            State::Master(_) => StateName::Master,
+            State::Leaving(_) => StateName::Leaving,
+            State::Fault => StateName::Fault,
+            State::Stopped => StateName::Stopped,
+        }
+    }
+
+    /// Whether this node answers for the addresses.
+    pub(crate) fn is_holding(&self) -> bool {
+        match self {
+            State::Master(_) | State::Leaving(_) => true,
+            State::Init | State::Backup(_) | State::Fault | State::Stopped => false,
+        }
+    }
+
+    /// The earliest of the state's instants.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self {
+            State::Backup(backup) => Some(backup.master_down_at),
+            State::Master(master) => Some(master.deadline()),
+            State::Leaving(leaving) => Some(leaving.release_at),
+            State::Init | State::Fault | State::Stopped => None,
+        }
+    }
+}
+
+impl Master {
+    fn deadline(&self) -> Instant {
+        let optional = [
+            self.burst.map(|burst| burst.at),
+            self.refresh_at,
+            self.suspect.map(|claim| claim.first_at + crate::timers::CLAIM_GRACE),
+            self.conflict.map(|claim| claim.last_at + crate::timers::CONFLICT_QUIET),
+        ];
+        optional.into_iter().flatten().fold(self.advert_at.min(self.probe_at), Instant::min)
+    }
+}
