@@ -1,1 +1,25 @@
-//! Framed messages between supervisor, roles and clients; passing descriptors.
+//! What the processes of one node say to each other: framed JSON over Unix sockets, with descriptors where needed.
+//!
+//! [`Codec`] cuts a byte stream into frames and knows no socket. [`Channel`] is a socket with a codec on each side,
+//! never blocking unless asked to. The messages are one closed enum for each direction: [`ToVrrp`], [`FromVrrp`],
+//! [`ToProxy`], [`FromProxy`] on the star between supervisor and roles, [`Request`] and [`Reply`] on the control socket.
+//!
+//! There is no runtime in here: the vrrp role polls a [`Channel`] in its own epoll loop, the supervisor wraps it in
+//! tokio's `AsyncFd`.
+
+mod channel;
+mod codec;
+mod explanation;
+mod message;
+mod node;
+mod wall;
+
+pub use channel::{Channel, ChannelError, MAX_PENDING, Received};
+pub use codec::{Codec, Frame, FrameError, MAX_DESCRIPTORS, MAX_FRAME};
+pub use explanation::{Effect, Explanation};
+pub use message::{FromProxy, FromVrrp, ProxyOptions, Reply, Request, ToProxy, ToVrrp, VrrpOptions};
+pub use node::{
+    ConflictView, InstanceView, NodeStatus, PeerView, ProxyHealth, ProxyView, RoleState, RoleView, ServerView,
+    TrackerView, UpstreamView,
+};
+pub use wall::WallTime;

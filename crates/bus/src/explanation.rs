@@ -1,0 +1,68 @@
+use crate::WallTime;
+use evenkeel_vrrp::{StateName, Transition};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// One decision with everything that belongs to it: what happened, the rule, the decision, and what was then done.
+///
+/// `evenkeel why` prints these; in JSON they are the contract. Spans are seconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// Name of the instance.
+    pub instance: String,
+    /// When the decision was made.
+    pub at: WallTime,
+    /// State before.
+    pub from: StateName,
+    /// State after; equal to `from` for what changes no state (a repaired address, a conflict).
+    pub to: StateName,
+    /// What happened, with its figures.
+    pub trigger: String,
+    /// The rule that applied, with its source.
+    pub rule: String,
+    /// What was decided.
+    pub decision: String,
+    /// From the cause to the decision, where the two lie apart.
+    pub waited_seconds: f64,
+    /// What was done about it, in order.
+    pub effects: Vec<Effect>,
+}
+
+/// One thing done: `added 10.0.0.100/32 to eth0`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Effect {
+    /// In words for people.
+    pub what: String,
+    /// How long it took.
+    pub took_seconds: f64,
+}
+
+impl Explanation {
+    /// A transition of the instance `name`, decided `at`, before anything has been done about it.
+    pub fn new(transition: Transition, name: &str, at: WallTime) -> Self {
+        let Transition { instance: _, from, to, trigger, rule, decision, waited } = transition;
+        Explanation {
+            instance: name.to_owned(),
+            at,
+            from,
+            to,
+            trigger,
+            rule,
+            decision,
+            waited_seconds: waited.as_secs_f64(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// Whether the state changed.
+    pub fn changed_state(&self) -> bool {
+        self.from != self.to
+    }
+}
+
+impl Effect {
+    /// `what` was done and took this long.
+    pub fn new(what: impl Into<String>, took: Duration) -> Self {
+        Effect { what: what.into(), took_seconds: took.as_secs_f64() }
+    }
+}

@@ -1,0 +1,198 @@
+use crate::{Explanation, NodeStatus};
+use evenkeel_vrrp::{Command, Report, ScriptId, ScriptOutcome};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// From the supervisor to the vrrp role.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToVrrp {
+    /// The first one starts the virtual routers, later ones change them. Answered by [`FromVrrp::Ready`].
+    Configure {
+        /// The virtual routers.
+        config: evenkeel_vrrp::Config,
+        /// How the process runs.
+        options: VrrpOptions,
+    },
+    /// One run of a check script is over.
+    ScriptEnded {
+        /// Which script.
+        script: ScriptId,
+        /// How.
+        outcome: ScriptOutcome,
+    },
+    /// The health of the local proxy changed.
+    Proxy {
+        /// It runs, answers, and has a live upstream for each site.
+        healthy: bool,
+        /// Why, in words.
+        reason: String,
+    },
+    /// A person asked for something.
+    Command(Command),
+    /// Asks for [`FromVrrp::Status`] with the same number.
+    Status {
+        /// Ties the answer to the question.
+        id: u64,
+    },
+    /// Hand over every address, then say [`FromVrrp::Stopped`] and exit.
+    Stop,
+}
+
+/// How the vrrp process runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VrrpOptions {
+    /// SCHED_RR priority.
+    pub realtime: Option<u8>,
+    /// Keep all pages in memory.
+    pub no_swap: bool,
+    /// Write every event to this file, for `cargo xtask replay`.
+    pub record: Option<PathBuf>,
+    /// keepalived's `--dont-release-vrrp`: leave the addresses where they are at exit.
+    pub keep_addresses: bool,
+}
+
+/// From the vrrp role to the supervisor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FromVrrp {
+    /// The configuration is in force.
+    Ready,
+    /// The configuration cannot be carried out; the process exits when it was the first.
+    ConfigureFailed {
+        /// Why.
+        reason: String,
+    },
+    /// Tell notify scripts.
+    Notify {
+        /// Name of the instance.
+        instance: String,
+        /// Its state.
+        state: Report,
+        /// Its effective priority.
+        priority: u8,
+    },
+    /// A decision and what was done about it.
+    Explained(Explanation),
+    /// Answer to [`ToVrrp::Status`].
+    Status {
+        /// The number of the question.
+        id: u64,
+        /// All instances now.
+        status: evenkeel_vrrp::Status,
+    },
+    /// Every address is released; the process is about to exit.
+    Stopped,
+}
+
+/// From the supervisor to the proxy role.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToProxy {
+    /// Serve this. Beside the frame come the listeners, in the order of `config.listens`, and then the log files, in the
+    /// order of `logs`. Answered by [`FromProxy::Ready`] or [`FromProxy::ConfigureFailed`].
+    Configure {
+        /// The sites.
+        config: Box<evenkeel_site::Config>,
+        /// Paths of the log files whose descriptors follow those of the listeners.
+        logs: Vec<PathBuf>,
+        /// What the configuration file does not say.
+        options: ProxyOptions,
+    },
+    /// The log files were opened anew: their descriptors come beside the frame, in the order of `logs`.
+    ReopenLogs {
+        /// Paths of the files.
+        logs: Vec<PathBuf>,
+    },
+    /// Asks for [`FromProxy::Status`] with the same number.
+    Status {
+        /// Ties the answer to the question.
+        id: u64,
+    },
+    /// Stop accepting, finish what is under way, say [`FromProxy::Drained`] and exit.
+    Drain,
+    /// Exit at once.
+    Quit,
+}
+
+/// What the proxy is told beside its configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProxyOptions {
+    /// Try upstream servers that were set aside, and idle ones, without waiting for a client's request.
+    pub probe_upstreams: bool,
+    /// User and group to become.
+    pub user: Option<(String, Option<String>)>,
+    /// Name of the process, as `ps -C` sees it.
+    pub process_name: String,
+}
+
+/// From the proxy role to the supervisor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FromProxy {
+    /// The configuration is in force.
+    Ready,
+    /// The configuration cannot be carried out; the one before stays in force.
+    ConfigureFailed {
+        /// Why.
+        reason: String,
+    },
+    /// Answer to [`ToProxy::Status`].
+    Status {
+        /// The number of the question.
+        id: u64,
+        /// The proxy now.
+        status: evenkeel_site::Status,
+    },
+    /// Nothing is under way any more; the process is about to exit.
+    Drained,
+}
+
+/// What a client of the control socket asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Everything about this node now.
+    Status,
+    /// The last decisions, oldest first.
+    Why {
+        /// Of one instance only.
+        instance: Option<String>,
+        /// At most so many, the newest ones.
+        limit: usize,
+    },
+    /// Load the configuration again: all of it or nothing.
+    Reload,
+    /// Hand the addresses of an instance to its peer.
+    Failover {
+        /// Its name.
+        instance: String,
+    },
+    /// End the effect of `Failover`.
+    Failback {
+        /// Its name.
+        instance: String,
+    },
+    /// Stop the daemon as SIGTERM does.
+    Stop,
+    /// Counters, as text in keepalived's form.
+    Stats,
+}
+
+/// What the daemon answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// To [`Request::Status`].
+    Status(Box<NodeStatus>),
+    /// To [`Request::Why`], oldest first.
+    Why(Vec<Explanation>),
+    /// To [`Request::Stats`].
+    Stats(String),
+    /// It was done.
+    Done {
+        /// In words.
+        message: String,
+    },
+    /// It was not done, and nothing was changed.
+    Failed {
+        /// Why, in words; may have several lines.
+        message: String,
+    },
+}
