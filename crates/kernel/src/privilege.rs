@@ -1,8 +1,8 @@
 //! Giving privileges away, and what the scheduler and the memory manager grant.
 //!
-//! The order for a role that needs nothing: `become_user`, `drop_all_capabilities`, `no_new_privileges`,
-//! `die_with_parent`, `sandbox::proxy`; for one that needs capabilities, `become_user_keeping` stands for the first two. A
-//! change of user clears the wish to die with the parent, so that comes after.
+//! The order for a role: `become_user` (or `become_user_keeping`), `no_new_privileges`, `die_with_parent`,
+//! `sandbox::proxy`. A change of user clears the wish to die with the parent, so that comes after. A role that stays root
+//! calls `keep_only` instead of the first.
 //!
 //! Capabilities belong to threads. What takes privileges away therefore refuses to run in a process that already has
 //! several threads, because the others would keep theirs.
@@ -53,10 +53,9 @@ pub fn lookup_user(name: &str) -> Result<Option<User>, Error> {
     Ok(find_user(name, &passwd, &group))
 }
 
-/// Becomes `user` for good: its ids and its groups. Nothing of root's powers is left afterwards.
+/// Becomes `user` for good: its ids and its groups. Nothing of root's powers is left afterwards, in any set.
 pub fn become_user(user: &User) -> Result<(), Error> {
-    refuse_threads(|| format!("become user {}", user.name))?;
-    set_ids(user)
+    become_user_keeping(user, &[])
 }
 
 /// Becomes `user` but keeps `kept`, and nothing else. Give it the user root to only give up the other capabilities.

@@ -1,0 +1,112 @@
+//! What the tests share: fresh namespaces, and waiting for something to be readable.
+#![allow(dead_code, missing_docs, clippy::unwrap_used)]
+
+use evenkeel_kernel::netlink::{Interface, Netlink};
+use evenkeel_kernel::netns::NetNs;
+use evenkeel_kernel::poll::{Poller, Token};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+/// Whether the test can run. Without root it says that it does not, except under CI, where that is a failure.
+pub(crate) fn is_root() -> bool {
+    if rustix::process::geteuid().is_root() {
+        return true;
+    }
+    assert!(std::env::var("CI").is_err_and(|_| true), "CI has to run these tests as root");
+    println!("skipped: needs root");
+    false
+}
+
+/// Runs a test in a namespace of its own. The host's is never touched.
+pub(crate) fn in_fresh_namespace(test: impl FnOnce() + Send) {
+    if is_root() {
+        NetNs::create().unwrap().run(test).unwrap();
+    }
+}
+
+/// Waits until something can be read. The limit is only there so that a broken test ends.
+pub(crate) fn until_readable(fd: impl AsFd) {
+    let poller = Poller::new().unwrap();
+    poller.add(fd, Token(0)).unwrap();
+    let mut ready = Vec::new();
+    poller.wait(&mut ready, Some(Duration::from_secs(20))).unwrap();
+    assert_eq!(ready, [Token(0)], "nothing came");
+}
+
+/// Waits for the value that `read` gives as soon as there is one.
+pub(crate) fn awaited<F: AsFd, T>(source: &mut F, mut read: impl FnMut(&mut F) -> Option<T>) -> T {
+    loop {
+        if let Some(value) = read(source) {
+            return value;
+        }
+        until_readable(&*source);
+    }
+}
+
+/// A namespace with one link `eth0` that has an address and is up.
+pub(crate) struct Host {
+    pub(crate) namespace: NetNs,
+    pub(crate) eth0: Interface,
+}
+
+/// Two hosts on one wire: 10.0.0.1/24 and 10.0.0.2/24.
+pub(crate) fn two_hosts() -> [Host; 2] {
+    let mut netlink = Netlink::open().unwrap();
+    netlink.add_veth("a", "b").unwrap();
+    let hosts = [host(&mut netlink, "a", 1), host(&mut netlink, "b", 2)];
+    hosts.map(settled)
+}
+
+/// `n` hosts on a bridge in the calling thread's namespace, where their ports are called `port1` and so on.
+pub(crate) fn hosts_on_a_bridge(n: u8) -> Vec<Host> {
+    let mut netlink = Netlink::open().unwrap();
+    netlink.add_bridge("br0").unwrap();
+    let bridge = netlink.interface("br0").unwrap().index;
+    netlink.set_up(bridge, true).unwrap();
+    let plug = |number: u8| {
+        let (port, end) = (format!("port{number}"), format!("end{number}"));
+        netlink.add_veth(&port, &end).unwrap();
+        let port = netlink.interface(&port).unwrap().index;
+        netlink.set_master(port, Some(bridge)).unwrap();
+        netlink.set_up(port, true).unwrap();
+        host(&mut netlink, &end, number)
+    };
+    let hosts: Vec<_> = (1..=n).map(plug).collect();
+    hosts.into_iter().map(settled).collect()
+}
+
+fn host(netlink: &mut Netlink, link: &str, number: u8) -> Host {
+    let namespace = NetNs::create().unwrap();
+    // No IPv6 chatter on the wire: the tests count frames.
+    namespace.set_sysctl("net/ipv6/conf/default/disable_ipv6", "1").unwrap();
+    let link = netlink.interface(link).unwrap().index;
+    netlink.rename(link, "eth0").unwrap();
+    netlink.set_netns(link, &namespace).unwrap();
+    let set_up = || {
+        let mut netlink = Netlink::open().unwrap();
+        let eth0 = netlink.interface("eth0").unwrap();
+        let address = evenkeel_kernel::addresses::Address::new(format!("10.0.0.{number}/24").parse().unwrap());
+        netlink.add_address(eth0.index, &address).unwrap();
+        netlink.set_up(eth0.index, true).unwrap();
+        eth0
+    };
+    let eth0 = namespace.run(set_up).unwrap();
+    Host { namespace, eth0 }
+}
+
+/// Waits for the carrier.
+fn settled(host: Host) -> Host {
+    let wait = || {
+        let mut monitor = evenkeel_kernel::netlink::Monitor::open().unwrap();
+        loop {
+            let eth0 = Netlink::open().unwrap().interface("eth0").unwrap();
+            if eth0.up {
+                return eth0;
+            }
+            until_readable(&monitor);
+            while monitor.next().unwrap().is_some() {}
+        }
+    };
+    let eth0 = host.namespace.run(wait).unwrap();
+    Host { eth0, ..host }
+}

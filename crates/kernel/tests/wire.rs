@@ -1,0 +1,200 @@
+//! Adverts and ARP between network namespaces, and the ways to cut them off.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use evenkeel_kernel::arp_socket::ArpSocket;
+use evenkeel_kernel::firewall;
+use evenkeel_kernel::netlink::Netlink;
+use evenkeel_kernel::vrrp_socket::{GROUP, PROTOCOL, VrrpSocket};
+use evenkeel_wire::arp::Arp;
+use evenkeel_wire::ipv4::{Header, MIN_HEADER};
+use std::net::Ipv4Addr;
+use support::{Host, awaited, hosts_on_a_bridge, in_fresh_namespace, two_hosts};
+
+const FIRST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+const SECOND: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+const VIP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 100);
+
+fn vrrp(host: &Host, multicast: bool) -> VrrpSocket {
+    host.namespace.run(|| VrrpSocket::open("eth0", host.eth0.index, multicast).unwrap()).unwrap()
+}
+
+fn arp(host: &Host) -> ArpSocket {
+    host.namespace.run(|| ArpSocket::open(host.eth0.index).unwrap()).unwrap()
+}
+
+/// A packet of protocol 112 with `text` as its payload.
+fn packet(source: Ipv4Addr, destination: Ipv4Addr, text: &str) -> Vec<u8> {
+    let total_length = (MIN_HEADER + text.len()) as u16;
+    let header = Header { total_length, ttl: 255, protocol: PROTOCOL, source, destination };
+    [&header.build_control(1)[..], text.as_bytes()].concat()
+}
+
+fn received(socket: &mut VrrpSocket) -> (Header, String) {
+    let mut buffer = [0; 2048];
+    let length = awaited(socket, |socket| socket.receive(&mut buffer).unwrap());
+    let (header, payload) = Header::parse(&buffer[..length]).unwrap();
+    (header, String::from_utf8(payload.to_vec()).unwrap())
+}
+
+fn nothing_received(socket: &VrrpSocket) -> bool {
+    socket.receive(&mut [0; 2048]).unwrap().is_none()
+}
+
+#[test]
+fn a_multicast_advert_reaches_the_other_host_and_not_its_sender() {
+    in_fresh_namespace(|| {
+        let hosts = two_hosts();
+        let [first, mut second] = hosts.each_ref().map(|host| vrrp(host, true));
+        first.send(&packet(FIRST, GROUP, "advert"), GROUP).unwrap();
+        let (header, text) = received(&mut second);
+        assert_eq!((header.source, header.destination, header.ttl, header.protocol), (FIRST, GROUP, 255, PROTOCOL));
+        assert_eq!(text, "advert");
+        assert!(nothing_received(&first));
+        assert!(nothing_received(&second));
+    });
+}
+
+#[test]
+fn a_socket_that_did_not_join_hears_unicast_only() {
+    in_fresh_namespace(|| {
+        let hosts = two_hosts();
+        let first = vrrp(&hosts[0], true);
+        let mut second = vrrp(&hosts[1], false);
+        // Another socket of the same host joins, which must make no difference.
+        let mut joined = vrrp(&hosts[1], true);
+        first.send(&packet(FIRST, GROUP, "to all"), GROUP).unwrap();
+        assert_eq!(received(&mut joined).1, "to all");
+        first.send(&packet(FIRST, SECOND, "to one"), SECOND).unwrap();
+        assert_eq!(received(&mut second).1, "to one");
+    });
+}
+
+#[test]
+fn a_packet_longer_than_the_buffer_says_how_long_it_was() {
+    in_fresh_namespace(|| {
+        let hosts = two_hosts();
+        let [first, mut second] = hosts.each_ref().map(|host| vrrp(host, true));
+        first.send(&packet(FIRST, GROUP, "a text that does not fit"), GROUP).unwrap();
+        let mut buffer = [0; 30];
+        assert_eq!(awaited(&mut second, |socket| socket.receive(&mut buffer).unwrap()), 44);
+    });
+}
+
+#[test]
+fn sockets_live_through_a_link_that_goes_down_and_up() {
+    in_fresh_namespace(|| {
+        let hosts = two_hosts();
+        let [first, mut second] = hosts.each_ref().map(|host| vrrp(host, true));
+        let [first_arp, mut second_arp] = hosts.each_ref().map(arp);
+        let index = hosts[1].eth0.index;
+        let set_up = |up| hosts[1].namespace.run(|| Netlink::open().unwrap().set_up(index, up).unwrap()).unwrap();
+        set_up(false);
+        assert!(first.send(&packet(FIRST, GROUP, "lost"), GROUP).is_ok());
+        let refused = second.send(&packet(SECOND, GROUP, "refused"), GROUP).unwrap_err().to_string();
+        assert!(refused.starts_with("send an advert to 224.0.0.18 on eth0: network is "), "{refused}");
+        assert!(nothing_received(&second));
+        assert_eq!(second_arp.receive().unwrap(), None);
+
+        set_up(true);
+        // The carrier of the other end takes a moment to come back.
+        loop {
+            let up = hosts[0].namespace.run(|| Netlink::open().unwrap().interface("eth0").unwrap().up).unwrap();
+            if up {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        first.send(&packet(FIRST, GROUP, "heard"), GROUP).unwrap();
+        assert_eq!(received(&mut second).1, "heard");
+        let claim = Arp::gratuitous(hosts[0].eth0.mac, VIP);
+        first_arp.send(&claim).unwrap();
+        assert_eq!(awaited(&mut second_arp, |socket| socket.receive().unwrap()), claim);
+    });
+}
+
+#[test]
+fn a_claim_and_a_probe_are_heard_and_the_holder_answers() {
+    in_fresh_namespace(|| {
+        let hosts = two_hosts();
+        let [mut first, mut second] = hosts.each_ref().map(arp);
+        let claim = Arp::gratuitous(hosts[0].eth0.mac, VIP);
+        first.send(&claim).unwrap();
+        assert_eq!(awaited(&mut second, |socket| socket.receive().unwrap()), claim);
+        assert_eq!(first.receive().unwrap(), None, "the sender hears itself");
+
+        // The kernel of the host that has the address answers a probe.
+        first.send(&Arp::probe(hosts[0].eth0.mac, SECOND)).unwrap();
+        let answer = awaited(&mut first, |socket| socket.receive().unwrap());
+        assert_eq!((answer.sender_ip, answer.sender_mac), (SECOND, hosts[1].eth0.mac));
+    });
+}
+
+#[test]
+fn isolated_ports_hear_the_others_but_not_one_another() {
+    in_fresh_namespace(|| {
+        let hosts = hosts_on_a_bridge(3);
+        let mut netlink = Netlink::open().unwrap();
+        let ports = ["port1", "port2"].map(|name| netlink.interface(name).unwrap().index);
+        for port in ports {
+            netlink.set_isolated(port, true).unwrap();
+        }
+        let mut sockets: Vec<_> = hosts.iter().map(arp).collect();
+        let claims: Vec<_> = hosts.iter().map(|host| Arp::gratuitous(host.eth0.mac, VIP)).collect();
+        let next = |socket: &mut ArpSocket| awaited(socket, |socket| socket.receive().unwrap());
+
+        sockets[0].send(&claims[0]).unwrap();
+        assert_eq!(next(&mut sockets[2]), claims[0]);
+        // Had the first host's claim reached the second, it would be in the queue before this one.
+        sockets[2].send(&claims[2]).unwrap();
+        assert_eq!(next(&mut sockets[1]), claims[2]);
+        assert_eq!(next(&mut sockets[0]), claims[2]);
+
+        for port in ports {
+            netlink.set_isolated(port, false).unwrap();
+        }
+        sockets[0].send(&claims[0]).unwrap();
+        assert_eq!(next(&mut sockets[1]), claims[0]);
+    });
+}
+
+#[test]
+fn a_dropped_protocol_neither_comes_nor_goes_until_the_firewall_is_cleared() {
+    in_fresh_namespace(|| {
+        let hosts = two_hosts();
+        let [first, mut second] = hosts.each_ref().map(|host| vrrp(host, true));
+        let [first_arp, mut second_arp] = hosts.each_ref().map(arp);
+        let in_second = |f: fn() -> Result<(), evenkeel_kernel::Error>| hosts[1].namespace.run(f).unwrap().unwrap();
+
+        in_second(firewall::clear);
+        in_second(|| firewall::drop_protocol(PROTOCOL));
+        first.send(&packet(FIRST, GROUP, "dropped"), GROUP).unwrap();
+        // Other protocols pass, and this frame left after the advert.
+        let claim = Arp::gratuitous(hosts[0].eth0.mac, VIP);
+        first_arp.send(&claim).unwrap();
+        assert_eq!(awaited(&mut second_arp, |socket| socket.receive().unwrap()), claim);
+        assert!(nothing_received(&second));
+        assert_eq!(
+            second.send(&packet(SECOND, GROUP, "dropped"), GROUP).unwrap_err().to_string(),
+            "send an advert to 224.0.0.18 on eth0: operation not permitted"
+        );
+
+        in_second(firewall::clear);
+        first.send(&packet(FIRST, GROUP, "passes"), GROUP).unwrap();
+        assert_eq!(received(&mut second).1, "passes");
+    });
+}
+
+#[test]
+fn two_addresses_can_be_kept_apart() {
+    in_fresh_namespace(|| {
+        let hosts = two_hosts();
+        let [first, mut second] = hosts.each_ref().map(|host| vrrp(host, true));
+        hosts[1].namespace.run(|| firewall::drop_between(SECOND, FIRST).unwrap()).unwrap();
+        first.send(&packet(FIRST, SECOND, "between the two"), SECOND).unwrap();
+        first.send(&packet(FIRST, GROUP, "to the group"), GROUP).unwrap();
+        assert_eq!(received(&mut second).1, "to the group");
+        assert!(second.send(&packet(SECOND, FIRST, "and back"), FIRST).is_err());
+    });
+}
