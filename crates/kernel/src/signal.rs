@@ -42,7 +42,7 @@ impl SignalFd {
     }
 
     /// The next signal that has arrived, if any.
-    pub fn next(&self) -> Result<Option<i32>, Error> {
+    pub fn receive(&self) -> Result<Option<i32>, Error> {
         const SIZE: usize = size_of::<libc::signalfd_siginfo>();
         let mut record = [0; SIZE];
         match rustix::io::read(&self.fd, &mut record) {
@@ -72,10 +72,10 @@ mod tests {
     fn a_signal_is_read_not_delivered() {
         // The thread that runs this test blocks SIGUSR2 and sends it to itself.
         let signals = SignalFd::new(&[libc::SIGUSR2]).unwrap();
-        assert_eq!(signals.next().unwrap(), None);
+        assert_eq!(signals.receive().unwrap(), None);
         // SAFETY: a thread may signal itself.
         unsafe { libc::pthread_kill(libc::pthread_self(), libc::SIGUSR2) };
-        assert_eq!(signals.next().unwrap(), Some(libc::SIGUSR2));
-        assert_eq!(signals.next().unwrap(), None);
+        assert_eq!(signals.receive().unwrap(), Some(libc::SIGUSR2));
+        assert_eq!(signals.receive().unwrap(), None);
     }
 }

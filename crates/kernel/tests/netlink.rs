@@ -144,7 +144,7 @@ fn the_monitor_hears_addresses_and_links() {
         let index = eth0(&mut netlink);
         let mut monitor = Monitor::open().unwrap();
         let mut next =
-            |wanted: fn(&Change) -> bool| awaited(&mut monitor, |monitor| monitor.next().unwrap().filter(wanted));
+            |wanted: fn(&Change) -> bool| awaited(&mut monitor, |monitor| monitor.receive().unwrap().filter(wanted));
         let vip = prefix("10.0.0.100/32");
 
         netlink.add_address(index, &Address::new(vip)).unwrap();
@@ -182,7 +182,7 @@ fn a_port_that_leaves_its_bridge_is_not_a_link_that_is_gone() {
         // The end of what was heard: something that happened later.
         netlink.delete_link(bridge).unwrap();
         let gone = awaited(&mut monitor, |monitor| {
-            monitor.next().unwrap().filter(|change| matches!(change, Change::LinkGone { .. }))
+            monitor.receive().unwrap().filter(|change| matches!(change, Change::LinkGone { .. }))
         });
         assert_eq!(gone, Change::LinkGone { index: bridge });
     });
@@ -205,13 +205,13 @@ fn more_changes_than_the_monitor_can_hold_are_an_overrun_and_not_an_end() {
         for _ in 0..20 {
             assert!(netlink.apply(&changes).iter().all(Result::is_ok));
         }
-        while let Some(change) = monitor.next().unwrap() {
+        while let Some(change) = monitor.receive().unwrap() {
             heard.push(change);
         }
         assert!(heard.contains(&Change::Overrun), "{} changes fitted", heard.len());
         netlink.add_address(index, &Address::new(vip)).unwrap();
         let added = awaited(&mut monitor, |monitor| {
-            monitor.next().unwrap().filter(|change| matches!(change, Change::AddressAdded { .. }))
+            monitor.receive().unwrap().filter(|change| matches!(change, Change::AddressAdded { .. }))
         });
         assert_eq!(added, Change::AddressAdded { index, prefix: vip });
     });

@@ -159,7 +159,9 @@ mod tests {
             for message in messages(&bytes) {
                 let _ = attributes(message.payload, 8).count();
             }
-            let _ = attributes(&bytes, 0).map(|(_, value)| text(value)).count();
+            for (_, value) in attributes(&bytes, 0) {
+                let _ = text(value);
+            }
         }
     }
 }

@@ -59,7 +59,7 @@ impl Monitor {
     }
 
     /// The next change, or `None` when all have been read. Read until `None`: some may wait inside.
-    pub fn next(&mut self) -> Result<Option<Change>, Error> {
+    pub fn receive(&mut self) -> Result<Option<Change>, Error> {
         loop {
             if let Some(change) = self.pending.pop_front() {
                 return Ok(Some(change));

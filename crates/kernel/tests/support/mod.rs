@@ -104,7 +104,7 @@ fn settled(host: Host) -> Host {
                 return eth0;
             }
             until_readable(&monitor);
-            while monitor.next().unwrap().is_some() {}
+            while monitor.receive().unwrap().is_some() {}
         }
     };
     let eth0 = host.namespace.run(wait).unwrap();
