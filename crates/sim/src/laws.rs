@@ -95,7 +95,7 @@ impl World {
             for address in node.instance_addresses(k) {
                 let has = node.addresses.contains(&address);
                 let awaits_repair = node.removed.get(&address).is_some_and(|at| self.now < *at + Node::REPAIR_TIME);
-                if has != instance.holding && !(awaits_repair && !has) {
+                if has != instance.holding && (has || !awaits_repair) {
                     let says = if instance.holding { "says that it holds" } else { "says that it does not hold" };
                     let kernel = if has { "has it" } else { "has it not" };
                     return Err(format!(

@@ -10,8 +10,8 @@
 //! {"at":17.25,"config":{...}}
 //! ```
 //!
-//! A line with `config` in place of `event` is a reload. Since the core is a function of these lines, the actions that
-//! [`replay`] gives are those that the role performed.
+//! A line with `config` in place of `event` is a reload. A process that was started again appends another first line.
+//! Since the core is a function of these lines, the actions that [`replay`] gives are those that the role performed.
 
 use evenkeel_vrrp::{Action, Config, Event, Router};
 use evenkeel_wire::Instant;
@@ -84,7 +84,8 @@ pub enum ReplayError {
     },
 }
 
-/// Runs a fresh router over a recording. A last line that was cut short (the role died writing it) is ignored.
+/// Runs a router over a recording, a fresh one after each header. A last line that was cut short, as by the crash that
+/// the recording is to explain, is left out.
 pub fn replay(text: &str) -> Result<Vec<Step>, ReplayError> {
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     let mut lines = whole.lines().enumerate().map(|(index, line)| (index + 1, line));
@@ -94,6 +95,10 @@ pub fn replay(text: &str) -> Result<Vec<Step>, ReplayError> {
     let mut router = Router::new(header.config, header.seed);
     let mut steps = Vec::new();
     for (line, text) in lines.filter(|(_, text)| !text.trim().is_empty()) {
+        if let Ok(header) = serde_json::from_str::<Header>(text) {
+            router = Router::new(header.config, header.seed);
+            continue;
+        }
         let entry: Entry =
             serde_json::from_str(text).map_err(|source| ReplayError::Line { line, what: "entry", source })?;
         let at = Duration::try_from_secs_f64(entry.at).map_err(|_| ReplayError::Time { line, at: entry.at })?;
@@ -119,10 +124,11 @@ mod tests {
     #[test]
     fn every_input_is_one_step() {
         let reload = serde_json::to_string(&Entry { at: 2.5, input: Input::Config(Config::default()) }).unwrap();
-        let text = format!("{}\n{{\"at\":1.25,\"event\":\"Deadline\"}}\n\n{reload}\n", header());
+        let header = header();
+        let text = format!("{header}\n{{\"at\":1.25,\"event\":\"Deadline\"}}\n\n{header}\n{reload}\n");
         let steps = replay(&text).unwrap();
         let inputs: Vec<_> = steps.iter().map(|step| (step.line, step.entry.at, &step.entry.input)).collect();
-        assert_eq!(inputs, [(2, 1.25, &Input::Event(Event::Deadline)), (4, 2.5, &Input::Config(Config::default()))]);
+        assert_eq!(inputs, [(2, 1.25, &Input::Event(Event::Deadline)), (5, 2.5, &Input::Config(Config::default()))]);
     }
 
     #[test]

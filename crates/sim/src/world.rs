@@ -349,7 +349,7 @@ impl World {
         }
         self.set_alarm(n);
         // Asking for the status costs more than the event did: ask when it may have changed, and now and then.
-        if telling || self.summary.n_events % 64 == 0 {
+        if telling || self.summary.n_events.is_multiple_of(64) {
             self.check_node(&self.nodes[n])?;
         }
         Ok(())

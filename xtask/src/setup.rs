@@ -1,0 +1,108 @@
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Programs that the tests run, and the Debian packages that have them.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("keepalived", "keepalived"),
+    ("nginx", "nginx-light"),
+    ("haproxy", "haproxy"),
+    ("wrk", "wrk"),
+    ("tshark", "tshark"),
+    ("tcpdump", "tcpdump"),
+    ("nft", "nftables"),
+    ("ip", "iproute2"),
+    ("curl", "curl"),
+    ("ps", "procps"),
+    ("killall", "psmisc"),
+];
+
+/// Services of those packages. They must not run beside the tests.
+const SERVICES: &[&str] = &["keepalived", "nginx", "haproxy"];
+
+/// Where programs are, whatever `PATH` an unprivileged shell has.
+const PLACES: &[&str] = &["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin"];
+
+/// Installs what is missing. Does nothing, and quickly, when nothing is.
+pub(crate) fn run() -> Result<()> {
+    let missing: Vec<&str> =
+        PROGRAMS.iter().filter(|(program, _)| !exists(program)).map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        println!("setup: everything is here");
+        return Ok(());
+    }
+    let command = format!("apt-get install --no-install-recommends {}", missing.join(" "));
+    if !is_root() || !exists("apt-get") {
+        println!("setup: missing {}; tests that need them are skipped. As root: {command}", missing.join(" "));
+        return Ok(());
+    }
+    println!("setup: {command}");
+    install(&missing)
+}
+
+fn exists(program: &str) -> bool {
+    PLACES.iter().any(|place| Path::new(place).join(program).exists())
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|of_process| of_process.uid() == 0)
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    let keep_quiet = KeepServicesQuiet::new()?;
+    // The lists may be older than the mirror, or absent in a fresh container; an install says it well enough if not.
+    let _ = apt(&["-qq", "update"]);
+    let mut words = vec!["-qq", "-y", "install", "--no-install-recommends"];
+    words.extend(packages);
+    let installed = apt(&words);
+    drop(keep_quiet);
+    installed?;
+    if Path::new("/run/systemd/system").exists() {
+        for service in SERVICES.iter().filter(|service| packages.iter().any(|package| package.starts_with(**service))) {
+            let _ = Command::new("systemctl").args(["disable", "--now", service]).stderr(Stdio::null()).status();
+        }
+    }
+    Ok(())
+}
+
+fn apt(words: &[&str]) -> Result<()> {
+    let status = Command::new("apt-get")
+        .args(words)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status()
+        .context("run apt-get")?;
+    if !status.success() {
+        bail!("apt-get {}: {status}", words.join(" "));
+    }
+    Ok(())
+}
+
+/// While it lives, packages that are installed do not start their services (Debian's policy-rc.d).
+struct KeepServicesQuiet {
+    ours: bool,
+}
+
+impl KeepServicesQuiet {
+    const PATH: &str = "/usr/sbin/policy-rc.d";
+
+    fn new() -> Result<Self> {
+        if Path::new(Self::PATH).exists() {
+            return Ok(KeepServicesQuiet { ours: false });
+        }
+        fs::write(Self::PATH, "#!/bin/sh\nexit 101\n").with_context(|| format!("write {}", Self::PATH))?;
+        fs::set_permissions(Self::PATH, fs::Permissions::from_mode(0o755))?;
+        Ok(KeepServicesQuiet { ours: true })
+    }
+}
+
+impl Drop for KeepServicesQuiet {
+    fn drop(&mut self) {
+        if self.ours {
+            let _ = fs::remove_file(Self::PATH);
+        }
+    }
+}
