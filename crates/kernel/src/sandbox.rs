@@ -43,7 +43,6 @@ const FORBIDDEN: &[libc::c_long] = &[
     libc::SYS_swapon,
     libc::SYS_swapoff,
     libc::SYS_quotactl,
-    libc::SYS_mknodat,
     libc::SYS_open_by_handle_at,
     // Namespaces.
     libc::SYS_setns,
@@ -67,7 +66,6 @@ const FORBIDDEN: &[libc::c_long] = &[
     libc::SYS_request_key,
     // The machine.
     libc::SYS_kexec_load,
-    #[cfg(target_arch = "x86_64")]
     libc::SYS_kexec_file_load,
     libc::SYS_init_module,
     libc::SYS_finit_module,
@@ -132,7 +130,7 @@ fn programs() -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
     // clone3 keeps its flags in memory, where no filter can look. "No such call" makes the C library use clone.
     let clone3 = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
 
-    let arch = if cfg!(target_arch = "aarch64") { TargetArch::aarch64 } else { TargetArch::x86_64 };
+    let arch = TargetArch::try_from(std::env::consts::ARCH)?;
     let filter = |rules, errno: i32| -> Result<BpfProgram, seccompiler::BackendError> {
         let refuse = SeccompAction::Errno(errno as u32);
         SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch)?.try_into()

@@ -15,10 +15,10 @@ pub const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 /// IP protocol number of VRRP.
 pub const PROTOCOL: u8 = 112;
 
-/// 250 virtual routers that speak ten times a second fill this in about a second.
+/// 250 virtual routers that speak ten times a second fill this in one to two seconds.
 const RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
 
-/// Linux's priority for control traffic (`TC_PRIO_CONTROL - 1` is the highest that needs no privilege).
+/// Which queue of the interface adverts wait in: the first that needs no privilege, so before any ordinary packet.
 const PRIORITY: u32 = 6;
 
 /// Sends and receives whole IPv4 packets of protocol 112 on one interface, without blocking.
@@ -55,7 +55,7 @@ impl VrrpSocket {
         Ok(VrrpSocket { socket, interface: interface.to_owned() })
     }
 
-    /// Sends a packet, from its IPv4 header on. The kernel fills in no more than the header's checksum and total length.
+    /// Sends a packet, from its IPv4 header on. The kernel fills in the header's checksum and total length.
     pub fn send(&self, packet: &[u8], destination: Ipv4Addr) -> Result<(), Error> {
         // Adverts to the group never leave the link, whatever the routing table says.
         let flags = if destination.is_multicast() { SendFlags::DONTROUTE } else { SendFlags::empty() };

@@ -17,7 +17,7 @@ use crate::error::During;
 use evenkeel_wire::{Mac, Prefix};
 use message::Message;
 use rustix::io::Errno;
-use socket::{ROUTE, Socket};
+use socket::{ROUTE, Refusal, Socket};
 use std::collections::HashMap;
 
 /// An interface as the kernel describes it.
@@ -105,25 +105,28 @@ impl Netlink {
             // The socket itself failed, so nothing is known about any of them.
             Err(cause) => {
                 let errno = cause.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
-                vec![Err(errno); changes.len()]
+                vec![Err(errno.into()); changes.len()]
             }
         };
-        let results = changes.iter().zip(answers).map(|(change, answer)| match (change, answer) {
-            (_, Ok(())) | (addresses::Change::Add(_), Err(Errno::EXIST)) => Ok(()),
-            (addresses::Change::Delete { .. }, Err(Errno::ADDRNOTAVAIL | Errno::NODEV)) => Ok(()),
-            (change, Err(errno)) => Err((change, errno)),
-        });
-        let results: Vec<_> = results.collect();
-        results.into_iter().map(|result| result.map_err(|(change, errno)| self.refused(change, errno))).collect()
+        let mut results = Vec::with_capacity(changes.len());
+        for (change, answer) in changes.iter().zip(answers) {
+            results.push(match (change, answer) {
+                (_, Ok(())) => Ok(()),
+                (addresses::Change::Add(_), Err(refusal)) if refusal.errno == Errno::EXIST => Ok(()),
+                (addresses::Change::Delete { .. }, Err(refusal)) if is_absent(refusal.errno) => Ok(()),
+                (change, Err(refusal)) => Err(self.refused(change, refusal)),
+            });
+        }
+        results
     }
 
-    fn refused(&mut self, change: &addresses::Change, errno: Errno) -> Error {
+    fn refused(&mut self, change: &addresses::Change, refusal: Refusal) -> Error {
         match change {
             addresses::Change::Add(held) => {
-                Error::new(format!("add {} to {}", held.address.prefix, self.name_of(held.index)), errno)
+                Error::new(format!("add {} to {}", held.address.prefix, self.name_of(held.index)), refusal)
             }
             addresses::Change::Delete { index, prefix } => {
-                Error::new(format!("remove {prefix} from {}", self.name_of(*index)), errno)
+                Error::new(format!("remove {prefix} from {}", self.name_of(*index)), refusal)
             }
         }
     }
@@ -156,4 +159,9 @@ impl Netlink {
             Err(cause) => Err(Error::new(operation(self), cause)),
         }
     }
+}
+
+/// The errors of taking an address away that is not there, or from an interface that is not there.
+fn is_absent(errno: Errno) -> bool {
+    errno == Errno::ADDRNOTAVAIL || errno == Errno::NODEV
 }

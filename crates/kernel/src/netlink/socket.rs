@@ -1,11 +1,11 @@
 //! A netlink socket: requests with their answers, and datagrams that come by themselves.
 
-use super::message::{Message, Received, messages, u32_at};
+use super::message::{Message, Received, attributes, messages, text, u32_at};
 use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// Links, addresses and routes: protocol 0, which is also what naming none gives.
@@ -17,8 +17,13 @@ pub(crate) const REQUEST: u16 = 0x1;
 pub(crate) const ACK: u16 = 0x4;
 const DUMP: u16 = 0x300;
 const DUMP_INTERRUPTED: u16 = 0x10;
+const ACK_ATTRIBUTES: u16 = 0x200;
 const KIND_ERROR: u16 = 2;
 const KIND_DONE: u16 = 3;
+/// An error number and the header of the request.
+const ERROR_FIXED: usize = 4 + 16;
+/// The attribute of an answer that is a text.
+const EXPLANATION: u16 = 1;
 
 /// Larger than any datagram the kernel builds (32 kB for a dump since Linux 4.9).
 const BUFFER: usize = 64 * 1024;
@@ -57,6 +62,9 @@ impl Socket {
 
     fn bound(protocol: Option<Protocol>, flags: SocketFlags, groups: u32) -> io::Result<Self> {
         let fd = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)?;
+        // Explanations in words, and no copy of the request. Without these answers are merely shorter or longer.
+        let _ = switch_on(&fd, libc::NETLINK_EXT_ACK);
+        let _ = switch_on(&fd, libc::NETLINK_CAP_ACK);
         rustix::net::bind(&fd, &SocketAddrNetlink::new(0, groups))?;
         Ok(Socket { fd, buffer: vec![0; BUFFER], sequence: 0 })
     }
@@ -64,17 +72,17 @@ impl Socket {
     /// Sends one request and waits for its acknowledgement.
     pub(crate) fn request(&mut self, message: &Message) -> io::Result<()> {
         let mut answers = self.requests(std::slice::from_ref(message))?;
-        answers.pop().unwrap_or(Err(Errno::PROTO)).map_err(io::Error::from)
+        answers.pop().unwrap_or(Err(Errno::PROTO.into())).map_err(io::Error::from)
     }
 
     /// Sends requests that all ask for an acknowledgement, many at a time, and returns the kernel's answer to each.
-    pub(crate) fn requests(&mut self, requests: &[Message]) -> io::Result<Vec<Result<(), Errno>>> {
+    pub(crate) fn requests(&mut self, requests: &[Message]) -> io::Result<Vec<Result<(), Refusal>>> {
         let mut answers = Vec::with_capacity(requests.len());
         for window in requests.chunks(WINDOW) {
             let first = self.send(window)?;
             let mut pending = window.len();
             let start = answers.len();
-            answers.resize(start + window.len(), Err(Errno::PROTO));
+            answers.resize(start + window.len(), Err(Errno::PROTO.into()));
             while pending > 0 {
                 self.receive(|message| {
                     let at = message.sequence.wrapping_sub(first) as usize;
@@ -101,7 +109,7 @@ impl Socket {
                 }
             })?;
         }
-        answer.unwrap_or(Err(Errno::PROTO)).map_err(io::Error::from)
+        answer.unwrap_or(Err(Errno::PROTO.into())).map_err(io::Error::from)
     }
 
     /// Asks for a list and hands each entry to `each`. The list is consistent: when it changed meanwhile, it is asked
@@ -130,7 +138,7 @@ impl Socket {
                     }
                 })?;
             }
-            end.unwrap_or(Ok(()))?;
+            end.unwrap_or(Ok(())).map_err(io::Error::from)?;
             if !interrupted {
                 return Ok(entries);
             }
@@ -171,11 +179,48 @@ impl AsFd for Socket {
     }
 }
 
-/// The error number that acknowledgements and ends of dumps begin with, negated; zero is success.
-fn outcome(message: Received<'_>) -> Result<(), Errno> {
-    match u32_at(message.payload, 0).map(|number| (number as i32).wrapping_neg()) {
-        Some(0) => Ok(()),
-        Some(number) => Err(Errno::from_raw_os_error(number)),
-        None => Err(Errno::PROTO),
+/// The kernel's no.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) errno: Errno,
+    /// Why, in the kernel's words; few refusals have any.
+    explanation: Option<String>,
+}
+
+impl From<Errno> for Refusal {
+    fn from(errno: Errno) -> Self {
+        Refusal { errno, explanation: None }
     }
+}
+
+impl From<Refusal> for io::Error {
+    fn from(refusal: Refusal) -> Self {
+        let error = io::Error::from(refusal.errno);
+        match refusal.explanation {
+            Some(explanation) => io::Error::new(error.kind(), format!("{error} ({explanation})")),
+            None => error,
+        }
+    }
+}
+
+/// What acknowledgements and ends of dumps say: an error number, negated (zero is success), and, where the flag says so,
+/// the header of the request and attributes, one of which is a text.
+fn outcome(message: Received<'_>) -> Result<(), Refusal> {
+    let errno = match u32_at(message.payload, 0).map(|number| (number as i32).wrapping_neg()) {
+        Some(0) => return Ok(()),
+        Some(number) => Errno::from_raw_os_error(number),
+        None => Errno::PROTO,
+    };
+    let mut explained = attributes(message.payload, ERROR_FIXED).filter(|_| message.flags & ACK_ATTRIBUTES != 0);
+    let explanation = explained.find(|&(kind, _)| kind == EXPLANATION).map(|(_, value)| text(value));
+    Err(Refusal { errno, explanation })
+}
+
+/// Switches an option of netlink's on, which the libraries do not know.
+fn switch_on(fd: &OwnedFd, option: libc::c_int) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let length = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the value is an int that lives through the call, and its length is given.
+    let result = unsafe { libc::setsockopt(fd.as_raw_fd(), libc::SOL_NETLINK, option, (&raw const on).cast(), length) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
