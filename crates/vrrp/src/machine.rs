@@ -416,10 +416,10 @@ impl Instance {
     /// Somebody else speaks for an address that is held here: the master we took over from, for a moment; or the
     /// one that takes over, whose advert then follows; or else a second owner.
     fn master_claimed(&mut self, now: Instant, mut master: Master, address: Ipv4Addr, mac: Mac) {
+        self.claimed_at = Some(now);
         if now.since(master.entered_at) < timers::TAKEOVER_GRACE {
             return;
         }
-        self.claimed_at = Some(now);
         let fresh = Claim { address, mac, first_at: now, last_at: now };
         match (&mut master.conflict, &mut master.suspect) {
             (Some(claim), _) | (None, Some(claim)) => *claim = Claim { first_at: claim.first_at, ..fresh },
@@ -460,6 +460,10 @@ impl Instance {
 
     fn leaving_hears(&mut self, now: Instant, leaving: Leaving, advert: &Advert, actions: &mut Vec<Action>) {
         let source = advert.source;
+        if self.present().is_some_and(|present| present.source == Some(source)) {
+            // Our own last advert, come back, is no successor.
+            return;
+        }
         let is_successor = leaving.successor.is_some_and(|(successor, _)| successor == source);
         match (leaving.why, advert.priority) {
             // The one we made way for leaves itself, and we still hold everything.
