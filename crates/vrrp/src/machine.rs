@@ -71,7 +71,7 @@ impl Instance {
                 self.leave(now, Leave::Failover, "failover was asked for", actions);
             }
             (State::Leaving(Leaving { why: Leave::Yield | Leave::Failover, .. }), Input::Failover) => {
-                self.standby = true
+                self.standby = true;
             }
             (State::Leaving(Leaving { why: Leave::Shutdown, .. }), Input::Failover) => {}
 

@@ -16,7 +16,7 @@ pub(crate) struct Judge {
 
 impl Judge {
     pub(crate) fn new(script: Script) -> Self {
-        Judge { script, count: None, detail: "has not run yet".to_owned() }
+        Judge { script, count: None, detail: "has not reported yet".to_owned() }
     }
 
     /// Takes one result in.
@@ -144,7 +144,8 @@ mod tests {
 
     #[test]
     fn the_sum_is_clamped_once_at_the_end() {
-        let rows: [(u8, &[(i16, bool)], u8); 8] = [
+        type Row<'a> = (u8, &'a [(i16, bool)], u8);
+        let rows: [Row; 8] = [
             (100, &[], 100),
             (100, &[(20, true)], 120),
             (100, &[(-20, false)], 80),

@@ -1,0 +1,284 @@
+//! Handing over without loss, two owners of one address, addresses that vanish.
+
+mod node;
+
+use evenkeel_vrrp::{Action, Config, Event};
+use node::*;
+use std::time::Duration;
+
+const RELEASES: &str = "hold 0, BACKUP 100, leaving>backup";
+
+#[test]
+fn failover_to_keepalived_waits_for_its_gratuitous_arp() {
+    let mut node = Node::master(instance());
+    assert_eq!(node.on(failover()), "advert 0, master>leaving");
+    assert!(node.status().holding);
+    assert_eq!(node.run(0.6), "", "no advert while leaving");
+    // keepalived: the advert, then the address, then its announcement.
+    assert_eq!(node.on(heard(PEER, 90)), "");
+    node.run(0.003);
+    assert_eq!(node.on(claim(PEER_MAC)), RELEASES);
+    assert_eq!(
+        node.why(),
+        "02:00:00:00:00:14 answers for 10.0.0.100 | the successor announces the address | release 10.0.0.100"
+    );
+}
+
+#[test]
+fn failover_to_evenkeel_ends_at_its_gratuitous_arp_which_comes_first() {
+    let mut node = Node::master(instance());
+    node.on(failover());
+    node.run(0.6);
+    assert_eq!(node.on(claim(PEER_MAC)), RELEASES);
+    assert_eq!(node.on(heard(PEER, 90)), "", "a lower priority is accepted after a failover");
+    assert_eq!(node.due_in(), Some(3.609_375));
+}
+
+#[test]
+fn a_successor_whose_arp_is_not_seen_has_a_short_grace() {
+    let mut node = Node::master(instance());
+    node.on(failover());
+    node.run(0.6);
+    node.on(heard(PEER, 90));
+    assert_eq!(node.run(0.149), "");
+    assert_eq!(node.run(0.002), RELEASES);
+    assert!(node.why().starts_with("10.0.0.20 is master | released 150 ms after its advert | "));
+}
+
+#[test]
+fn a_failover_that_nobody_answers_is_taken_back() {
+    let mut node = Node::master(instance());
+    node.on(failover());
+    assert_eq!(node.run(3.6), "");
+    assert_eq!(node.run(0.01), "garp 1x5, advert 100, leaving>master");
+    assert!(node.why().starts_with("nobody took over within 3.61 s | "));
+    assert_eq!(node.status().counters.become_master, 1, "it never let go");
+}
+
+#[test]
+fn after_a_failover_a_lower_master_is_left_alone_until_failback_or_its_death() {
+    let failed_over = || {
+        let mut node = Node::master(instance());
+        node.on(failover());
+        node.on(heard(PEER, 50));
+        node.on(claim(PEER_MAC));
+        for _ in 0..10 {
+            assert_eq!(node.run(1.0), "");
+            node.on(heard(PEER, 50));
+        }
+        node
+    };
+    let mut node = failed_over();
+    assert_eq!(node.on(failback()), "backup>backup");
+    for _ in 0..3 {
+        node.run(1.0);
+        node.on(heard(PEER, 50));
+    }
+    assert!(node.run(0.7).ends_with("backup>master"));
+
+    let mut node = failed_over();
+    assert!(node.run(3.7).ends_with("backup>master"), "a dead master is replaced");
+}
+
+#[test]
+fn shutdown_hands_over_reports_stop_and_ends() {
+    let mut node = Node::master(instance());
+    assert_eq!(node.on(Event::Shutdown), "advert 0, master>leaving");
+    node.on(heard(PEER, 50));
+    assert_eq!(node.on(claim(PEER_MAC)), "hold 0, STOP 100, leaving>stopped, stopped");
+    assert_eq!(node.run(10.0), "");
+}
+
+#[test]
+fn shutdown_of_many_ends_with_the_last() {
+    let mut second = instance();
+    second.vrid = evenkeel_vrrp::config::Vrid::new(52).unwrap();
+    second.addresses.clear();
+    let mut node = Node::new(Config { instances: vec![instance(), second], scripts: vec![] });
+    node.on(eth0(true));
+    node.run(2.0);
+    node.on(heard(PEER, 150));
+    node.run(2.0);
+    assert_eq!(
+        node.on(Event::Shutdown),
+        "STOP 100, backup>stopped, #1 advert 0, #1 master>leaving",
+        "the first is backup, the second master"
+    );
+    assert_eq!(node.run(3.7), "#1 hold 0, #1 STOP 100, #1 leaving>stopped, stopped");
+    assert_eq!(Node::new(Config::default()).on(Event::Shutdown), "stopped");
+}
+
+#[test]
+fn a_better_keepalived_gets_the_address_when_it_announces_it() {
+    let mut node = Node::master(instance());
+    assert_eq!(node.on(heard(PEER, 150)), "master>leaving");
+    node.run(0.002);
+    assert_eq!(node.on(claim(PEER_MAC)), RELEASES);
+    let due = node.due_in().unwrap();
+    assert!((3.6..3.608).contains(&due), "the wait counts from the advert: {due}");
+}
+
+#[test]
+fn a_better_evenkeel_has_announced_the_address_before_its_advert() {
+    let mut node = Node::master(instance());
+    assert_eq!(node.on(claim(PEER_MAC)), "");
+    node.run(0.001);
+    assert_eq!(node.on(heard(PEER, 150)), "hold 0, BACKUP 100, master>backup");
+    assert_eq!(node.status().counters.conflicts, 0);
+}
+
+#[test]
+fn a_successor_that_leaves_again_gives_everything_back() {
+    let mut node = Node::master(instance());
+    node.on(heard(PEER, 150));
+    assert_eq!(node.on(heard(PEER, 0)), "garp 1x5, advert 100, leaving>master");
+
+    let mut node = Node::master(instance());
+    node.on(failover());
+    node.on(heard(PEER, 50));
+    node.on(heard(PEER, 0));
+    assert_eq!(node.run(3.6), "", "it waits for another");
+    assert_eq!(node.run(0.1), "garp 1x5, advert 100, leaving>master");
+}
+
+#[test]
+fn two_evenkeels_hand_over_and_back_with_the_address_always_held() {
+    let mut a = Node::master(with_priority(150));
+    let mut b = Node::new(config(with_priority(100)));
+    let b_eth0 = |up| {
+        let Event::Interface(mut interface) = eth0(up) else { unreachable!() };
+        interface.addresses = vec![PEER];
+        interface.mac = PEER_MAC;
+        Event::Interface(interface)
+    };
+    b.now = a.now;
+    b.on(b_eth0(true));
+    // Runs both for a while, delivering everything at once; nobody may be without an owner at any step.
+    let settle = |a: &mut Node, b: &mut Node, seconds: f64| {
+        let until = a.now + Duration::from_secs_f64(seconds);
+        loop {
+            let next = [a.router.deadline(), b.router.deadline()].into_iter().flatten().min();
+            let Some(at) = next.filter(|at| *at <= until) else { break };
+            for turn in 0..2 {
+                let (from, to, mac) =
+                    if turn == 0 { (&mut *a, &mut *b, OUR_MAC) } else { (&mut *b, &mut *a, PEER_MAC) };
+                from.now = at;
+                to.now = at;
+                from.on(Event::Deadline);
+                exchange(from, to, mac);
+                assert!(from.status().holding || to.status().holding);
+            }
+        }
+        (a.now, b.now) = (until, until);
+    };
+    settle(&mut a, &mut b, 5.0);
+    assert_eq!((a.state().as_str(), b.state().as_str()), ("master", "backup"));
+    a.on(failover());
+    exchange(&mut a, &mut b, OUR_MAC);
+    settle(&mut a, &mut b, 5.0);
+    assert_eq!((a.state().as_str(), b.state().as_str()), ("backup", "master"));
+    a.on(failback());
+    settle(&mut a, &mut b, 8.0);
+    assert_eq!((a.state().as_str(), b.state().as_str()), ("master", "backup"));
+    for node in [&a, &b] {
+        assert_eq!(node.status().counters.conflicts, 0);
+    }
+}
+
+/// Delivers what `from` just sent, and what `to` answers to that.
+fn exchange(from: &mut Node, to: &mut Node, from_mac: evenkeel_wire::Mac) {
+    for action in std::mem::take(&mut from.actions) {
+        match action {
+            Action::SendAdvert { packet, .. } => {
+                to.on(Event::Packet { interface: ETH0, bytes: packet });
+            }
+            Action::Announce { .. } => {
+                to.on(claim(from_mac));
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn an_address_that_vanishes_comes_back_at_once() {
+    let mut node = Node::master(instance());
+    assert_eq!(node.on(vanished()), "hold 1, garp 1x5, master>master");
+    assert_eq!(node.status().counters.addresses_repaired, 1);
+    assert_eq!(
+        node.why(),
+        "10.0.0.100 is no longer on this node, and nothing here removed it | held addresses are reconciled | add 10.0.0.100 again"
+    );
+    let elsewhere = Event::AddressVanished { interface: 9, address: VIP };
+    assert_eq!(node.on(elsewhere), "");
+}
+
+#[test]
+fn a_second_owner_is_a_conflict_until_it_is_quiet_for_three_seconds() {
+    let mut node = Node::master(instance());
+    node.on(claim(PEER_MAC));
+    assert_eq!(node.status().conflict, None, "it may be a successor whose advert is on its way");
+    node.run(0.2);
+    assert_eq!(
+        node.why(),
+        "02:00:00:00:00:14 answers for 10.0.0.100 too | one owner at a time, and no advert of a better master has come | conflict: keep 10.0.0.100 and keep asking"
+    );
+    let conflict = node.status().conflict.unwrap();
+    assert_eq!((conflict.address, conflict.mac), (VIP, PEER_MAC));
+    for _ in 0..5 {
+        let done = node.run(1.0);
+        assert!(done.contains("probe"), "{done}");
+        node.on(claim(PEER_MAC));
+    }
+    assert_eq!(node.status().conflict.unwrap().age, Duration::ZERO);
+    let done = node.run(3.1);
+    assert!(done.contains("garp 1x5, master>master"), "{done}");
+    assert_eq!(node.status().conflict, None);
+    assert_eq!(node.status().counters.conflicts, 1);
+}
+
+#[test]
+fn both_sides_of_a_partition_know_within_two_seconds() {
+    // Adverts are lost, ARP is not: the one that takes over asks, and the old master answers.
+    let mut node = Node::backup(instance());
+    node.on(heard(PEER, 150));
+    node.run(3.61);
+    assert_eq!(node.state(), "master");
+    for _ in 0..20 {
+        if node.run(0.1).contains("probe") {
+            node.on(claim(PEER_MAC));
+        }
+    }
+    assert!(node.status().conflict.is_some());
+}
+
+#[test]
+fn the_old_masters_last_words_are_no_conflict() {
+    let mut node = Node::backup(instance());
+    for _ in 0..3 {
+        node.run(1.0);
+        node.on(heard(PEER, 50));
+    }
+    node.run(0.61);
+    assert_eq!(node.state(), "master");
+    node.run(0.3);
+    node.on(claim(PEER_MAC));
+    node.run(5.0);
+    assert_eq!(node.status().counters.conflicts, 0);
+}
+
+#[test]
+fn our_own_arp_is_no_claim() {
+    let mut node = Node::master(instance());
+    node.on(claim(OUR_MAC));
+    node.run(5.0);
+    assert_eq!(node.status().counters.conflicts, 0);
+}
+
+#[test]
+fn notifications_are_not_repeated() {
+    let mut node = Node::master(instance());
+    node.on(failover());
+    assert!(!node.run(4.0).contains("MASTER"), "scripts never heard that it left");
+    assert_eq!(node.actions.iter().filter(|action| matches!(action, Action::Notify { .. })).count(), 0);
+}
