@@ -112,6 +112,10 @@ pub fn parse_request(bytes: &[u8], head: &mut RequestHead) -> Result<bool, Rejec
     let mut upgrade = None;
     for field in parsed.headers.iter() {
         let name = field.name.as_bytes();
+        // `ignore_invalid_headers on` and `underscores_in_headers off`: to CGI-like programs behind us `X_A` is `X-A`.
+        if !name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') {
+            continue;
+        }
         let value = field.value.trim_ascii();
         let span = Span::of(bytes, value);
         let known = known(name);

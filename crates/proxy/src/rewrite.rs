@@ -1,0 +1,187 @@
+//! Heads as they go on: the request to the upstream and its answer to the client.
+
+use crate::http1::{Framing, Known, RequestHead, ResponseHead};
+use crate::record::Asked;
+use crate::worker::Worker;
+use evenkeel_site::config::{HttpVersion, Scope};
+use evenkeel_site::{CompiledPass, CompiledScope, SERVER, SERVER_WITH_VERSION};
+use std::io::Write as _;
+
+/// How the body of a request goes to the upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyHeader {
+    None,
+    Length(u64),
+    Chunked,
+}
+
+/// Appends the head of a request: the line, the headers that the configuration sets, the body's, and the client's others.
+pub(crate) fn request_head(
+    asked: &Asked<'_>,
+    scope: &CompiledScope,
+    target: &str,
+    body: BodyHeader,
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(asked.method());
+    out.push(b' ');
+    out.extend_from_slice(target.as_bytes());
+    out.extend_from_slice(match scope.values.proxy_http_version {
+        HttpVersion::Http10 => b" HTTP/1.0\r\n",
+        HttpVersion::Http11 => b" HTTP/1.1\r\n",
+    });
+    for header in &scope.proxy_headers {
+        let start = out.len();
+        out.extend_from_slice(header.name.as_bytes());
+        out.extend_from_slice(b": ");
+        let value = out.len();
+        match header.value.literal() {
+            Some(text) => out.extend_from_slice(text.as_bytes()),
+            None => header.value.render(asked, out),
+        }
+        match out.len() == value {
+            true => out.truncate(start),
+            false => out.extend_from_slice(b"\r\n"),
+        }
+    }
+    match body {
+        BodyHeader::None => {}
+        BodyHeader::Length(length) => {
+            let _ = write!(out, "Content-Length: {length}\r\n");
+        }
+        BodyHeader::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+    }
+    for field in &asked.head.fields {
+        let name = field.name.of_bytes(asked.bytes);
+        if is_for_this_hop(field.known)
+            || scope.proxy_headers.iter().any(|header| header.name.as_bytes().eq_ignore_ascii_case(name))
+        {
+            continue;
+        }
+        push_field(out, name, field.value.of_bytes(asked.bytes));
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Headers that nginx does not pass to an upstream unless `proxy_set_header` names them.
+fn is_for_this_hop(known: Known) -> bool {
+    match known {
+        Known::Host
+        | Known::Connection
+        | Known::KeepAlive
+        | Known::ContentLength
+        | Known::TransferEncoding
+        | Known::Te
+        | Known::Expect
+        | Known::Upgrade => true,
+        Known::IfModifiedSince | Known::IfNoneMatch | Known::Range | Known::Other => false,
+    }
+}
+
+/// Whether a request names this header by its configuration.
+pub(crate) fn sends_header(scope: &CompiledScope, asked: &Asked<'_>, name: &str) -> bool {
+    scope.proxy_headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name)).any(|header| {
+        let mut value = Vec::new();
+        header.value.render(asked, &mut value);
+        !value.is_empty()
+    })
+}
+
+/// How the client learns where the body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AnswerBody {
+    /// As the upstream said, or not at all.
+    AsFramed,
+    Chunked,
+}
+
+/// Appends the head of an answer: nginx's own headers first and in its order, then the upstream's as they came.
+pub(crate) fn response_head(
+    worker: &Worker,
+    scope: &Scope,
+    pass: &CompiledPass,
+    head: &ResponseHead,
+    bytes: &[u8],
+    body: AnswerBody,
+    connection: &str,
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(head.status_line.of_bytes(bytes));
+    out.extend_from_slice(b"\r\n");
+    own_headers(worker, scope, out);
+    let content_type = out.len();
+    let mut moved = 0;
+    for (name, value) in &head.fields {
+        let name = name.of_bytes(bytes);
+        match name.len() {
+            12 if name.eq_ignore_ascii_case(b"content-type") => push_field(out, b"Content-Type", value.of_bytes(bytes)),
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
+                push_field(out, b"Content-Length", value.of_bytes(bytes));
+            }
+            _ => continue,
+        }
+        moved += 1;
+        if moved == 2 {
+            break;
+        }
+    }
+    debug_assert!(out.len() >= content_type);
+    if body == AnswerBody::Chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    push_field(out, b"Connection", connection.as_bytes());
+    for (name, value) in &head.fields {
+        let (name, value) = (name.of_bytes(bytes), value.of_bytes(bytes));
+        if is_replaced(name) {
+            continue;
+        }
+        if name.len() == 8 && name.eq_ignore_ascii_case(b"location") {
+            let redirected = std::str::from_utf8(value).ok().and_then(|location| pass.redirect(location));
+            push_field(out, name, redirected.as_deref().map_or(value, str::as_bytes));
+            continue;
+        }
+        push_field(out, name, value);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Headers of an answer that nginx writes itself or keeps to itself.
+fn is_replaced(name: &[u8]) -> bool {
+    let names: &[&[u8]] = match name.len() {
+        4 => &[b"date"],
+        5 => &[b"x-pad"],
+        6 => &[b"server"],
+        10 => &[b"connection", b"keep-alive"],
+        12 => &[b"content-type"],
+        14 => &[b"content-length"],
+        15 => &[b"x-accel-expires", b"x-accel-charset"],
+        16 => &[b"x-accel-redirect"],
+        17 => &[b"transfer-encoding", b"x-accel-buffering"],
+        18 => &[b"x-accel-limit-rate"],
+        _ => &[],
+    };
+    names.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// `Server` and `Date`.
+pub(crate) fn own_headers(worker: &Worker, scope: &Scope, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"Server: ");
+    out.extend_from_slice(if scope.server_tokens { SERVER_WITH_VERSION } else { SERVER }.as_bytes());
+    out.extend_from_slice(b"\r\nDate: ");
+    worker.clock.append_date(out);
+    out.extend_from_slice(b"\r\n");
+}
+
+pub(crate) fn push_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What the client said about a body that is not there: `Content-Length: 0` goes on, silence stays silence.
+pub(crate) fn empty_body(head: &RequestHead) -> BodyHeader {
+    let said_so = head.framing == Framing::None && head.fields.iter().any(|field| field.known == Known::ContentLength);
+    if said_so { BodyHeader::Length(0) } else { BodyHeader::None }
+}
