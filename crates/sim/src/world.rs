@@ -128,7 +128,24 @@ impl World {
         self.heal()?;
         self.run_until(self.now + self.scenario.settles_for)?;
         self.check_settled()?;
+        self.rest()?;
         self.hand_over()
+    }
+
+    /// A while in which nothing happens: nothing may change, though deadlines are announced that have not come.
+    fn rest(&mut self) -> Result<(), Broken> {
+        const N_PARTS: u32 = 10;
+        let n_transitions = self.summary.n_transitions;
+        for _ in 0..N_PARTS {
+            self.run_until(self.now + self.scenario.down_interval / N_PARTS)?;
+            for node in 0..self.nodes.len() {
+                self.tell(node, Event::Deadline)?;
+            }
+        }
+        if self.summary.n_transitions != n_transitions {
+            return Err("what has settled stays as it is".to_owned());
+        }
+        Ok(())
     }
 
     pub(crate) fn end(self) -> (Duration, Summary, Vec<String>) {
