@@ -18,6 +18,36 @@ pub struct Diagnostic {
     pub fix: Option<String>,
 }
 
+impl Diagnostic {
+    pub(crate) fn new(severity: Severity, rule: &'static str, span: Option<Span>, message: impl Into<String>) -> Self {
+        Diagnostic { severity, rule, span, message: message.into(), consequence: None, fix: None }
+    }
+
+    pub(crate) fn error(rule: &'static str, span: Span, message: impl Into<String>) -> Self {
+        Diagnostic::new(Severity::Error, rule, Some(span), message)
+    }
+
+    pub(crate) fn warning(rule: &'static str, span: Span, message: impl Into<String>) -> Self {
+        Diagnostic::new(Severity::Warning, rule, Some(span), message)
+    }
+
+    pub(crate) fn note(rule: &'static str, span: Span, message: impl Into<String>) -> Self {
+        Diagnostic::new(Severity::Note, rule, Some(span), message)
+    }
+
+    /// What follows from it.
+    pub(crate) fn so(mut self, consequence: impl Into<String>) -> Self {
+        self.consequence = Some(consequence.into());
+        self
+    }
+
+    /// The way out.
+    pub(crate) fn fix(mut self, fix: impl Into<String>) -> Self {
+        self.fix = Some(fix.into());
+        self
+    }
+}
+
 /// How bad a diagnostic is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {

@@ -193,6 +193,16 @@ pub struct Span {
     pub end: u32,
 }
 
+impl Span {
+    /// From the first to the last of `spans`, as far as they are on the first one's line.
+    pub(crate) fn around(spans: impl IntoIterator<Item = Span>) -> Option<Span> {
+        spans.into_iter().reduce(|first, span| {
+            let same_line = first.file == span.file && first.line == span.line;
+            if same_line { Span { end: first.end.max(span.end), ..first } } else { first }
+        })
+    }
+}
+
 /// Every file that was read for one configuration, for citing lines.
 #[derive(Clone, Debug, Default)]
 pub struct SourceMap {
@@ -256,7 +266,9 @@ mod tests {
 
     #[test]
     fn wildcards_match_names() {
-        for (pattern, text, expected) in [("*.conf", "a.conf", true), ("*.conf", "a.con", false), ("a?c*", "abc", true), ("a*b*c", "a1b2b3c", true)] {
+        for (pattern, text, expected) in
+            [("*.conf", "a.conf", true), ("*.conf", "a.con", false), ("a?c*", "abc", true), ("a*b*c", "a1b2b3c", true)]
+        {
             assert_eq!(wild_match(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
         }
     }

@@ -4,11 +4,18 @@
 //! It never fails halfway: all problems come back together, and [`Loaded::has_errors`] says whether the result may run.
 //! [`lint`] looks for what is well formed and still will not do what was meant.
 
+mod language;
 mod lint;
+mod lower;
+mod markdown;
+mod rows;
 mod settings;
+mod walk;
 
 pub use lint::{Host, NoHost, ScriptFile, lint, lint_pair};
-pub use settings::{CommandLine, InstanceSettings, NotifyCommands, ScriptCommand, Settings};
+pub use markdown::directives_markdown;
+pub use rows::{Block, Body, Directive, Support, Tier, directives};
+pub use settings::{CommandLine, InstanceSettings, Mail, NotifyCommands, ScriptCommand, Settings};
 
 use crate::{Diagnostic, Files, Severity, SourceMap};
 use std::path::Path;
@@ -37,6 +44,8 @@ pub struct Loaded {
     pub settings: Settings,
     /// What the virtual routers are told.
     pub vrrp: evenkeel_vrrp::Config,
+    /// The blocks with the places of their words, for the lints.
+    drafts: lower::Drafts,
 }
 
 impl Loaded {
@@ -48,6 +57,25 @@ impl Loaded {
 
 /// Reads `path` and what it includes, and lowers it. Never panics; what cannot be understood becomes a diagnostic.
 pub fn load(files: &dyn Files, path: &Path, options: &Options) -> Loaded {
-    let _ = (files, path, options);
-    Loaded::default()
+    let language::Source { sources, diagnostics, nodes } = language::read(files, path, options);
+    let mut lower = lower::Lower { diagnostics, ..lower::Lower::default() };
+    walk::walk(&nodes, &mut lower);
+    let vrrp = lower::finish(&mut lower);
+    let mut diagnostics = lower.diagnostics;
+    in_source_order(&mut diagnostics);
+    Loaded { sources, diagnostics, settings: lower.settings, vrrp, drafts: lower.drafts }
+}
+
+/// More than this many problems help nobody.
+const MOST_DIAGNOSTICS: usize = 1000;
+
+fn in_source_order(diagnostics: &mut Vec<Diagnostic>) {
+    diagnostics.sort_by_key(|diagnostic| diagnostic.span.map(|span| (span.file, span.line, span.start)));
+    if diagnostics.len() > MOST_DIAGNOSTICS {
+        let message = format!("{} more problems are not shown", diagnostics.len() - MOST_DIAGNOSTICS);
+        // What is cut must not turn a broken configuration into one that runs.
+        let severity = diagnostics.iter().map(|d| d.severity).max().unwrap_or(Severity::Error);
+        diagnostics.truncate(MOST_DIAGNOSTICS);
+        diagnostics.push(Diagnostic::new(severity, "too-many-problems", None, message));
+    }
 }

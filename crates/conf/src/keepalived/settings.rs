@@ -20,6 +20,8 @@ pub struct Settings {
     pub vrrp_rt_priority: Option<u8>,
     /// `vrrp_no_swap`.
     pub vrrp_no_swap: bool,
+    /// `notification_email` and its companions. No mail is sent yet.
+    pub mail: Mail,
     /// `nginx_conf PATH` in global_defs (ours): the proxy's configuration, when the command line names none.
     pub nginx_conf: Option<PathBuf>,
 }
@@ -55,6 +57,25 @@ pub struct InstanceSettings {
     pub name: String,
     /// Scripts to tell about changes of state.
     pub notify: NotifyCommands,
+    /// `smtp_alert`. No mail is sent yet.
+    pub mail_alert: bool,
+}
+
+/// Who gets mail about changes of state, and through which server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mail {
+    /// `notification_email`.
+    pub to: Vec<String>,
+    /// `notification_email_from`.
+    pub from: Option<String>,
+    /// `smtp_server HOST [PORT]`; port 25 unless given.
+    pub server: Option<(String, u16)>,
+    /// `smtp_helo_name`.
+    pub helo: Option<String>,
+    /// `smtp_connect_timeout`.
+    pub timeout: Option<Duration>,
+    /// `smtp_alert` in global_defs.
+    pub alert: Option<bool>,
 }
 
 /// `notify*` of an instance.

@@ -1,0 +1,481 @@
+use super::{At, AuthType, Drafts, InstanceDraft, Lower, ScriptDraft, TrackDraft, TrackName};
+use crate::keepalived::settings::{CommandLine, InstanceSettings, ScriptCommand};
+use crate::{Diagnostic, Span};
+use evenkeel_vrrp::config::{
+    Centis, Initial, Instance, Password, Preempt, Priority, Script, Track, TrackTarget, Version, VirtualAddress, Vrid,
+};
+use evenkeel_vrrp::{Config, ScriptId};
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU8;
+use std::time::Duration;
+
+/// Makes of the drafts what the roles are told.
+pub(in crate::keepalived) fn finish(lower: &mut Lower) -> Config {
+    let drafts = std::mem::take(&mut lower.drafts);
+    let scripts = Scripts::new(&drafts, lower);
+    let mut instances = Vec::new();
+    for draft in drafts.instances.iter().filter(|draft| !draft.duplicate) {
+        if let Some(instance) = instance(draft, &drafts, &scripts, lower) {
+            lower.settings.instances.push(InstanceSettings {
+                name: draft.name.value.clone(),
+                notify: draft.notify.clone(),
+                mail_alert: draft.smtp_alert.or(lower.settings.mail.alert).unwrap_or(false),
+            });
+            instances.push(instance);
+        }
+    }
+    same_vrid(&drafts, lower);
+    groups(&drafts, lower);
+    lower.drafts = drafts;
+    Config { instances, scripts: scripts.judged }
+}
+
+/// The scripts that some instance tracks: the others never run, in keepalived too.
+struct Scripts {
+    ids: HashMap<String, ScriptId>,
+    judged: Vec<Script>,
+}
+
+impl Scripts {
+    fn new(drafts: &Drafts, lower: &mut Lower) -> Self {
+        let mut scripts = Scripts { ids: HashMap::new(), judged: Vec::new() };
+        for draft in drafts.scripts.iter().filter(|draft| !draft.duplicate) {
+            let Some(command) = command(draft, lower) else { continue };
+            if !is_tracked(&draft.name.value, drafts) {
+                lower.say(
+                    Diagnostic::warning(
+                        "script-not-tracked",
+                        draft.name.span,
+                        format!("no instance tracks the script `{}`", draft.name.value),
+                    )
+                    .so("it never runs")
+                    .fix(format!("add `track_script {{ {} }}` to the vrrp_instance", draft.name.value)),
+                );
+                continue;
+            }
+            scripts.ids.insert(draft.name.value.clone(), script_id(scripts.judged.len()));
+            let (rise, fall) = (draft.rise.unwrap_or(1), draft.fall.unwrap_or(1));
+            scripts.judged.push(Script { name: draft.name.value.clone(), rise, fall });
+            lower.settings.scripts.push(command);
+        }
+        scripts
+    }
+}
+
+fn script_id(index: usize) -> ScriptId {
+    ScriptId(index.try_into().unwrap_or_default())
+}
+
+fn is_tracked(name: &str, drafts: &Drafts) -> bool {
+    let mut tracks = drafts.instances.iter().flat_map(|instance| &instance.tracks);
+    tracks.any(|track| track.target.value == TrackName::Script(name.to_owned()))
+}
+
+fn command(draft: &ScriptDraft, lower: &mut Lower) -> Option<ScriptCommand> {
+    let Some(command) = &draft.command else {
+        lower.say(
+            Diagnostic::warning(
+                "script-without-command",
+                draft.name.span,
+                format!("vrrp_script `{}` has no `script`", draft.name.value),
+            )
+            .so("it is ignored, and so is what tracks it")
+            .fix("write `script \"COMMAND\"` into it"),
+        );
+        return None;
+    };
+    let interval = draft.interval.as_ref().map_or(Duration::from_secs(1), |interval| interval.value);
+    Some(ScriptCommand {
+        name: draft.name.value.clone(),
+        command: CommandLine { words: command.value.clone(), user: None },
+        interval,
+        timeout: draft.timeout.as_ref().map_or(interval, |timeout| timeout.value),
+        user: draft.user.clone(),
+    })
+}
+
+/// The instance, or `None` after saying why it cannot run.
+fn instance(draft: &InstanceDraft, drafts: &Drafts, scripts: &Scripts, lower: &mut Lower) -> Option<Instance> {
+    let name = &draft.name.value;
+    let (interface, vrid) = (required_interface(draft, lower), required_vrid(draft, lower));
+    let has_addresses = required_addresses(draft, lower);
+    let (interface, vrid) = (interface?, vrid?);
+    if !has_addresses || !is_ipv4(draft, lower) {
+        return None;
+    }
+    let globals = &drafts.globals;
+    let version = draft.version.as_ref().map(|version| version.value).or(globals.version).unwrap_or(Version::V2);
+    let strict = draft.strict.as_ref().or(globals.strict.as_ref()).is_some_and(|strict| strict.value);
+    let priority = priority(draft, lower);
+    let three = NonZeroU8::new(3).expect("3 is not 0");
+    let mut instance = Instance::new(name, &interface, vrid);
+    instance.version = version;
+    instance.priority = priority;
+    instance.initial =
+        if priority == Priority::OWNER || draft.is_state_master() { Initial::Master } else { Initial::Backup };
+    instance.advert_interval = advert_interval(draft, version, lower);
+    instance.preempt = preempt(draft, priority, strict);
+    instance.down_adverts = draft.down_adverts.or(globals.down_adverts).filter(|_| !strict).unwrap_or(three);
+    instance.addresses = same_family(&draft.addresses, draft, lower);
+    instance.excluded = draft.excluded.iter().map(|address| address.value.clone()).collect();
+    instance.password = password(draft, version, strict, lower);
+    instance.v3_checksum_as_v2 = draft.v3_checksum_as_v2.unwrap_or(globals.v3_checksum_as_v2);
+    instance.peers = peers(draft, lower);
+    instance.source = source(draft, &instance.peers);
+    instance.unicast_ttl = draft.unicast_ttl.unwrap_or(255);
+    instance.garp = draft.garp.over(&globals.garp);
+    instance.lower_prio_no_advert = strict || draft.lower_prio_no_advert.unwrap_or(globals.lower_prio_no_advert);
+    instance.higher_prio_send_advert =
+        !strict && draft.higher_prio_send_advert.unwrap_or(globals.higher_prio_send_advert);
+    instance.dont_track_primary = draft.dont_track_primary;
+    instance.tracks = tracks(draft, drafts, scripts, priority, lower);
+    if strict && let Some(unicast) = draft.unicast {
+        lower.say(
+            Diagnostic::warning("strict-unicast", unicast, "strict mode knows no unicast peers")
+                .so("keepalived refuses this instance; here it runs")
+                .fix("remove vrrp_strict, or the peers"),
+        );
+    }
+    Some(instance)
+}
+
+fn required_interface(draft: &InstanceDraft, lower: &mut Lower) -> Option<String> {
+    if draft.interface.is_none() {
+        let unicast = if draft.unicast.is_some() { " (keepalived can do without one for unicast peers)" } else { "" };
+        lower.say(
+            Diagnostic::error(
+                "no-interface",
+                draft.name.span,
+                format!("vrrp_instance `{}` names no interface", draft.name.value),
+            )
+            .so(format!("it cannot start{unicast}"))
+            .fix("write `interface eth0`"),
+        );
+    }
+    draft.interface.as_ref().map(|interface| interface.value.clone())
+}
+
+fn required_vrid(draft: &InstanceDraft, lower: &mut Lower) -> Option<Vrid> {
+    if draft.vrid.is_none() {
+        let has = if draft.vrid_written { "no valid" } else { "no" };
+        lower.say(
+            Diagnostic::error(
+                "no-virtual-router-id",
+                draft.name.span,
+                format!("vrrp_instance `{}` has {has} virtual_router_id", draft.name.value),
+            )
+            .so("it cannot start")
+            .fix("write `virtual_router_id N`, 1 to 255, the same on both nodes"),
+        );
+    }
+    draft.vrid.as_ref().map(|vrid| vrid.value)
+}
+
+fn required_addresses(draft: &InstanceDraft, lower: &mut Lower) -> bool {
+    let has = !draft.addresses.is_empty() || draft.no_addresses;
+    if !has {
+        lower.say(
+            Diagnostic::error(
+                "no-addresses",
+                draft.name.span,
+                format!("vrrp_instance `{}` has no address", draft.name.value),
+            )
+            .so("there is nothing to take over")
+            .fix("write `virtual_ipaddress { ADDRESS }`, or `no_virtual_ipaddress` when that is meant"),
+        );
+    }
+    has
+}
+
+fn is_ipv4(draft: &InstanceDraft, lower: &mut Lower) -> bool {
+    let Some(address) = draft.ipv6() else { return true };
+    lower.say(
+        Diagnostic::warning("not-acted-on", address.span, "a virtual router for IPv6 is accepted, not yet acted on")
+            .so(format!("vrrp_instance `{}` does not run: nobody holds its addresses", draft.name.value)),
+    );
+    false
+}
+
+fn priority(draft: &InstanceDraft, lower: &mut Lower) -> Priority {
+    if draft.priority.is_none()
+        && let Some(state) = draft.state.as_ref().filter(|state| state.value == Initial::Master)
+    {
+        lower.say(
+            Diagnostic::warning(
+                "master-without-priority",
+                state.span,
+                "`state MASTER` without `priority` means priority 255",
+            )
+            .so("the instance owns its addresses: no weight and no peer can take them, as in keepalived")
+            .fix("write `priority N`, higher than the peer's"),
+        );
+    }
+    draft.priority()
+}
+
+/// Version 2 has whole seconds, version 3 hundredths up to twelve bits of them.
+fn advert_interval(draft: &InstanceDraft, version: Version, lower: &mut Lower) -> Centis {
+    let Some(advert) = &draft.advert else { return Centis(100) };
+    let wanted = advert.value.as_micros();
+    let centis = match version {
+        Version::V2 => (wanted + 500_000).div_euclid(1_000_000).clamp(1, 255) * 100,
+        Version::V3 => (wanted + 5_000).div_euclid(10_000).clamp(1, 4095),
+    };
+    if centis * 10_000 != wanted {
+        let (unit, fix) = match version {
+            Version::V2 => ("version 2 has whole seconds", "write whole seconds, or `version 3` on both nodes"),
+            Version::V3 => ("version 3 has hundredths of a second, 40.95 s at most", "write a time within that"),
+        };
+        let seconds = centis as f64 / 100.0;
+        lower.say(
+            Diagnostic::warning("rounded", advert.span, format!("adverts go out every {seconds} s"))
+                .so(format!("{unit}; a peer of version 2 with another interval is not understood"))
+                .fix(fix),
+        );
+    }
+    Centis(u16::try_from(centis).unwrap_or(100))
+}
+
+/// `state MASTER` disables both forms of holding back (keepalived, observed), and so does owning the addresses.
+fn preempt(draft: &InstanceDraft, priority: Priority, strict: bool) -> Preempt {
+    if draft.is_state_master() || priority == Priority::OWNER {
+        return Preempt::Always;
+    }
+    if draft.nopreempt.is_some() {
+        return Preempt::Never;
+    }
+    match &draft.preempt_delay {
+        Some(delay) if !strict && !delay.value.is_zero() => Preempt::After(delay.value),
+        _ => Preempt::Always,
+    }
+}
+
+/// The addresses of the family of the first one.
+fn same_family(addresses: &[At<VirtualAddress>], draft: &InstanceDraft, lower: &mut Lower) -> Vec<VirtualAddress> {
+    let (same, other): (Vec<_>, Vec<_>) = addresses.iter().partition(|a| a.value.prefix.address().is_ipv4());
+    for address in other {
+        lower.say(
+            Diagnostic::warning(
+                "mixed-families",
+                address.span,
+                format!("IPv4 and IPv6 addresses in vrrp_instance `{}`", draft.name.value),
+            )
+            .so("an advert carries one family: this address is left out")
+            .fix("move it to virtual_ipaddress_excluded, or to an instance of its own"),
+        );
+    }
+    same.into_iter().map(|address| address.value.clone()).collect()
+}
+
+fn password(draft: &InstanceDraft, version: Version, strict: bool, lower: &mut Lower) -> Option<Password> {
+    let kind = draft.auth_type.as_ref();
+    let place = kind.map(|kind| kind.span).or(draft.auth_pass.as_ref().map(|pass| pass.span))?;
+    let ignored = |why: &str, fix: &str| {
+        Diagnostic::warning("auth-ignored", place, format!("the authentication is ignored: {why}"))
+            .so("adverts are sent and taken without a password")
+            .fix(fix)
+    };
+    let diagnostic = match (kind.map(|kind| kind.value), &draft.auth_pass) {
+        _ if version == Version::V3 => ignored("version 3 has none", "remove it"),
+        _ if strict => ignored("strict mode has none", "remove it, or vrrp_strict"),
+        (Some(AuthType::Ah), _) => {
+            Diagnostic::warning("not-acted-on", place, "`auth_type AH` is accepted, not yet acted on")
+                .so("adverts are sent without the header, and a peer that demands it becomes master as well")
+                .fix("use `auth_type PASS` on both nodes")
+        }
+        (None, _) => ignored("there is no auth_type", "write `auth_type PASS`"),
+        (Some(AuthType::Pass), None) => ignored("there is no auth_pass", "write `auth_pass PASSWORD`"),
+        (Some(AuthType::Pass), Some(pass)) => return Some(Password::new(&pass.value)),
+    };
+    lower.say(diagnostic);
+    None
+}
+
+fn peers(draft: &InstanceDraft, lower: &mut Lower) -> Vec<Ipv4Addr> {
+    let mut peers = Vec::new();
+    for peer in &draft.peers {
+        match peer.value {
+            IpAddr::V4(address) if peers.contains(&address) => lower.say(
+                Diagnostic::warning("repeated", peer.span, format!("the peer {address} is there twice"))
+                    .so("it gets one copy of each advert")
+                    .fix("remove one of them"),
+            ),
+            IpAddr::V4(address) => peers.push(address),
+            IpAddr::V6(address) => lower.say(
+                Diagnostic::warning(
+                    "mixed-families",
+                    peer.span,
+                    format!("the peer {address} is IPv6, the instance is IPv4"),
+                )
+                .so("it is left out")
+                .fix("name the peer's IPv4 address"),
+            ),
+        }
+    }
+    peers
+}
+
+/// keepalived uses the source that belongs to the way it sends.
+fn source(draft: &InstanceDraft, peers: &[Ipv4Addr]) -> Option<Ipv4Addr> {
+    let source = match peers {
+        [] => draft.multicast_source.as_ref().or(draft.unicast_source.as_ref()),
+        _ => draft.unicast_source.as_ref().or(draft.multicast_source.as_ref()),
+    };
+    match source?.value {
+        IpAddr::V4(source) => Some(source),
+        IpAddr::V6(_) => None,
+    }
+}
+
+fn tracks(
+    draft: &InstanceDraft,
+    drafts: &Drafts,
+    scripts: &Scripts,
+    priority: Priority,
+    lower: &mut Lower,
+) -> Vec<Track> {
+    let mut tracks = Vec::new();
+    for noted in &draft.tracks {
+        let Some(track) = lower_track(noted, draft, drafts, scripts, lower) else { continue };
+        if priority == Priority::OWNER && track.weight != 0 {
+            lower.say(
+                Diagnostic::warning("owner-weight", noted.target.span, "a weight does not move priority 255")
+                    .so("what is tracked here is ignored, as in keepalived")
+                    .fix("lower the priority to 254, or remove the weight so that failure means FAULT"),
+            );
+            continue;
+        }
+        tracks.push(track);
+    }
+    tracks
+}
+
+fn lower_track(
+    track: &TrackDraft,
+    draft: &InstanceDraft,
+    drafts: &Drafts,
+    scripts: &Scripts,
+    lower: &mut Lower,
+) -> Option<Track> {
+    let place = track.target.span;
+    let (target, default) = match &track.target.value {
+        TrackName::Interface(name) => (TrackTarget::Interface(name.clone()), (0, false)),
+        TrackName::Proxy => (TrackTarget::Proxy, (0, false)),
+        TrackName::Script(name) => {
+            let script = drafts.scripts.iter().find(|script| script.name.value == *name && !script.duplicate);
+            let (Some(id), Some(script)) = (scripts.ids.get(name), script) else {
+                if script.is_none() {
+                    unknown_script(name, place, drafts, lower);
+                }
+                return None;
+            };
+            defined_later(script, draft, place, lower);
+            let default = script.weight.as_ref().map_or((0, false), |weight| weight.value);
+            (TrackTarget::Script(*id), default)
+        }
+    };
+    let weight = track.weight.unwrap_or(default.0);
+    let reverse = track.reverse.unwrap_or(default.1);
+    Some(Track { target, weight, reverse })
+}
+
+fn unknown_script(name: &str, place: Span, drafts: &Drafts, lower: &mut Lower) {
+    let nearest = drafts
+        .scripts
+        .iter()
+        .map(|script| (strsim::damerau_levenshtein(name, &script.name.value), &script.name.value))
+        .min()
+        .filter(|(distance, nearest)| *distance <= 1 + nearest.len() / 4);
+    let fix = match nearest {
+        Some((_, nearest)) => format!("write `{nearest}`"),
+        None => format!("define it: `vrrp_script {name} {{ ... }}`"),
+    };
+    lower.say(
+        Diagnostic::warning("unknown-script", place, format!("there is no vrrp_script `{name}`"))
+            .so("nothing is checked, and the address does not follow the service")
+            .fix(fix),
+    );
+}
+
+/// keepalived looks a script up where it is named, so a later definition does not exist for it.
+fn defined_later(script: &ScriptDraft, draft: &InstanceDraft, place: Span, lower: &mut Lower) {
+    let (defined, used) = (script.name.span, draft.name.span);
+    if defined.file == used.file && defined.line > used.line {
+        lower.say(
+            Diagnostic::warning(
+                "script-defined-later",
+                place,
+                format!("vrrp_script `{}` is defined further down", script.name.value),
+            )
+            .so("here it is tracked; keepalived does not find it and checks nothing")
+            .fix("move the vrrp_script above the vrrp_instance"),
+        );
+    }
+}
+
+/// Two virtual routers of one number on one interface hear each other as the same one.
+fn same_vrid(drafts: &Drafts, lower: &mut Lower) {
+    let mut seen = HashMap::<_, (String, Vec<IpAddr>)>::new();
+    for draft in drafts.instances.iter().filter(|draft| !draft.duplicate) {
+        let (Some(interface), Some(vrid)) = (&draft.interface, &draft.vrid) else { continue };
+        let link = (interface.value.clone(), vrid.value, draft.ipv6().is_some());
+        let unicast: Vec<_> = draft.peers.iter().map(|peer| peer.value).collect();
+        let Some((first, peers)) = seen.get(&link) else {
+            seen.insert(link, (draft.name.value.clone(), unicast));
+            continue;
+        };
+        let disjoint = !unicast.is_empty() && unicast.iter().all(|peer| !peers.contains(peer));
+        if !disjoint {
+            lower.say(
+                Diagnostic::error(
+                    "same-virtual-router-id",
+                    vrid.span,
+                    format!("`{first}` has the same virtual_router_id on {}", interface.value),
+                )
+                .so("their adverts cannot be told apart")
+                .fix("give each instance a number of its own"),
+            );
+        }
+    }
+}
+
+fn groups(drafts: &Drafts, lower: &mut Lower) {
+    for group in &drafts.groups {
+        let name = &group.name.value;
+        for member in &group.members {
+            if !drafts.instances.iter().any(|instance| instance.name.value == member.value) {
+                lower.say(
+                    Diagnostic::warning(
+                        "unknown-member",
+                        member.span,
+                        format!("there is no vrrp_instance `{}`", member.value),
+                    )
+                    .so(format!("it is left out of the group `{name}`"))
+                    .fix("name an instance of this configuration"),
+                );
+            }
+        }
+        let diagnostic = match group.members.len() {
+            0 => Diagnostic::warning(
+                "sync-group-of-none",
+                group.name.span,
+                format!("vrrp_sync_group `{name}` has no members"),
+            )
+            .so("it is ignored")
+            .fix("write `group { INSTANCE ... }` into it"),
+            1 => Diagnostic::warning(
+                "sync-group-of-one",
+                group.name.span,
+                format!("vrrp_sync_group `{name}` has one member"),
+            )
+            .so("there is nothing to move together with it: the group has no effect")
+            .fix("remove the group, or add the instances that belong together"),
+            _ => {
+                Diagnostic::warning("not-acted-on", group.name.span, "`vrrp_sync_group` is accepted, not yet acted on")
+                    .so("its members change state each on its own")
+            }
+        };
+        lower.say(diagnostic);
+    }
+}

@@ -1,0 +1,131 @@
+//! global_defs, and what stands outside every block.
+
+use super::garp::Zero;
+use super::number::Garbage;
+use super::{At, Lower, value};
+use crate::Diagnostic;
+use crate::keepalived::language::Node;
+use evenkeel_vrrp::config::Version;
+use std::num::NonZeroU8;
+use std::path::PathBuf;
+
+pub(in crate::keepalived) fn net_namespace(lower: &mut Lower, node: &Node) {
+    if lower.settings.net_namespace.is_some() {
+        return lower.repeated(node);
+    }
+    lower.settings.net_namespace = node.argument(1).map(|word| word.text.clone());
+}
+
+pub(in crate::keepalived) fn router_id(lower: &mut Lower, node: &Node) {
+    lower.settings.router_id = node.argument(1).map(|word| word.text.clone());
+}
+
+pub(in crate::keepalived) fn script_user(lower: &mut Lower, node: &Node) {
+    lower.settings.script_user = value::user(&node.words[1..]);
+}
+
+pub(in crate::keepalived) fn enable_script_security(lower: &mut Lower, _: &Node) {
+    lower.settings.script_security = true;
+}
+
+pub(in crate::keepalived) fn vrrp_no_swap(lower: &mut Lower, _: &Node) {
+    lower.settings.vrrp_no_swap = true;
+}
+
+pub(in crate::keepalived) fn vrrp_rt_priority(lower: &mut Lower, node: &Node) {
+    let priority = node.argument(1).and_then(|word| lower.integer(word, 1..=99, Garbage::Tolerated));
+    lower.settings.vrrp_rt_priority = priority.and_then(|priority| u8::try_from(priority).ok());
+}
+
+pub(in crate::keepalived) fn nginx_conf(lower: &mut Lower, node: &Node) {
+    lower.settings.nginx_conf = node.argument(1).map(|word| PathBuf::from(&word.text));
+}
+
+pub(in crate::keepalived) fn vrrp_version(lower: &mut Lower, node: &Node) {
+    lower.drafts.globals.version = lower.version(node).map(|version| version.value);
+}
+
+impl Lower {
+    /// `2` or `3`.
+    pub(super) fn version(&mut self, node: &Node) -> Option<At<Version>> {
+        let word = node.argument(1)?;
+        let version = match self.integer(word, 2..=3, Garbage::Refused)? {
+            2 => Version::V2,
+            _ => Version::V3,
+        };
+        Some(At::of(word, version))
+    }
+
+    /// 1 to 100.
+    pub(super) fn down_adverts(&mut self, node: &Node) -> Option<NonZeroU8> {
+        let number = self.integer(node.argument(1)?, 1..=100, Garbage::Tolerated)?;
+        NonZeroU8::new(u8::try_from(number).ok()?)
+    }
+
+    /// The only group that adverts are sent to here.
+    pub(super) fn multicast_group(&mut self, node: &Node) {
+        let Some(word) = node.argument(1) else { return };
+        if word.text != "224.0.0.18" && self.address(word).is_some() {
+            self.say(
+                Diagnostic::warning("not-acted-on", word.span, "another multicast group is accepted, not yet acted on")
+                    .so("adverts go to 224.0.0.18, where a peer that uses this group does not listen"),
+            );
+        }
+    }
+}
+
+pub(in crate::keepalived) fn vrrp_mcast_group4(lower: &mut Lower, node: &Node) {
+    lower.multicast_group(node);
+}
+
+pub(in crate::keepalived) fn vrrp_garp_master_delay(lower: &mut Lower, node: &Node) {
+    lower.drafts.globals.garp.delay = lower.garp_seconds(node);
+}
+
+pub(in crate::keepalived) fn vrrp_garp_master_repeat(lower: &mut Lower, node: &Node) {
+    lower.drafts.globals.garp.repeat = lower.garp_count(node, Zero::IsOne);
+}
+
+pub(in crate::keepalived) fn vrrp_garp_master_refresh(lower: &mut Lower, node: &Node) {
+    lower.drafts.globals.garp.refresh = lower.garp_seconds(node);
+}
+
+pub(in crate::keepalived) fn vrrp_garp_master_refresh_repeat(lower: &mut Lower, node: &Node) {
+    lower.drafts.globals.garp.refresh_repeat = lower.garp_count(node, Zero::IsOne);
+}
+
+pub(in crate::keepalived) fn vrrp_garp_lower_prio_delay(lower: &mut Lower, node: &Node) {
+    lower.drafts.globals.garp.lower_prio_delay = lower.garp_seconds(node);
+}
+
+pub(in crate::keepalived) fn vrrp_garp_lower_prio_repeat(lower: &mut Lower, node: &Node) {
+    lower.drafts.globals.garp.lower_prio_repeat = lower.garp_count(node, Zero::IsNone);
+}
+
+pub(in crate::keepalived) fn vrrp_min_garp(lower: &mut Lower, node: &Node) {
+    if lower.boolean(node.argument(1)) == Some(true) {
+        lower.drafts.globals.garp.minimize();
+    }
+}
+
+pub(in crate::keepalived) fn vrrp_down_timer_adverts(lower: &mut Lower, node: &Node) {
+    lower.drafts.globals.down_adverts = lower.down_adverts(node);
+}
+
+pub(in crate::keepalived) fn vrrp_lower_prio_no_advert(lower: &mut Lower, node: &Node) {
+    lower.drafts.globals.lower_prio_no_advert = lower.boolean(node.argument(1)).unwrap_or_default();
+}
+
+pub(in crate::keepalived) fn vrrp_higher_prio_send_advert(lower: &mut Lower, node: &Node) {
+    lower.drafts.globals.higher_prio_send_advert = lower.boolean(node.argument(1)).unwrap_or_default();
+}
+
+/// The global keyword ignores an argument, so that `false` turns it on too: the walk warns of the argument.
+pub(in crate::keepalived) fn v3_checksum_as_v2(lower: &mut Lower, _: &Node) {
+    lower.drafts.globals.v3_checksum_as_v2 = true;
+}
+
+pub(in crate::keepalived) fn vrrp_strict(lower: &mut Lower, node: &Node) {
+    let Some(keyword) = node.words.first() else { return };
+    lower.drafts.globals.strict = lower.boolean(node.argument(1)).map(|strict| At::of(keyword, strict));
+}

@@ -1,0 +1,172 @@
+//! From keywords to typed values. Each keyword's function notes down what the file says in a draft; when all is read,
+//! the drafts become what the roles are told, because defaults, order and protocol version are known only then.
+
+mod address;
+mod finish;
+mod garp;
+pub(in crate::keepalived) mod global;
+pub(in crate::keepalived) mod group;
+pub(in crate::keepalived) mod instance;
+pub(in crate::keepalived) mod mail;
+mod number;
+pub(in crate::keepalived) mod script;
+mod track;
+mod value;
+
+pub(in crate::keepalived) use finish::finish;
+pub(in crate::keepalived) use garp::GarpDraft;
+pub(in crate::keepalived) use track::{TrackDraft, TrackName};
+
+use super::language::{Node, Word};
+use super::settings::{NotifyCommands, Settings};
+use crate::{Diagnostic, Span};
+use evenkeel_vrrp::config::{Initial, Priority, Version, VirtualAddress, Vrid};
+use evenkeel_wire::Prefix;
+use std::net::IpAddr;
+use std::num::NonZeroU8;
+use std::time::Duration;
+
+/// What has been read so far.
+#[derive(Default)]
+pub(in crate::keepalived) struct Lower {
+    pub(in crate::keepalived) diagnostics: Vec<Diagnostic>,
+    pub(in crate::keepalived) settings: Settings,
+    pub(in crate::keepalived) drafts: Drafts,
+}
+
+impl Lower {
+    pub(in crate::keepalived) fn say(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+}
+
+/// The blocks as they were written, with the places of their words: what the lints look at.
+#[derive(Debug, Default)]
+pub(in crate::keepalived) struct Drafts {
+    pub(in crate::keepalived) globals: Globals,
+    pub(in crate::keepalived) scripts: Vec<ScriptDraft>,
+    pub(in crate::keepalived) instances: Vec<InstanceDraft>,
+    pub(in crate::keepalived) groups: Vec<GroupDraft>,
+}
+
+/// Defaults of the instances, from global_defs.
+#[derive(Debug, Default)]
+pub(in crate::keepalived) struct Globals {
+    pub(in crate::keepalived) version: Option<Version>,
+    pub(in crate::keepalived) garp: GarpDraft,
+    pub(in crate::keepalived) down_adverts: Option<NonZeroU8>,
+    pub(in crate::keepalived) lower_prio_no_advert: bool,
+    pub(in crate::keepalived) higher_prio_send_advert: bool,
+    pub(in crate::keepalived) v3_checksum_as_v2: bool,
+    pub(in crate::keepalived) strict: Option<At<bool>>,
+}
+
+/// A value and where it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::keepalived) struct At<T> {
+    pub(in crate::keepalived) value: T,
+    pub(in crate::keepalived) span: Span,
+}
+
+impl<T> At<T> {
+    fn new(value: T, span: Span) -> Self {
+        At { value, span }
+    }
+
+    fn of(word: &Word, value: T) -> Self {
+        At { value, span: word.span }
+    }
+}
+
+/// A vrrp_script.
+#[derive(Debug)]
+pub(in crate::keepalived) struct ScriptDraft {
+    pub(in crate::keepalived) name: At<String>,
+    pub(in crate::keepalived) command: Option<At<Vec<String>>>,
+    pub(in crate::keepalived) interval: Option<At<Duration>>,
+    pub(in crate::keepalived) timeout: Option<At<Duration>>,
+    pub(in crate::keepalived) weight: Option<At<(i16, bool)>>,
+    pub(in crate::keepalived) rise: Option<u32>,
+    pub(in crate::keepalived) fall: Option<u32>,
+    pub(in crate::keepalived) user: Option<(String, Option<String>)>,
+    /// Another script of this name came first.
+    pub(in crate::keepalived) duplicate: bool,
+}
+
+/// A vrrp_instance.
+#[derive(Debug)]
+pub(in crate::keepalived) struct InstanceDraft {
+    pub(in crate::keepalived) name: At<String>,
+    pub(in crate::keepalived) state: Option<At<Initial>>,
+    pub(in crate::keepalived) interface: Option<At<String>>,
+    pub(in crate::keepalived) vrid: Option<At<Vrid>>,
+    /// `virtual_router_id` is there, though its value may have been refused.
+    pub(in crate::keepalived) vrid_written: bool,
+    pub(in crate::keepalived) priority: Option<At<Priority>>,
+    pub(in crate::keepalived) advert: Option<At<Duration>>,
+    pub(in crate::keepalived) version: Option<At<Version>>,
+    pub(in crate::keepalived) nopreempt: Option<Span>,
+    pub(in crate::keepalived) preempt_delay: Option<At<Duration>>,
+    pub(in crate::keepalived) down_adverts: Option<NonZeroU8>,
+    pub(in crate::keepalived) strict: Option<At<bool>>,
+    pub(in crate::keepalived) accept: bool,
+    pub(in crate::keepalived) dont_track_primary: bool,
+    pub(in crate::keepalived) unicast_source: Option<At<IpAddr>>,
+    pub(in crate::keepalived) multicast_source: Option<At<IpAddr>>,
+    pub(in crate::keepalived) peers: Vec<At<IpAddr>>,
+    /// The place of `unicast_peer`.
+    pub(in crate::keepalived) unicast: Option<Span>,
+    pub(in crate::keepalived) unicast_ttl: Option<u8>,
+    pub(in crate::keepalived) v3_checksum_as_v2: Option<bool>,
+    pub(in crate::keepalived) auth_type: Option<At<AuthType>>,
+    pub(in crate::keepalived) auth_pass: Option<At<String>>,
+    pub(in crate::keepalived) tracks: Vec<TrackDraft>,
+    pub(in crate::keepalived) notify: NotifyCommands,
+    pub(in crate::keepalived) smtp_alert: Option<bool>,
+    pub(in crate::keepalived) garp: GarpDraft,
+    pub(in crate::keepalived) lower_prio_no_advert: Option<bool>,
+    pub(in crate::keepalived) higher_prio_send_advert: Option<bool>,
+    pub(in crate::keepalived) addresses: Vec<At<VirtualAddress>>,
+    pub(in crate::keepalived) excluded: Vec<At<VirtualAddress>>,
+    pub(in crate::keepalived) no_addresses: bool,
+    /// Another instance of this name came first.
+    pub(in crate::keepalived) duplicate: bool,
+}
+
+impl InstanceDraft {
+    /// Base priority as keepalived sees it: `state MASTER` without `priority` owns the addresses.
+    pub(in crate::keepalived) fn priority(&self) -> Priority {
+        match (&self.priority, &self.state) {
+            (Some(priority), _) => priority.value,
+            (None, Some(At { value: Initial::Master, .. })) => Priority::OWNER,
+            (None, _) => Priority::DEFAULT,
+        }
+    }
+
+    pub(in crate::keepalived) fn is_state_master(&self) -> bool {
+        self.state.as_ref().is_some_and(|state| state.value == Initial::Master)
+    }
+
+    /// The first address in IPv6: such an instance speaks IPv6.
+    pub(in crate::keepalived) fn ipv6(&self) -> Option<At<Prefix>> {
+        let first = self.addresses.first()?;
+        (!first.value.prefix.address().is_ipv4()).then(|| At::new(first.value.prefix, first.span))
+    }
+}
+
+/// `auth_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::keepalived) enum AuthType {
+    Pass,
+    Ah,
+}
+
+/// A vrrp_sync_group.
+#[derive(Debug)]
+pub(in crate::keepalived) struct GroupDraft {
+    pub(in crate::keepalived) name: At<String>,
+    pub(in crate::keepalived) members: Vec<At<String>>,
+}
+
+/// For keywords that the reader or the walk itself has acted on.
+pub(in crate::keepalived) fn nothing(_: &mut Lower, _: &Node) {}

@@ -1,0 +1,58 @@
+use super::number::Garbage;
+use super::{At, Lower};
+use crate::Diagnostic;
+use crate::keepalived::language::{Node, Word};
+
+/// A line of a track block.
+#[derive(Clone, Debug)]
+pub(in crate::keepalived) struct TrackDraft {
+    pub(in crate::keepalived) target: At<TrackName>,
+    /// `None`: the script's own, or 0.
+    pub(in crate::keepalived) weight: Option<i16>,
+    pub(in crate::keepalived) reverse: Option<bool>,
+}
+
+/// What is tracked, by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::keepalived) enum TrackName {
+    Interface(String),
+    Script(String),
+    Proxy,
+}
+
+/// The lines `NAME [weight W [reverse|noreverse]]` of a block.
+pub(super) fn lines(lower: &mut Lower, node: &Node, name: fn(String) -> TrackName) -> Vec<TrackDraft> {
+    node.children
+        .iter()
+        .filter_map(|line| {
+            let (first, rest) = line.words.split_first()?;
+            let (weight, reverse) = weight(lower, rest);
+            Some(TrackDraft { target: At::of(first, name(first.text.clone())), weight, reverse })
+        })
+        .collect()
+}
+
+/// `weight W [reverse|noreverse]`, in any order, each optional.
+pub(super) fn weight(lower: &mut Lower, words: &[Word]) -> (Option<i16>, Option<bool>) {
+    let (mut weight, mut reverse) = (None, None);
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match word.text.as_str() {
+            "reverse" => reverse = Some(true),
+            "noreverse" => reverse = Some(false),
+            "weight" => match words.next() {
+                Some(number) => {
+                    let number = lower.integer(number, -254..=254, Garbage::Tolerated);
+                    weight = number.and_then(|number| i16::try_from(number.clamp(-253, 253)).ok());
+                }
+                None => lower.say(Diagnostic::error("missing-argument", word.span, "`weight` needs a number")),
+            },
+            _ => lower.say(
+                Diagnostic::warning("extra-text", word.span, format!("`{}` is not understood here", word.text))
+                    .so("it is ignored")
+                    .fix("a line is `NAME [weight W [reverse]]`"),
+            ),
+        }
+    }
+    (weight, reverse)
+}

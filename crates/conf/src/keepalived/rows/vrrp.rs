@@ -1,0 +1,90 @@
+//! Scripts, groups and trackers around the instances.
+
+use super::{Directive, MANY, does, later, missed, moot, rows};
+use crate::keepalived::lower::{group, script};
+
+rows! {
+    in [Root] {
+        "track_group" "NAME { ... }" 1..1 T3 TrackGroup later() "Static track group: couples static addresses/routes/rules to VRRP instances.";
+    }
+    in [TrackGroup] {
+        "group" "{ INSTANCE ... }" 0..0 T3 values later() "Member instances (FAULT when a tracked static object is lost and cannot be restored).";
+    }
+    in [Root] {
+        "static_ipaddress" "{ ADDRESS ... }" 0..0 T3 values missed() "Addresses that are there from start to exit, whoever is master.";
+        "static_routes" "{ ROUTE ... }" 0..0 T3 values missed() "Routes that are there from start to exit.";
+        "static_rules" "{ RULE ... }" 0..0 T3 values missed() "Policy rules that are there from start to exit.";
+        "vrrp_sync_group" "NAME { ... }" 1..1 T2 SyncGroup does(group::begin) "Bundle of instances that change state together.";
+    }
+    in [SyncGroup] {
+        "group" "{ INSTANCE ... }" 0..0 T2 values does(group::members) "Its member instances.";
+        "track_interface" "{ IF [weight W [reverse]] ... }" 0..0 T2 values missed() "Tracked interfaces applied to every member.";
+        "track_script" "{ NAME [weight W [reverse|noreverse]] ... }" 0..0 T2 values missed() "Scripts applied to every member.";
+        "track_file" "{ NAME [weight W ...] ... }" 0..0 T3 values missed() "Files applied to every member.";
+        "track_process" "{ NAME [weight W ...] ... }" 0..0 T3 values missed() "Processes applied to every member.";
+        "track_bfd" "{ NAME [weight W ...] ... }" 0..0 T3 values missed() "BFD sessions applied to every member.";
+        "notify_master" "\"CMD\" [user [:][group]]" 1..4 T2 line missed() "Script on MASTER.";
+        "notify_backup" "\"CMD\" [user [:][group]]" 1..4 T2 line missed() "Script on BACKUP.";
+        "notify_fault" "\"CMD\" [user [:][group]]" 1..4 T2 line missed() "Script on FAULT.";
+        "notify_stop" "\"CMD\" [user [:][group]]" 1..4 T3 line missed() "Script at shutdown.";
+        "notify" "\"CMD\" [user [:][group]]" 1..4 T2 line missed() "Script on every change with GROUP NAME STATE 0 appended (the group priority argument is always 0).";
+        "smtp_alert" "[BOOL]" 0..1 T3 line later() "Mail on group transitions.";
+        "global_tracking" "" 0..0 T4 line later() "Deprecated: propagate member trackers to all members.";
+        "sync_group_tracking_weight" "" 0..0 T3 line later() "Keep weights of member trackers (otherwise neutralised).";
+        "notify_priority_changes" "[BOOL]" 0..1 T3 line later() "Write priority changes of the members to the FIFOs.";
+    }
+    in [Root] {
+        "garp_group" "{ ... }" 0..0 T3 GarpGroup later() "Rate limit shared by a set of interfaces.";
+    }
+    in [GarpGroup] {
+        "garp_interval" "decimal s" 1..1 T3 line later() "Gap between gratuitous ARPs.";
+        "gna_interval" "decimal s" 1..1 T3 line later() "Gap between unsolicited NAs.";
+        "interface" "IF" 1..1 T3 line later() "The only member.";
+        "interfaces" "{ IF ... }" 0..0 T3 values later() "Members aggregated behind one limit (use this or \"interface\").";
+    }
+    in [Root] {
+        "linkbeat_interfaces" "{ IF [MII|ETHTOOL|IOCTL] ... }" 0..0 T3 values later() "Interfaces whose link state is polled.";
+        "interface_up_down_delays" "{ IF DOWN [UP] ... } 0..255 s" 0..0 T3 values later() "Debounce of link changes.";
+        "vrrp_script" "NAME { ... }" 1..1 T1 Script does(script::begin) "A command run periodically whose exit status instances can track.";
+    }
+    in [Script] {
+        "script" "\"CMD\" (quoted form) | </path" 1..MANY T1 line does(script::script) "The command; \"</path\" asks whether the file can be read.";
+        "interval" "decimal s (ms resolution)" 1..1 T1 line does(script::interval) "Time from one run to the next.";
+        "timeout" "decimal s" 1..1 T2 line does(script::timeout) "A run longer than this is ended and counts as failed.";
+        "weight" "-253..253 [reverse]" 1..2 T1 line does(script::weight) "What it adds to the priority while well (positive) or takes from it while failed (negative); 0: failure is FAULT.";
+        "rise" ">= 1" 1..1 T2 line does(script::rise) "Successes in a row that make it well.";
+        "fall" ">= 1" 1..1 T2 line does(script::fall) "Failures in a row that make it fail.";
+        "user" "USER [[:]GROUP]" 1..3 T2 line does(script::user) "User and group it runs as.";
+        "init_fail" "" 0..0 T3 line moot("an instance that tracks the script overrides it, in keepalived too") "Start as failed.";
+    }
+    in [Root] {
+        "vrrp_track_process" "NAME { ... }" 1..1 T3 TrackProcess later() "Count processes through the kernel process-event connector.";
+    }
+    in [TrackProcess] {
+        "process" "CMD [PARAM ...]" 1..MANY T3 line later() "Exact match (no regex) against comm.";
+        "param_match" "[initial|partial]" 0..1 T3 line later() "How listed parameters are compared.";
+        "weight" "-254..254 [reverse]" 1..2 T3 line later() "Default weight.";
+        "quorum" "1..65535" 1..1 T3 line later() "Minimum count.";
+        "quorum_max" "0..65535" 1..1 T3 line later() "Maximum count (0 = must not run).";
+        "delay" "decimal s <= 3600" 1..1 T3 line later() "Sets both delays below.";
+        "terminate_delay" "decimal s" 1..1 T3 line later() "Wait before declaring quorum lost after an exit.";
+        "fork_delay" "decimal s" 1..1 T3 line later() "Wait before declaring quorum gained after a fork.";
+        "full_command" "" 0..0 T3 line later() "Compare with /proc/PID/cmdline.";
+    }
+    in [Root] {
+        "track_file" "NAME { ... }" 1..1 T2 TrackFile later() "Integer read from a file, watched with inotify.";
+    }
+    in [TrackFile] {
+        "file" "\"PATH\"" 1..1 T2 line later() "The file; its directory must exist.";
+        "weight" "-254..254 [reverse]" 1..2 T2 line later() "Default multiplier.";
+        "init_file" "[VALUE] [overwrite]" 0..2 T3 line later() "Create (or overwrite) at startup.";
+    }
+    in [Root] {
+        "vrrp_track_file" "NAME { ... }" 1..1 T4 LegacyTrackFile later() "Old spelling of track_file.";
+    }
+    in [LegacyTrackFile] {
+        "file" "\"PATH\"" 1..1 T4 line later() "The file; its directory must exist.";
+        "weight" "-254..254 [reverse]" 1..2 T4 line later() "Default multiplier.";
+        "init_file" "[VALUE] [overwrite]" 0..2 T4 line later() "Create (or overwrite) at startup.";
+    }
+}
