@@ -172,6 +172,13 @@ impl Instance {
         timers::master_down(self.config.version, self.effective, self.master_interval, adverts)
     }
 
+    /// The master down interval of a peer of priority 1: by then each peer has taken over, even one that lost our
+    /// priority 0.
+    pub(crate) fn longest_master_down(&self) -> Duration {
+        let adverts = self.config.down_adverts.get();
+        timers::master_down(self.config.version, 1, self.own_interval(), adverts)
+    }
+
     /// Whether adverts of lower priority are to be accepted for now, whatever `preempt_delay` says.
     pub(crate) fn never_preempts(&self) -> bool {
         self.standby || self.config.preempt == Preempt::Never
@@ -405,6 +412,7 @@ impl Instance {
             effective_priority: self.effective,
             addresses: self.addresses().map(|address| address.prefix.to_string()).collect(),
             holding: self.state.is_holding(),
+            standby: self.standby,
             peer: self.peer.map(|peer| PeerStatus {
                 address: peer.address,
                 priority: peer.priority,

@@ -446,12 +446,10 @@ impl Instance {
 
     /// Begins a handover that was asked for: priority 0 first, the addresses later.
     fn leave(&mut self, now: Instant, why: Leave, trigger: &str, actions: &mut Vec<Action>) {
-        let patience = self.master_down();
+        let patience = self.longest_master_down();
         let leaving = Leaving { why, entered_at: now, release_at: now + patience, successor: None };
-        let rule = format!(
-            "hand over: a peer takes over within its skew after priority 0; wait up to {}",
-            explain::span(patience)
-        );
+        let rule =
+            format!("hand over: a peer takes over its skew after priority 0; wait up to {}", explain::span(patience));
         let decision = format!("answer for {} until a peer has it", self.address_names());
         self.enter(now, State::Leaving(leaving), Why::new(trigger, rule, decision), actions);
     }
@@ -473,7 +471,7 @@ impl Instance {
                 self.enter(now, self.master(now), why, actions);
             }
             (Leave::Shutdown | Leave::Failover, 0) if is_successor => {
-                let release_at = leaving.entered_at + self.master_down();
+                let release_at = leaving.entered_at + self.longest_master_down();
                 self.state = State::Leaving(Leaving { release_at: release_at.max(now), successor: None, ..leaving });
             }
             (Leave::Shutdown | Leave::Failover | Leave::Yield, 0) => {}

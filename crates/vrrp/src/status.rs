@@ -50,6 +50,9 @@ pub struct InstanceStatus {
     pub addresses: Vec<String>,
     /// Whether this node is to answer for them now.
     pub holding: bool,
+    /// After a failover: it leaves a living master alone, whatever its priority, until failback.
+    #[serde(default)]
+    pub standby: bool,
     /// The last advert heard from somebody else.
     pub peer: Option<PeerStatus>,
     /// Somebody else answers for an address that this node holds.

@@ -1,5 +1,7 @@
 //! Who becomes master, when, and why: timers, priorities, preemption, trackers.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod node;
 
 use evenkeel_vrrp::config::{Centis, Initial, Instance, Preempt, Priority, Script, TrackTarget, Version};

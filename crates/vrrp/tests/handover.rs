@@ -1,5 +1,7 @@
 //! Handing over without loss, two owners of one address, addresses that vanish.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod node;
 
 use evenkeel_vrrp::{Action, Config, Event};
@@ -49,9 +51,9 @@ fn a_successor_whose_arp_is_not_seen_has_a_short_grace() {
 fn a_failover_that_nobody_answers_is_taken_back() {
     let mut node = Node::master(instance());
     node.on(failover());
-    assert_eq!(node.run(3.6), "");
+    assert_eq!(node.run(3.99), "");
     assert_eq!(node.run(0.01), "garp 1x5, advert 100, leaving>master");
-    assert!(node.why().starts_with("nobody took over within 3.61 s | "));
+    assert!(node.why().starts_with("nobody took over within 4 s | "));
     assert_eq!(node.status().counters.become_master, 1, "it never let go");
 }
 
@@ -69,7 +71,9 @@ fn after_a_failover_a_lower_master_is_left_alone_until_failback_or_its_death() {
         node
     };
     let mut node = failed_over();
+    assert!(node.status().standby);
     assert_eq!(node.on(failback()), "backup>backup");
+    assert!(!node.status().standby);
     for _ in 0..3 {
         node.run(1.0);
         node.on(heard(PEER, 50));
@@ -104,7 +108,7 @@ fn shutdown_of_many_ends_with_the_last() {
         "STOP 100, backup>stopped, #1 advert 0, #1 master>leaving",
         "the first is backup, the second master"
     );
-    assert_eq!(node.run(3.7), "#1 hold 0, #1 STOP 100, #1 leaving>stopped, stopped");
+    assert_eq!(node.run(4.0), "#1 hold 0, #1 STOP 100, #1 leaving>stopped, stopped");
     assert_eq!(Node::new(Config::default()).on(Event::Shutdown), "stopped");
 }
 
@@ -137,7 +141,7 @@ fn a_successor_that_leaves_again_gives_everything_back() {
     node.on(failover());
     node.on(heard(PEER, 50));
     node.on(heard(PEER, 0));
-    assert_eq!(node.run(3.6), "", "it waits for another");
+    assert_eq!(node.run(3.9), "", "it waits for another");
     assert_eq!(node.run(0.1), "garp 1x5, advert 100, leaving>master");
 }
 
@@ -279,6 +283,6 @@ fn our_own_arp_is_no_claim() {
 fn notifications_are_not_repeated() {
     let mut node = Node::master(instance());
     node.on(failover());
-    assert!(!node.run(4.0).contains("MASTER"), "scripts never heard that it left");
+    assert!(!node.run(5.0).contains("MASTER"), "scripts never heard that it left");
     assert_eq!(node.actions.iter().filter(|action| matches!(action, Action::Notify { .. })).count(), 0);
 }

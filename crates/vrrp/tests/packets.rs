@@ -1,5 +1,7 @@
 //! Adverts on the wire: the bytes keepalived sends, and everything it refuses.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod node;
 
 use evenkeel_vrrp::config::{Centis, Instance, Password, Version};

@@ -1,5 +1,7 @@
 //! What a new configuration changes, and what it leaves alone.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod node;
 
 use evenkeel_vrrp::config::{Centis, Instance, Priority, Script, TrackTarget, VirtualAddress, Vrid};

@@ -1,5 +1,7 @@
 //! Every state with every event, once: `states.txt` is the table. `UPDATE_EXPECT=1` writes it anew.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod node;
 
 use evenkeel_vrrp::Event;
