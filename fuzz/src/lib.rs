@@ -1,0 +1,129 @@
+//! One function for each parser of what comes from outside: it takes any bytes and does not panic, loop or grow without
+//! bound. `fuzz_targets/` hands them to libFuzzer, `tests/smoke.rs` to a generator that needs nothing installed.
+
+use evenkeel_bus::{Codec, MAX_FRAME};
+use evenkeel_conf::{MemoryFiles, keepalived, nginx, render};
+use evenkeel_proxy::http1;
+use evenkeel_vrrp::config::{Instance, Version, VirtualAddress, Vrid};
+use evenkeel_vrrp::{Config, Event, Interface, Router, StateName};
+use evenkeel_wire::{Instant, Mac, Prefix};
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A target by its name.
+pub type Target = fn(&[u8]);
+
+/// All of them, each with bytes that mean something to it.
+pub const TARGETS: &[(&str, Target, &[&[u8]])] = &[
+    ("advert", advert, samples::ADVERTS),
+    ("keepalived_conf", keepalived_conf, samples::KEEPALIVED),
+    ("nginx_conf", nginx_conf, samples::NGINX),
+    ("bus_frame", bus_frame, samples::FRAMES),
+    ("http_head", http_head, samples::HTTP),
+];
+
+pub mod samples;
+
+/// An IPv4 packet of protocol 112. The virtual router drops it or learns from it, and remains one of a few states.
+pub fn advert(bytes: &[u8]) {
+    const INDEX: u32 = 2;
+    let mut config = Config::default();
+    for (vrid, version) in [(51, Version::V2), (52, Version::V3)] {
+        let mut instance = Instance::new("VI", "eth0", Vrid::new(vrid).expect("not 0"));
+        instance.version = version;
+        let address = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 100));
+        instance.addresses = vec![VirtualAddress::new(Prefix::host(address))];
+        config.instances.push(instance);
+    }
+    let mut router = Router::new(config, 1);
+    let mut actions = Vec::new();
+    let link = Interface {
+        index: INDEX,
+        name: "eth0".to_owned(),
+        up: true,
+        mac: Mac([2, 0, 0, 0, 0, 1]),
+        addresses: vec![Ipv4Addr::new(10, 0, 0, 10)],
+    };
+    router.handle(Instant::ORIGIN, Event::Interface(link), &mut actions);
+    let mut now = Instant::ORIGIN;
+    // To a backup, and to a master.
+    for wait in [Duration::from_millis(10), Duration::from_secs(60)] {
+        now = now + wait;
+        router.handle(now, Event::Deadline, &mut actions);
+        router.handle(now, Event::Packet { interface: INDEX, bytes: bytes.to_vec() }, &mut actions);
+        let status = router.status(now);
+        assert!(status.instances.iter().all(|instance| instance.state != StateName::Stopped));
+        assert!(status.instances.iter().all(|instance| instance.effective_priority > 0));
+    }
+}
+
+/// keepalived.conf: settings or diagnostics, each of which can be shown.
+pub fn keepalived_conf(bytes: &[u8]) {
+    let path = Path::new("/etc/keepalived/keepalived.conf");
+    let files = MemoryFiles([(path.to_owned(), bytes.to_vec())].into());
+    let options = keepalived::Options { config_id: Some("lb01"), env: &|_| None, all_checks: false, seed: 1 };
+    let loaded = keepalived::load(&files, path, &options);
+    for diagnostic in &loaded.diagnostics {
+        let _ = render(diagnostic, &loaded.sources, Some("evenkeel"));
+    }
+}
+
+/// nginx.conf: a site or diagnostics, each of which can be shown.
+pub fn nginx_conf(bytes: &[u8]) {
+    let path = Path::new("/etc/nginx/nginx.conf");
+    let files = MemoryFiles([(path.to_owned(), bytes.to_vec())].into());
+    let options = nginx::Options {
+        prefix: PathBuf::from("/etc/nginx"),
+        globals: None,
+        resolve: &|_, _| Vec::new(),
+        shape: nginx::Shape::Whole,
+    };
+    let loaded = nginx::load(&files, path, &options);
+    for diagnostic in &loaded.diagnostics {
+        let _ = render(diagnostic, &loaded.sources, Some("evenkeel"));
+    }
+}
+
+/// A stream of frames, in two parts that may cut one: frames, or an error that ends it.
+pub fn bus_frame(bytes: &[u8]) {
+    let mut codec = Codec::default();
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    let mut n_bytes = 0;
+    for part in [first, second] {
+        codec.feed(part);
+        loop {
+            match codec.take() {
+                Ok(Some(frame)) => {
+                    assert!(frame.body.len() <= MAX_FRAME);
+                    n_bytes += frame.body.len();
+                }
+                Ok(None) => break,
+                Err(_) => return,
+            }
+        }
+    }
+    assert!(n_bytes <= bytes.len());
+}
+
+/// Requests, answers and chunks. A head that is whole lies within the bytes that it was read from.
+pub fn http_head(bytes: &[u8]) {
+    let mut request = http1::RequestHead::default();
+    if let Ok(true) = http1::parse_request(bytes, &mut request) {
+        assert!(request.len <= bytes.len());
+        let _ = (request.uri(bytes), request.host(bytes), request.method.of_bytes(bytes));
+        for field in &request.fields {
+            let _ = (field.name.of_bytes(bytes), field.value.of_bytes(bytes));
+        }
+    }
+    let mut response = http1::ResponseHead::default();
+    if let Ok(true) = http1::parse_response(bytes, &mut response) {
+        assert!(response.len <= bytes.len());
+        let _ = response.field(bytes, b"content-length");
+    }
+    for strictness in [http1::Strictness::Exact, http1::Strictness::Upstream] {
+        let mut chunked = http1::Chunked::new(strictness);
+        let mut buffer = bytes.to_vec();
+        let _ = chunked.decode(&mut buffer);
+    }
+}

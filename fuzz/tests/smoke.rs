@@ -1,0 +1,97 @@
+//! The fuzz targets over mutated samples: the same inputs on every run, so that a failure is a reproduction. What
+//! libFuzzer does with coverage and time to spare is `cargo fuzz run TARGET --features libfuzzer`.
+
+use evenkeel_fuzz::{TARGETS, Target};
+use std::panic::catch_unwind;
+
+/// Mutations of each sample.
+const ROUNDS: usize = 4_000;
+/// Bytes of the longest input.
+const MAX_LENGTH: usize = 4_096;
+
+fn check(name: &str) {
+    let (_, target, samples) = TARGETS.iter().find(|(known, ..)| *known == name).unwrap();
+    let mut random = Random(0x5eed);
+    for sample in *samples {
+        run(*target, sample);
+        for end in 0..sample.len() {
+            run(*target, &sample[..end]);
+        }
+        let mut bytes = sample.to_vec();
+        for round in 0..ROUNDS {
+            // Mutations add up, and now and then start anew.
+            if round % 16 == 0 {
+                bytes = sample.to_vec();
+            }
+            mutate(&mut bytes, samples, &mut random);
+            run(*target, &bytes);
+        }
+    }
+}
+
+fn run(target: Target, bytes: &[u8]) {
+    if catch_unwind(|| target(bytes)).is_err() {
+        panic!("the input is {:?}, as bytes {bytes:02x?}", String::from_utf8_lossy(bytes));
+    }
+}
+
+fn mutate(bytes: &mut Vec<u8>, samples: &[&[u8]], random: &mut Random) {
+    const ODD: &[u8] = b"\0\n\r\t \"'#!${}()~@;:/\\*?-0\x7f\x80\xff";
+    let at = random.below(bytes.len() + 1);
+    let end = (at + random.below(12)).min(bytes.len());
+    match random.below(7) {
+        0 => bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte = random.below(256) as u8),
+        1 => bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1 << random.below(8)),
+        2 => bytes.insert(at, ODD[random.below(ODD.len())]),
+        3 => drop(bytes.drain(at..end)),
+        4 => {
+            let copy = bytes[at..end].to_vec();
+            let to = random.below(bytes.len() + 1);
+            bytes.splice(to..to, copy);
+        }
+        5 => {
+            let other = samples[random.below(samples.len())];
+            let from = random.below(other.len());
+            let until = (from + random.below(40)).min(other.len());
+            bytes.splice(at..at, other[from..until].iter().copied());
+        }
+        _ => bytes.truncate(at.max(1)),
+    }
+    bytes.truncate(MAX_LENGTH);
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % limit.max(1) as u64) as usize
+    }
+}
+
+#[test]
+fn adverts_of_any_bytes_do_no_harm() {
+    check("advert");
+}
+
+#[test]
+fn any_text_is_a_keepalived_configuration_or_diagnostics() {
+    check("keepalived_conf");
+}
+
+#[test]
+fn any_text_is_an_nginx_configuration_or_diagnostics() {
+    check("nginx_conf");
+}
+
+#[test]
+fn any_bytes_are_frames_or_an_error() {
+    check("bus_frame");
+}
+
+#[test]
+fn any_bytes_are_an_http_head_or_an_error() {
+    check("http_head");
+}
