@@ -8,7 +8,7 @@ use evenkeel_kernel::netlink::{Change, Monitor, Netlink};
 use evenkeel_kernel::netns::NetNs;
 use evenkeel_wire::{Mac, Prefix};
 use std::net::Ipv4Addr;
-use support::{awaited, in_fresh_namespace};
+use support::{in_fresh_namespace, until_change};
 
 fn prefix(text: &str) -> Prefix {
     text.parse().unwrap()
@@ -151,8 +151,7 @@ fn the_monitor_hears_addresses_and_links() {
         let mut netlink = Netlink::open().unwrap();
         let index = eth0(&mut netlink);
         let mut monitor = Monitor::open().unwrap();
-        let mut next =
-            |wanted: fn(&Change) -> bool| awaited(&mut monitor, |monitor| monitor.receive().unwrap().filter(wanted));
+        let mut next = |wanted: fn(&Change) -> bool| until_change(&mut monitor, wanted);
         let vip = prefix("10.0.0.100/32");
 
         netlink.add_address(index, &Address::new(vip)).unwrap();
@@ -189,9 +188,7 @@ fn a_port_that_leaves_its_bridge_is_not_a_link_that_is_gone() {
         netlink.set_master(index, None).unwrap();
         // The end of what was heard: something that happened later.
         netlink.delete_link(bridge).unwrap();
-        let gone = awaited(&mut monitor, |monitor| {
-            monitor.receive().unwrap().filter(|change| matches!(change, Change::LinkGone { .. }))
-        });
+        let gone = until_change(&mut monitor, |change| matches!(change, Change::LinkGone { .. }));
         assert_eq!(gone, Change::LinkGone { index: bridge });
     });
 }
@@ -218,9 +215,7 @@ fn more_changes_than_the_monitor_can_hold_are_an_overrun_and_not_an_end() {
         }
         assert!(heard.contains(&Change::Overrun), "{} changes fitted", heard.len());
         netlink.add_address(index, &Address::new(vip)).unwrap();
-        let added = awaited(&mut monitor, |monitor| {
-            monitor.receive().unwrap().filter(|change| matches!(change, Change::AddressAdded { .. }))
-        });
+        let added = until_change(&mut monitor, |change| matches!(change, Change::AddressAdded { .. }));
         assert_eq!(added, Change::AddressAdded { index, prefix: vip });
     });
 }

@@ -5,12 +5,12 @@ mod support;
 
 use evenkeel_kernel::arp_socket::ArpSocket;
 use evenkeel_kernel::firewall;
-use evenkeel_kernel::netlink::Netlink;
+use evenkeel_kernel::netlink::{Monitor, Netlink};
 use evenkeel_kernel::vrrp_socket::{GROUP, PROTOCOL, VrrpSocket};
 use evenkeel_wire::arp::Arp;
 use evenkeel_wire::ipv4::{Header, MIN_HEADER};
 use std::net::Ipv4Addr;
-use support::{Host, awaited, hosts_on_a_bridge, in_fresh_namespace, two_hosts};
+use support::{Host, awaited, hosts_on_a_bridge, in_fresh_namespace, two_hosts, until_up};
 
 const FIRST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const SECOND: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
@@ -97,15 +97,9 @@ fn sockets_live_through_a_link_that_goes_down_and_up() {
         assert!(nothing_received(&second));
         assert_eq!(second_arp.receive().unwrap(), None);
 
+        let mut monitor = hosts[0].namespace.run(|| Monitor::open().unwrap()).unwrap();
         set_up(true);
-        // The carrier of the other end takes a moment to come back.
-        loop {
-            let up = hosts[0].namespace.run(|| Netlink::open().unwrap().interface("eth0").unwrap().up).unwrap();
-            if up {
-                break;
-            }
-            std::thread::yield_now();
-        }
+        until_up(&mut monitor, "eth0");
         first.send(&packet(FIRST, GROUP, "heard"), GROUP).unwrap();
         assert_eq!(received(&mut second).1, "heard");
         let claim = Arp::gratuitous(hosts[0].eth0.mac, VIP);

@@ -27,7 +27,8 @@ pub struct Interface {
     pub index: u32,
     /// Name.
     pub name: String,
-    /// Administratively up (`IFF_UP`) and able to carry packets (`IFF_RUNNING`).
+    /// Administratively up, operationally up and with carrier. A list shows this a moment before packets pass (the queue
+    /// is activated later); a [`Change::Link`] that says it comes after that.
     pub up: bool,
     /// Its Ethernet address; zero on links that have none.
     pub mac: Mac,

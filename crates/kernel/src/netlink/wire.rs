@@ -23,9 +23,13 @@ const LINK_FIXED: usize = 16;
 /// Bytes of `struct ifaddrmsg`.
 const ADDRESS_FIXED: usize = 8;
 
-const IFF_RUNNING: u32 = 0x40;
 /// Administratively up.
 pub(super) const IFF_UP: u32 = 0x1;
+/// Operationally up: also shown by a new link without carrier, until the kernel has looked at it.
+const IFF_RUNNING: u32 = 0x40;
+/// With carrier.
+const IFF_LOWER_UP: u32 = 0x10000;
+const IFF_ALL_UP: u32 = IFF_UP | IFF_RUNNING | IFF_LOWER_UP;
 
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
@@ -56,7 +60,7 @@ pub(super) fn link(payload: &[u8]) -> Option<Interface> {
     if i32::from(*payload.first()?) != libc::AF_UNSPEC {
         return None;
     }
-    let up = flags & (IFF_UP | IFF_RUNNING) == IFF_UP | IFF_RUNNING;
+    let up = flags & IFF_ALL_UP == IFF_ALL_UP;
     let mut interface =
         Interface { index, name: String::new(), up, mac: Mac::default(), mtu: 0, addresses: Vec::new() };
     for (kind, value) in attributes(payload, LINK_FIXED) {

@@ -1,7 +1,7 @@
 //! What the tests share: fresh namespaces, and waiting for something to be readable.
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
-use evenkeel_kernel::netlink::{Interface, Netlink};
+use evenkeel_kernel::netlink::{Change, Interface, Monitor, Netlink};
 use evenkeel_kernel::netns::NetNs;
 use evenkeel_kernel::poll::{Poller, Token};
 use std::os::fd::AsFd;
@@ -59,6 +59,7 @@ pub(crate) fn two_hosts() -> [Host; 2] {
 
 /// `n` hosts on a bridge in the calling thread's namespace, where their ports are called `port1` and so on.
 pub(crate) fn hosts_on_a_bridge(n: u8) -> Vec<Host> {
+    let monitors: Vec<_> = (1..=n).map(|_| Monitor::open().unwrap()).collect();
     let mut netlink = Netlink::open().unwrap();
     netlink.add_bridge("br0").unwrap();
     let bridge = netlink.interface("br0").unwrap().index;
@@ -72,10 +73,14 @@ pub(crate) fn hosts_on_a_bridge(n: u8) -> Vec<Host> {
         host(&mut netlink, &end, number)
     };
     let hosts: Vec<_> = (1..=n).map(plug).collect();
+    // Ports come up in any order, so each has its own ears.
+    for (number, mut monitor) in (1..=n).zip(monitors) {
+        until_up(&mut monitor, &format!("port{number}"));
+    }
     hosts.into_iter().map(settled).collect()
 }
 
-fn host(netlink: &mut Netlink, link: &str, number: u8) -> Host {
+fn host(netlink: &mut Netlink, link: &str, number: u8) -> (Host, Monitor) {
     let namespace = NetNs::create().unwrap();
     // No IPv6 chatter on the wire: the tests count frames.
     namespace.set_sysctl("net/ipv6/conf/default/disable_ipv6", "1").unwrap();
@@ -83,30 +88,37 @@ fn host(netlink: &mut Netlink, link: &str, number: u8) -> Host {
     netlink.rename(link, "eth0").unwrap();
     netlink.set_netns(link, &namespace).unwrap();
     let set_up = || {
+        let monitor = Monitor::open().unwrap();
         let mut netlink = Netlink::open().unwrap();
         let eth0 = netlink.interface("eth0").unwrap();
         let address = evenkeel_kernel::addresses::Address::new(format!("10.0.0.{number}/24").parse().unwrap());
         netlink.add_address(eth0.index, &address).unwrap();
         netlink.set_up(eth0.index, true).unwrap();
-        eth0
+        (eth0, monitor)
     };
-    let eth0 = namespace.run(set_up).unwrap();
-    Host { namespace, eth0 }
+    let (eth0, monitor) = namespace.run(set_up).unwrap();
+    (Host { namespace, eth0 }, monitor)
 }
 
-/// Waits for the carrier.
-fn settled(host: Host) -> Host {
-    let wait = || {
-        let mut monitor = evenkeel_kernel::netlink::Monitor::open().unwrap();
-        loop {
-            let eth0 = Netlink::open().unwrap().interface("eth0").unwrap();
-            if eth0.up {
-                return eth0;
-            }
-            until_readable(&monitor);
-            while monitor.receive().unwrap().is_some() {}
+/// Waits until packets pass.
+fn settled((host, mut monitor): (Host, Monitor)) -> Host {
+    until_up(&mut monitor, "eth0");
+    host
+}
+
+/// Waits until the kernel says that the link is up. That it is listed as up is not enough: packets are dropped for
+/// another moment.
+pub(crate) fn until_up(monitor: &mut Monitor, name: &str) {
+    until_change(monitor, |change| matches!(change, Change::Link(link) if link.name == name && link.up));
+}
+
+/// Waits for a change.
+pub(crate) fn until_change(monitor: &mut Monitor, wanted: impl Fn(&Change) -> bool) -> Change {
+    loop {
+        match monitor.receive().unwrap() {
+            Some(change) if wanted(&change) => return change,
+            Some(_) => {}
+            None => until_readable(&*monitor),
         }
-    };
-    let eth0 = host.namespace.run(wait).unwrap();
-    Host { eth0, ..host }
+    }
 }
