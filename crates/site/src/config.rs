@@ -215,6 +215,8 @@ pub struct Scope {
     pub proxy_read_timeout: Duration,
     /// `proxy_next_upstream`.
     pub proxy_next_upstream: NextUpstream,
+    /// `proxy_redirect default`: redirects of an upstream are put in the client's terms; `off` leaves them.
+    pub proxy_redirect: bool,
 }
 
 impl Default for Scope {
@@ -245,6 +247,7 @@ impl Default for Scope {
             proxy_send_timeout: Duration::from_secs(60),
             proxy_read_timeout: Duration::from_secs(60),
             proxy_next_upstream: NextUpstream::default(),
+            proxy_redirect: true,
         }
     }
 }

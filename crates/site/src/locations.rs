@@ -73,7 +73,7 @@ impl Locations {
             let handler = match &location.handler {
                 Handler::Proxy(pass) => {
                     compiler.upstream(pass.upstream)?;
-                    CompiledHandler::Proxy(CompiledPass::new(pass, &location.matches))
+                    CompiledHandler::Proxy(CompiledPass::new(pass, &location.matches, &location.scope))
                 }
                 Handler::Static => CompiledHandler::Static,
                 Handler::Return(answer) => CompiledHandler::Return(compiler.answer(answer)?),

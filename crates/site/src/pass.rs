@@ -1,4 +1,4 @@
-use crate::config::{LocationMatch, ProxyPass};
+use crate::config::{LocationMatch, ProxyPass, Scope};
 use crate::uri;
 
 /// `proxy_pass` in one location, with what follows from where it stands.
@@ -13,8 +13,8 @@ pub struct CompiledPass {
     uri: Option<String>,
     /// Length of what the location matched; zero where that is not fixed.
     matched: usize,
-    redirect_from: String,
-    redirect_to: String,
+    /// `proxy_redirect default`: prefix, and what replaces it.
+    redirect: Option<(String, String)>,
 }
 
 /// The URI to send to the upstream.
@@ -37,13 +37,12 @@ impl Target {
 }
 
 impl CompiledPass {
-    pub(crate) fn new(pass: &ProxyPass, location: &LocationMatch) -> CompiledPass {
+    pub(crate) fn new(pass: &ProxyPass, location: &LocationMatch, scope: &Scope) -> CompiledPass {
         let name = match location {
             LocationMatch::Prefix(name) | LocationMatch::PrefixNoRegex(name) | LocationMatch::Exact(name) => name,
             LocationMatch::Regex { .. } | LocationMatch::Named(_) => "",
         };
-        // `proxy_redirect default`.
-        let (redirect_from, redirect_to) = match &pass.uri {
+        let redirect = match &pass.uri {
             Some(uri) => (format!("http://{}{uri}", pass.host), name.to_owned()),
             None => (format!("http://{}/", pass.host), "/".to_owned()),
         };
@@ -53,8 +52,7 @@ impl CompiledPass {
             port: pass.port,
             uri: pass.uri.clone(),
             matched: name.len(),
-            redirect_from,
-            redirect_to,
+            redirect: scope.proxy_redirect.then_some(redirect),
         }
     }
 
@@ -84,7 +82,7 @@ impl CompiledPass {
     /// A `Location` (or the URL of a `Refresh`) from the upstream in the client's terms, as `proxy_redirect default`
     /// has it; `None` when it stays as it is.
     pub fn redirect(&self, location: &str) -> Option<String> {
-        let rest = location.strip_prefix(self.redirect_from.as_str())?;
-        Some(format!("{}{rest}", self.redirect_to))
+        let (from, to) = self.redirect.as_ref()?;
+        Some(format!("{to}{}", location.strip_prefix(from.as_str())?))
     }
 }
