@@ -18,8 +18,11 @@ pub(crate) enum Input<'a> {
     Deadline,
     /// An advert that passed every check.
     Advert(&'a Advert),
-    /// ARP in which somebody else speaks for one of the addresses.
-    Claim { address: Ipv4Addr, mac: Mac },
+    /// Gratuitous ARP in which somebody else announces one of the addresses.
+    Announced { address: Ipv4Addr, mac: Mac },
+    /// Other ARP in which somebody else speaks for one of the addresses: it has it, but maybe not for long. A master
+    /// on its way out still answers our probes.
+    Answered { address: Ipv4Addr, mac: Mac },
     /// The kernel lost one of the addresses.
     Vanished(Ipv4Addr),
     /// The interface, a tracker or the configuration changed, for this reason; the instance has the new facts.
@@ -49,11 +52,18 @@ impl Instance {
             (State::Master(master), Input::Advert(advert)) => self.master_hears(now, master, advert, actions),
             (State::Leaving(leaving), Input::Advert(advert)) => self.leaving_hears(now, leaving, advert, actions),
 
-            (State::Master(master), Input::Claim { address, mac }) => self.master_claimed(now, master, address, mac),
-            (State::Leaving(leaving), Input::Claim { address, mac }) => {
-                let trigger = format!("{mac} answers for {address}");
-                self.release(now, leaving, trigger, "the successor announces the address", actions);
+            (State::Master(mut master), Input::Announced { address, mac }) => {
+                self.claimed_at = Some(now);
+                self.suspect(now, &mut master, address, mac);
             }
+            (State::Master(mut master), Input::Answered { address, mac }) => {
+                self.suspect(now, &mut master, address, mac);
+            }
+            (State::Leaving(leaving), Input::Announced { address, mac }) => {
+                let trigger = format!("{mac} announces {address}");
+                self.release(now, leaving, trigger, "the successor has the address", actions);
+            }
+            (State::Leaving(_), Input::Answered { .. }) => {}
 
             (State::Master(_), Input::Vanished(address)) => self.repair(address, Announce::Yes, actions),
             // Nobody's table says otherwise yet, and a late announcement would take the address from the successor.
@@ -109,14 +119,19 @@ impl Instance {
             // Adverts count for nothing before the start and in FAULT (keepalived, observed), and nothing is held.
             (
                 State::Init | State::Fault,
-                Input::Deadline | Input::Advert(_) | Input::Claim { .. } | Input::Vanished(_),
+                Input::Deadline
+                | Input::Advert(_)
+                | Input::Announced { .. }
+                | Input::Answered { .. }
+                | Input::Vanished(_),
             )
-            | (State::Backup(_), Input::Claim { .. } | Input::Vanished(_)) => {}
+            | (State::Backup(_), Input::Announced { .. } | Input::Answered { .. } | Input::Vanished(_)) => {}
             (
                 State::Stopped,
                 Input::Deadline
                 | Input::Advert(_)
-                | Input::Claim { .. }
+                | Input::Announced { .. }
+                | Input::Answered { .. }
                 | Input::Vanished(_)
                 | Input::Facts(_)
                 | Input::Failover
@@ -415,8 +430,7 @@ impl Instance {
 
     /// Somebody else speaks for an address that is held here: the master we took over from, for a moment; or the
     /// one that takes over, whose advert then follows; or else a second owner.
-    fn master_claimed(&mut self, now: Instant, mut master: Master, address: Ipv4Addr, mac: Mac) {
-        self.claimed_at = Some(now);
+    fn suspect(&mut self, now: Instant, master: &mut Master, address: Ipv4Addr, mac: Mac) {
         if now.since(master.entered_at) < timers::TAKEOVER_GRACE {
             return;
         }
@@ -425,7 +439,7 @@ impl Instance {
             (Some(claim), _) | (None, Some(claim)) => *claim = Claim { first_at: claim.first_at, ..fresh },
             (None, suspect @ None) => *suspect = Some(fresh),
         }
-        self.state = State::Master(master);
+        self.state = State::Master(*master);
     }
 
     /// Brings back an address that somebody removed. keepalived becomes backup with priority 0 and master again a

@@ -268,7 +268,13 @@ impl Router {
             return;
         }
         for i in self.holders(interface, arp.sender_ip) {
-            self.drive(i, now, Input::Claim { address: arp.sender_ip, mac: arp.sender_mac }, actions);
+            let (address, mac) = (arp.sender_ip, arp.sender_mac);
+            let input = if arp.target_ip == address {
+                Input::Announced { address, mac }
+            } else {
+                Input::Answered { address, mac }
+            };
+            self.drive(i, now, input, actions);
         }
     }
 

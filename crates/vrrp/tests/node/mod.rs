@@ -75,6 +75,13 @@ pub(crate) fn claim(mac: Mac) -> Event {
     Event::Arp { interface: ETH0, arp: Arp::gratuitous(mac, VIP) }
 }
 
+/// An answer to our probe.
+pub(crate) fn answer(mac: Mac) -> Event {
+    let operation = evenkeel_wire::arp::Operation::Reply;
+    let arp = Arp { operation, sender_mac: mac, sender_ip: VIP, target_mac: OUR_MAC, target_ip: Ipv4Addr::UNSPECIFIED };
+    Event::Arp { interface: ETH0, arp }
+}
+
 pub(crate) fn vanished() -> Event {
     Event::AddressVanished { interface: ETH0, address: VIP }
 }
