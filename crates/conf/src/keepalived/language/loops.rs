@@ -1,4 +1,5 @@
 use super::text::Text;
+use std::ops::Range;
 
 /// `~SEQ(...)` or `~LST(...)` in front of a text.
 #[derive(Debug)]
@@ -41,7 +42,10 @@ pub(super) enum Kind {
 }
 
 /// The kind of loop, where its arguments are, and where the text begins.
-pub(super) fn head(line: &Text) -> Option<Result<(Kind, std::ops::Range<usize>, usize), &'static str>> {
+pub(super) type Head = (Kind, Range<usize>, usize);
+
+/// The head of the loop that `line` starts with, when it starts with one.
+pub(super) fn head(line: &Text) -> Option<Result<Head, &'static str>> {
     let bytes = line.bytes();
     let (kind, open) = [
         (&b"~SEQx("[..], Kind::Sequence { hex: true }),

@@ -362,12 +362,7 @@ impl Reader<'_> {
         self.definitions.define(&name, Definition { lines, multi_line });
     }
 
-    fn run_loop(
-        &mut self,
-        text: &Text,
-        head: Result<(loops::Kind, std::ops::Range<usize>, usize), &'static str>,
-        depth: usize,
-    ) {
+    fn run_loop(&mut self, text: &Text, head: Result<loops::Head, &'static str>, depth: usize) {
         let parsed = head.and_then(|(kind, arguments, rest)| {
             let mut arguments = text.slice(arguments);
             for _ in 0..DEEPEST_EXPANSION {
