@@ -111,9 +111,10 @@ impl Instance {
                 let why = Why::new("shutdown, asked for twice", "the second does not wait", self.let_go());
                 self.enter(now, State::Stopped, why, actions);
             }
-            // Whoever was to take over still is; only what comes after is different.
+            // Whoever was to take over still is; only what comes after is different, and the wait is that of a shutdown.
             (State::Leaving(leaving @ Leaving { why: Leave::Yield | Leave::Failover, .. }), Input::Shutdown) => {
-                self.state = State::Leaving(Leaving { why: Leave::Shutdown, ..leaving });
+                let release_at = leaving.release_at.min(now + self.longest_master_down());
+                self.state = State::Leaving(Leaving { why: Leave::Shutdown, release_at, ..leaving });
             }
 
             // Adverts count for nothing before the start and in FAULT (keepalived, observed), and nothing is held.

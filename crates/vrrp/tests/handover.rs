@@ -4,6 +4,8 @@
 
 mod node;
 
+use evenkeel_vrrp::config::{Centis, Instance, Version};
+use evenkeel_vrrp::packet::Advert;
 use evenkeel_vrrp::{Action, Config, Event};
 use node::*;
 use std::time::Duration;
@@ -100,6 +102,18 @@ fn shutdown_hands_over_reports_stop_and_ends() {
     node.on(heard(PEER, 50));
     assert_eq!(node.on(claim(PEER_MAC)), "hold 0, STOP 100, leaving>stopped, stopped");
     assert_eq!(node.run(10.0), "");
+}
+
+#[test]
+fn a_shutdown_while_yielding_waits_no_longer_than_any_other() {
+    // Found by simulation (seed 303671): with fast adverts the grace is longer than a master down interval.
+    let fast = Instance { version: Version::V3, advert_interval: Centis(1), ..instance() };
+    let mut node = Node::backup(fast);
+    node.run(2.0);
+    let better = Advert { version: Version::V3, interval: Centis(1), ..advert(PEER, 150) };
+    assert_eq!(node.on(packet(&better)), "master>leaving");
+    node.on(Event::Shutdown);
+    assert_eq!(node.run(0.04), "hold 0, STOP 100, leaving>stopped, stopped");
 }
 
 #[test]
