@@ -1,0 +1,227 @@
+//! Where log lines go and how they look. Every process of a node sets this up first, the roles as the supervisor says.
+
+use evenkeel_bus::WallTime;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::net::UnixDatagram;
+use std::sync::OnceLock;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// Carries [`Target::name`] to the roles.
+const TARGET_VARIABLE: &str = "EVENKEEL_LOG_TO";
+/// Least severe level that is written: `error`, `warn`, `info` (the default), `debug`, `trace`.
+const LEVEL_VARIABLE: &str = "EVENKEEL_LOG";
+
+/// Where lines go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Standard error, with a time.
+    Stderr,
+    /// Standard error with syslog's priority in front, which is how journald reads it; no time.
+    Journal,
+    /// `/dev/log`, as `Keepalived[PID]` and so on.
+    Syslog,
+    /// Standard error in the form of nginx's error log.
+    Nginx,
+    /// Nowhere.
+    Nowhere,
+}
+
+impl Target {
+    const ALL: [(Target, &'static str); 5] = [
+        (Target::Stderr, "stderr"),
+        (Target::Journal, "journal"),
+        (Target::Syslog, "syslog"),
+        (Target::Nginx, "nginx"),
+        (Target::Nowhere, "nowhere"),
+    ];
+
+    /// The journal when standard error leads there, else standard error.
+    pub fn console() -> Target {
+        if std::env::var_os("JOURNAL_STREAM").is_some() { Target::Journal } else { Target::Stderr }
+    }
+
+    /// What the supervisor put into the environment.
+    pub fn inherited() -> Target {
+        let name = std::env::var(TARGET_VARIABLE).unwrap_or_default();
+        Target::ALL.iter().find(|(_, n)| *n == name).map_or_else(Target::console, |(target, _)| *target)
+    }
+
+    /// The environment variable that makes a child log to the same place.
+    pub fn variable(self) -> (&'static str, &'static str) {
+        let name = Target::ALL.iter().find(|(target, _)| *target == self).map_or("stderr", |(_, name)| name);
+        (TARGET_VARIABLE, name)
+    }
+}
+
+/// Sets up logging for this process. Later calls change nothing.
+pub fn init(target: Target) {
+    let level = std::env::var(LEVEL_VARIABLE).ok().and_then(|level| level.parse().ok()).unwrap_or(Level::INFO);
+    let builder = tracing_subscriber::fmt().with_max_level(level).event_format(Lines { target });
+    let result = match target {
+        Target::Stderr | Target::Journal | Target::Nginx => builder.with_writer(|| Quiet(io::stderr())).try_init(),
+        Target::Syslog => builder.with_writer(|| SyslogWriter).try_init(),
+        Target::Nowhere => builder.with_writer(io::sink).try_init(),
+    };
+    // It is set up already: the first call counts.
+    drop(result);
+}
+
+/// One line for each event: `TIME role: message key=value`.
+struct Lines {
+    target: Target,
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let level = *event.metadata().level();
+        let role = event.metadata().target().split("::").next().unwrap_or_default();
+        match self.target {
+            Target::Journal => write!(out, "<{}>{role}: ", severity(level))?,
+            // Facility daemon is 3.
+            Target::Syslog => write!(out, "<{}>{}[{}]: ", 24 + severity(level), ident(role), std::process::id())?,
+            Target::Nginx => {
+                let time = WallTime::now().to_string();
+                let (date, clock) = (time[..10].replace('-', "/"), &time[11..19]);
+                let pid = std::process::id();
+                write!(out, "{date} {clock} [{}] {pid}#{pid}: ", nginx_level(level))?;
+            }
+            Target::Stderr | Target::Nowhere => {
+                write!(out, "{} {role}: {}", WallTime::now(), prefix(level))?;
+            }
+        }
+        let mut fields = Fields { out, n: 0 };
+        event.record(&mut fields);
+        fields.out.write_char('\n')
+    }
+}
+
+fn prefix(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "error: ",
+        Level::WARN => "warning: ",
+        _ => "",
+    }
+}
+
+/// syslog's severity.
+fn severity(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        _ => 7,
+    }
+}
+
+fn nginx_level(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "error",
+        Level::WARN => "warn",
+        Level::INFO => "notice",
+        _ => "debug",
+    }
+}
+
+/// The names that people filter keepalived's messages by.
+fn ident(role: &str) -> &'static str {
+    match role {
+        "vrrp" => "Keepalived_vrrp",
+        "proxy" => "Keepalived_proxy",
+        _ => "Keepalived",
+    }
+}
+
+/// The message first, then what belongs to it as `key=value`. Control characters are escaped, so that one event stays
+/// one line whatever a peer or a script put into it.
+struct Fields<'w> {
+    out: Writer<'w>,
+    n: usize,
+}
+
+impl Fields<'_> {
+    fn put(&mut self, field: &Field, text: &str) {
+        if self.n > 0 {
+            let _ = self.out.write_char(' ');
+        }
+        self.n += 1;
+        let is_message = field.name() == "message";
+        if !is_message {
+            let _ = write!(self.out, "{}=", field.name());
+        }
+        let quoted = !is_message && (text.is_empty() || text.contains([' ', '"', '=']));
+        if quoted {
+            let _ = self.out.write_char('"');
+        }
+        for c in text.chars() {
+            let _ = match c {
+                '"' if quoted => self.out.write_str("\\\""),
+                c if c.is_control() => write!(self.out, "{}", c.escape_default()),
+                c => self.out.write_char(c),
+            };
+        }
+        if quoted {
+            let _ = self.out.write_char('"');
+        }
+    }
+}
+
+impl Visit for Fields<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, &format!("{value:?}"));
+    }
+}
+
+/// A log that cannot be written (its reader is gone) is no reason to stop.
+struct Quiet<W>(W);
+
+impl<W: Write> Write for Quiet<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _ = self.0.write_all(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct SyslogWriter;
+
+impl Write for SyslogWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        static SOCKET: OnceLock<Option<UnixDatagram>> = OnceLock::new();
+        let socket = SOCKET.get_or_init(|| {
+            let socket = UnixDatagram::unbound().ok()?;
+            // A log that is full must not hold up an advert.
+            socket.set_nonblocking(true).ok()?;
+            Some(socket)
+        });
+        if let Some(socket) = socket {
+            let _ = socket.send_to(bytes.trim_ascii_end(), "/dev/log");
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Makes `file` the standard error of this process and of those it starts.
+pub fn redirect_stderr(file: &File) -> io::Result<()> {
+    Ok(rustix::stdio::dup2_stderr(file)?)
+}

@@ -1,0 +1,364 @@
+//! `keepalived`: its options and exit status, on our supervisor.
+
+use super::detach;
+use super::options::{Mistake, Opt, Value, parse};
+use crate::log::Target;
+use crate::supervisor::{self, PidFile, Plan, group_id};
+use evenkeel_conf::{Severity, keepalived as conf};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// keepalived's exit status.
+mod status {
+    pub(super) const FATAL: u8 = 1;
+    pub(super) const UNUSABLE: u8 = 2;
+    pub(super) const NO_PERMISSION: u8 = 4;
+    pub(super) const TEST_FAILED: u8 = 5;
+    pub(super) const NO_CONFIGURATION: u8 = 6;
+}
+
+const CONFIGURATION: &str = "/etc/keepalived/keepalived.conf";
+const PID_FILE: &str = "/run/keepalived.pid";
+
+const fn opt(short: char, long: &'static str, value: Value) -> Opt {
+    Opt { short, long, value }
+}
+
+/// Every option of keepalived 2.4. Those that nothing below looks for are accepted and have no effect here.
+const OPTIONS: &[Opt] = &[
+    opt('f', "use-file", Value::Required),
+    opt('P', "vrrp", Value::No),
+    opt('C', "check", Value::No),
+    opt('B', "no_bfd", Value::No),
+    opt(' ', "all", Value::No),
+    opt('l', "log-console", Value::No),
+    opt('D', "log-detail", Value::No),
+    opt('S', "log-facility", Value::Required),
+    opt('g', "log-file", Value::Optional),
+    opt(' ', "flush-log-file", Value::No),
+    opt('G', "no-syslog", Value::No),
+    opt('u', "umask", Value::Required),
+    opt('X', "release-vips", Value::No),
+    opt('V', "dont-release-vrrp", Value::No),
+    opt('I', "dont-release-ipvs", Value::No),
+    opt('R', "dont-respawn", Value::No),
+    opt('n', "dont-fork", Value::No),
+    opt('d', "dump-conf", Value::No),
+    opt('p', "pid", Value::Required),
+    opt('r', "vrrp_pid", Value::Required),
+    opt('c', "checkers_pid", Value::Required),
+    opt('b', "bfd_pid", Value::Required),
+    opt('a', "address-monitoring", Value::No),
+    opt('x', "snmp", Value::No),
+    opt('A', "snmp-agent-socket", Value::Required),
+    opt('s', "namespace", Value::Required),
+    opt('m', "core-dump", Value::No),
+    opt('M', "core-dump-pattern", Value::Optional),
+    opt('e', "all-config", Value::No),
+    opt('i', "config-id", Value::Required),
+    opt('t', "config-test", Value::Optional),
+    opt(' ', "signum", Value::Required),
+    opt(' ', "ignore-sigint", Value::No),
+    opt(' ', "no-mem-check", Value::No),
+    opt('L', "", Value::No),
+    opt(' ', "perf", Value::Optional),
+    opt(' ', "debug", Value::Optional),
+    opt('v', "version", Value::No),
+    opt('h', "help", Value::No),
+    // Ours.
+    opt(' ', "nginx", Value::Required),
+    opt(' ', "record", Value::Required),
+    opt(' ', "runtime-dir", Value::Required),
+];
+
+/// What the command line says.
+#[derive(Debug, Default)]
+struct CommandLine {
+    file: Option<PathBuf>,
+    test: Option<Option<PathBuf>>,
+    foreground: bool,
+    console: bool,
+    no_syslog: bool,
+    dump: bool,
+    only_check: bool,
+    only_vrrp: bool,
+    umask: Option<u32>,
+    plan: Vec<(&'static str, String)>,
+    no_respawn: bool,
+    keep_addresses: bool,
+}
+
+/// Runs as keepalived with `words` after its name.
+pub fn main(words: &[OsString]) -> ExitCode {
+    let texts: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let line = match read(&texts) {
+        Ok(line) => line,
+        Err(code) => return ExitCode::from(code),
+    };
+    if let Some(umask) = line.umask {
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(umask));
+    }
+    let path = line.file.clone().unwrap_or_else(|| CONFIGURATION.into());
+    if let Some(log) = &line.test {
+        return test(&path, &line, log.as_deref());
+    }
+    let detached = detach::is_detached();
+    if !line.foreground && !detached {
+        return detach::detach("keepalived", words);
+    }
+    if detached {
+        detach::leave_session();
+    }
+    run(path, &line, detached)
+}
+
+fn read(words: &[String]) -> Result<CommandLine, u8> {
+    let (given, rest) = match parse(OPTIONS, words) {
+        Ok(parsed) => parsed,
+        Err(Mistake::Unknown(word)) => {
+            eprintln!("Unknown option {word}");
+            return Err(status::FATAL);
+        }
+        Err(Mistake::MissingValue(word)) => {
+            eprintln!("Missing option argument for {word}");
+            return Err(status::FATAL);
+        }
+    };
+    if let Some(word) = rest.first() {
+        eprintln!("Unexpected argument(s): {word}");
+        return Err(status::FATAL);
+    }
+    let mut line = CommandLine::default();
+    for (opt, value) in given {
+        let text = value.clone().unwrap_or_default();
+        match (opt.short, opt.long) {
+            ('v', _) => {
+                eprint!("{}", version());
+                return Err(0);
+            }
+            ('h', _) => {
+                eprint!("{HELP}");
+                return Err(0);
+            }
+            (_, "signum") => return Err(signum(&text)),
+            ('f', _) => line.file = Some(absolute(&text)),
+            ('t', _) => line.test = Some(value.map(PathBuf::from)),
+            ('n', _) => line.foreground = true,
+            ('l', _) => line.console = true,
+            ('G', _) => line.no_syslog = true,
+            ('d', _) => line.dump = true,
+            ('C', _) => line.only_check = true,
+            ('P', _) => line.only_vrrp = true,
+            ('R', _) => line.no_respawn = true,
+            ('V', _) => line.keep_addresses = true,
+            ('u', _) => line.umask = u32::from_str_radix(&text, 8).ok(),
+            ('p' | 'r' | 's' | 'i', long) | (_, long @ ("nginx" | "record" | "runtime-dir")) => {
+                line.plan.push((long, text));
+            }
+            // Accepted: what it asks for does not exist here, or always is so.
+            _ => {}
+        }
+    }
+    Ok(line)
+}
+
+fn run(path: PathBuf, line: &CommandLine, detached: bool) -> ExitCode {
+    let mut plan = Plan::new("keepalived");
+    plan.keepalived = Some(path.clone());
+    plan.pid_file = Some(PID_FILE.into());
+    plan.control_is_optional = true;
+    plan.without_respawn = line.no_respawn;
+    plan.keep_addresses = line.keep_addresses;
+    // With -C alone there is nothing for the virtual routers to do.
+    plan.without_vrrp = line.only_check && !line.only_vrrp;
+    for (long, text) in &line.plan {
+        match *long {
+            "pid" => plan.pid_file = Some(absolute(text)),
+            "vrrp_pid" => plan.vrrp_pid_file = Some(absolute(text)),
+            "namespace" => plan.namespace = Some(text.clone()),
+            "config-id" => plan.config_id = Some(text.clone()),
+            "nginx" => plan.nginx = Some(absolute(text)),
+            "record" => plan.record = Some(absolute(text)),
+            _ => plan.runtime_directory = supervisor::runtime_directory(Some(absolute(text))),
+        }
+    }
+    let has_syslog = has_syslog();
+    plan.log = match (line.console, line.no_syslog, has_syslog) {
+        (true, _, _) => Target::console(),
+        (false, true, _) => Target::Nowhere,
+        (false, false, true) => Target::Syslog,
+        // Without a syslog the messages had better be somewhere.
+        (false, false, false) => Target::console(),
+    };
+    crate::log::init(plan.log);
+    if let Some(pid) = plan.pid_file.as_deref().and_then(PidFile::living).filter(|pid| *pid != std::process::id()) {
+        tracing::error!(target: "supervisor", "daemon is already running as process {pid}");
+        return ExitCode::from(status::FATAL);
+    }
+    if !rustix::process::geteuid().is_root() {
+        tracing::error!(target: "supervisor", "keepalived needs root: it changes addresses and opens raw sockets");
+        return ExitCode::from(status::NO_PERMISSION);
+    }
+    let compiled = match supervisor::compile(&plan) {
+        Ok(compiled) => compiled,
+        Err(refused) => {
+            for text in &refused.diagnostics {
+                text.trim_end().lines().for_each(|line| tracing::error!(target: "supervisor", "{line}"));
+            }
+            return ExitCode::from(if refused.is_missing { status::NO_CONFIGURATION } else { status::UNUSABLE });
+        }
+    };
+    tracing::info!(target: "supervisor", "Configuration file {}", path.display());
+    if line.dump {
+        format!("{:#?}\n{:#?}", compiled.settings, compiled.vrrp)
+            .lines()
+            .for_each(|line| tracing::info!(target: "supervisor", "{line}"));
+    }
+    let keep_stderr = plan.log == Target::Stderr;
+    let on_ready: supervisor::OnReady = match detached {
+        true => Box::new(move || detach::ready(None, keep_stderr)),
+        false => Box::new(|| {}),
+    };
+    supervisor::run(plan, compiled, on_ready)
+}
+
+/// `-t`: 0 when all is well, 5 when anything is to be said, as keepalived does.
+fn test(path: &Path, line: &CommandLine, log: Option<&Path>) -> ExitCode {
+    let id = line.plan.iter().find(|(long, _)| *long == "config-id").map(|(_, text)| text.as_str());
+    let loaded = supervisor::load_keepalived(path, id);
+    let mut out: Box<dyn Write> = match log.map(File::create) {
+        None => Box::new(std::io::stderr()),
+        Some(Ok(file)) => Box::new(file),
+        Some(Err(error)) => {
+            eprintln!("cannot write the log of the test: {error}");
+            return ExitCode::from(status::NO_PERMISSION);
+        }
+    };
+    for text in supervisor::render_all(&loaded.diagnostics, &loaded.sources) {
+        let _ = writeln!(out, "{}", text.trim_end());
+    }
+    if !path.exists() {
+        // keepalived says so and ends with 0, which scripts may rely on.
+        return ExitCode::SUCCESS;
+    }
+    let reported = |d: &evenkeel_conf::Diagnostic| d.severity >= Severity::Warning;
+    let is_clean = !loaded.diagnostics.iter().any(reported) && users_exist(&loaded.settings);
+    if is_clean { ExitCode::SUCCESS } else { ExitCode::from(status::TEST_FAILED) }
+}
+
+/// A script user that does not exist stops its scripts.
+fn users_exist(settings: &conf::Settings) -> bool {
+    let users = settings.script_user.iter().chain(settings.scripts.iter().filter_map(|script| script.user.as_ref()));
+    users.into_iter().all(|(user, group)| {
+        let known = matches!(evenkeel_kernel::privilege::lookup_user(user), Ok(Some(_)));
+        let known_group = group.as_deref().is_none_or(|group| group_id(group).is_some());
+        if !known || !known_group {
+            eprintln!("script user {user} or its group does not exist");
+        }
+        known && known_group
+    })
+}
+
+fn has_syslog() -> bool {
+    UnixDatagram::unbound().is_ok_and(|socket| socket.connect("/dev/log").is_ok())
+}
+
+fn absolute(text: &str) -> PathBuf {
+    std::path::absolute(text).unwrap_or_else(|_| PathBuf::from(text))
+}
+
+/// glibc's numbers on Linux; real-time signals begin at 34 there.
+fn signum(name: &str) -> u8 {
+    let number = match name {
+        "STOP" => 15,
+        "RELOAD" => 1,
+        "DATA" => 10,
+        "STATS" => 12,
+        "STATS_CLEAR" => 63,
+        "JSON" => 36,
+        _ => {
+            eprintln!("Unknown sigfunc {name}");
+            return status::FATAL;
+        }
+    };
+    println!("{number}");
+    0
+}
+
+fn version() -> String {
+    let uname = rustix::system::uname();
+    format!(
+        "Keepalived v2.4.3 (evenkeel {}, a compatible implementation)\n\n\
+         Running on {} {} {}\n\n\
+         Config options:  VRRP VRRP_AUTH JSON PROXY\n\n\
+         System options:  SIGNALFD EPOLL TIMERFD\n",
+        env!("CARGO_PKG_VERSION"),
+        uname.sysname().to_string_lossy(),
+        uname.release().to_string_lossy(),
+        uname.version().to_string_lossy(),
+    )
+}
+
+const HELP: &str = "\
+Usage: keepalived [OPTION...]
+  -f, --use-file=FILE          Configuration file [/etc/keepalived/keepalived.conf]
+  -P, --vrrp                   Only virtual routers
+  -C, --check                  Only health checks of virtual servers
+  -n, --dont-fork              Stay in the foreground
+  -l, --log-console            Log to standard error
+  -D, --log-detail             Accepted; the log is always detailed
+  -S, --log-facility=FACILITY  Accepted; messages go to facility daemon
+  -G, --no-syslog              Do not log to syslog
+  -d, --dump-conf              Log the configuration as it was understood
+  -t, --config-test[=FILE]     Check the configuration and end: 0 fine, 5 remarks or errors
+  -p, --pid=FILE               Pid file [/run/keepalived.pid]
+  -r, --vrrp_pid=FILE          Pid file of the vrrp process
+  -R, --dont-respawn           End when a child process dies
+  -V, --dont-release-vrrp      Leave the addresses where they are at the end
+  -s, --namespace=NAME         Run in this network namespace
+  -i, --config-id=ID           Id that @id lines are compared with
+  -u, --umask=MASK             umask for new files
+      --signum=NAME            Print the number of the signal for STOP, RELOAD, DATA, STATS, STATS_CLEAR, JSON
+  -v, --version                Version
+  -h, --help                   This text
+Of evenkeel:
+      --nginx=FILE             Run the proxy as well, with this nginx.conf
+      --record=FILE            Record the events of the virtual routers
+      --runtime-dir=DIR        Directory of the control socket
+Every other option of keepalived is accepted and has no effect.
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &str) -> Result<CommandLine, u8> {
+        read(&text.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn unit_files_and_habits_are_understood() {
+        let debian = line("--dont-fork --log-console").unwrap();
+        assert!(debian.foreground && debian.console);
+        let all = line("-D -d -S 0 -n -l -P -f /a -p /b -r /c -c /d -b /e -V -R -X -I -x -i id -s ns -u 022").unwrap();
+        assert_eq!(all.file, Some("/a".into()));
+        assert_eq!(all.umask, Some(0o22));
+        assert!(all.keep_addresses && all.no_respawn && all.dump);
+        assert!(all.plan.contains(&("pid", "/b".to_owned())) && all.plan.contains(&("namespace", "ns".to_owned())));
+        assert_eq!(line("-t").unwrap().test, Some(None));
+        assert_eq!(line("--config-test=/tmp/l").unwrap().test, Some(Some("/tmp/l".into())));
+    }
+
+    #[test]
+    fn mistakes_end_with_keepaliveds_status() {
+        assert_eq!(line("--bogus").unwrap_err(), 1);
+        assert_eq!(line("-f").unwrap_err(), 1);
+        assert_eq!(line("word").unwrap_err(), 1);
+        assert_eq!(line("--signum=NOPE").unwrap_err(), 1);
+        assert_eq!(line("--signum=JSON").unwrap_err(), 0);
+    }
+}

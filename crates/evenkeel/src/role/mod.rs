@@ -1,0 +1,95 @@
+//! The processes that the supervisor starts: this binary again, as `--role NAME`, with the bus as standard input.
+//!
+//! Standard input needs no descriptor number to be agreed on and no unsafe code to be taken over; a role reads nothing
+//! else from it.
+
+pub mod proxy;
+pub mod vrrp;
+
+use crate::log;
+use evenkeel_bus::Channel;
+use evenkeel_kernel::privilege;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+
+/// Which role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The virtual routers.
+    Vrrp,
+    /// The layer-7 proxy.
+    Proxy,
+}
+
+impl Role {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Vrrp => "vrrp",
+            Role::Proxy => "proxy",
+        }
+    }
+}
+
+/// What the supervisor writes after `--role`. Not for people, so a few words in fixed order do.
+struct Words {
+    role: Role,
+    parent: u32,
+    comm: String,
+}
+
+fn parse(words: &[String]) -> Option<Words> {
+    let [role, parent_key, parent, comm_key, comm] = words else { return None };
+    if parent_key != "--parent" || comm_key != "--comm" {
+        return None;
+    }
+    let role = [Role::Vrrp, Role::Proxy].into_iter().find(|known| known.name() == role)?;
+    Some(Words { role, parent: parent.parse().ok()?, comm: comm.clone() })
+}
+
+/// Runs as a role: `words` is what stands after `--role`.
+pub fn main(words: &[String]) -> ExitCode {
+    log::init(log::Target::inherited());
+    let Some(Words { role, parent, comm }) = parse(words) else {
+        eprintln!("evenkeel: --role is for evenkeel's own use: its supervisor starts the roles");
+        return ExitCode::from(64);
+    };
+    let _ = privilege::name_process(&comm);
+    match privilege::die_with_parent(parent) {
+        Ok(true) => {}
+        // The supervisor died before we asked: nobody is there to serve.
+        Ok(false) => return ExitCode::FAILURE,
+        Err(error) => tracing::warn!(target: "supervisor", "{error}"),
+    }
+    let channel = match bus() {
+        Ok(channel) => channel,
+        Err(error) => {
+            eprintln!("evenkeel: standard input is no bus: {error}");
+            return ExitCode::from(64);
+        }
+    };
+    let result = match role {
+        Role::Vrrp => vrrp::run(channel),
+        Role::Proxy => proxy::run(channel, parent),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            match role {
+                Role::Vrrp => tracing::error!(target: "vrrp", "{error:#}"),
+                Role::Proxy => tracing::error!(target: "proxy", "{error:#}"),
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bus() -> std::io::Result<Channel> {
+    let descriptor = std::io::stdin().as_fd().try_clone_to_owned()?;
+    let null = std::fs::File::open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    let stream = UnixStream::from(descriptor);
+    stream.peer_addr()?;
+    Channel::new(stream)
+}

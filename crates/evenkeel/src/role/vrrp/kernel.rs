@@ -1,0 +1,368 @@
+//! The kernel's side of the virtual routers: which addresses to hold and which are there, and the sockets.
+
+use super::FIRST_SOCKET;
+use evenkeel_kernel::Error;
+use evenkeel_kernel::addresses::{self, Address, Held, PROTOCOL};
+use evenkeel_kernel::arp_socket::ArpSocket;
+use evenkeel_kernel::netlink::{self, Netlink};
+use evenkeel_kernel::poll::{Poller, Token};
+use evenkeel_kernel::vrrp_socket::VrrpSocket;
+use evenkeel_vrrp::config::VirtualAddress;
+use evenkeel_vrrp::{Config, Event, InstanceId, Interface};
+use evenkeel_wire::arp::Arp;
+use evenkeel_wire::{Mac, Prefix};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+/// A packet longer than this is no advert; the core counts it by its length.
+const LONGEST_PACKET: usize = 2048;
+
+pub struct Kernel {
+    netlink: Netlink,
+    interfaces: BTreeMap<u32, Interface>,
+    /// What each instance is to hold, as the core said last.
+    holds: BTreeMap<InstanceId, Vec<Held>>,
+    /// What the kernel has of it, as far as we know: so that our own removals are told from other people's.
+    present: BTreeSet<(u32, Prefix)>,
+    /// Every address of the configuration, on its interface's name: ours to remove when not held.
+    ours: BTreeSet<(String, IpAddr)>,
+    sockets: BTreeMap<u32, Sockets>,
+    buffer: Vec<u8>,
+}
+
+struct Sockets {
+    name: String,
+    vrrp: VrrpSocket,
+    arp: Option<ArpSocket>,
+}
+
+/// What a look at the kernel showed.
+pub enum Fact {
+    Gone(u32),
+    Interface(Interface),
+    Vanished { interface: u32, address: Ipv4Addr },
+}
+
+impl Kernel {
+    pub fn open(config: &Config) -> anyhow::Result<Self> {
+        let mut kernel = Kernel {
+            netlink: Netlink::open()?,
+            interfaces: BTreeMap::new(),
+            holds: BTreeMap::new(),
+            present: BTreeSet::new(),
+            ours: ours(config),
+            sockets: BTreeMap::new(),
+            buffer: vec![0; LONGEST_PACKET],
+        };
+        kernel.read_interfaces()?;
+        Ok(kernel)
+    }
+
+    pub fn configure(&mut self, config: &Config) -> anyhow::Result<()> {
+        // Addresses that the configuration no longer names are still ours to remove: they go with this reconciliation,
+        // since nothing holds them any more.
+        let mut next = ours(config);
+        std::mem::swap(&mut self.ours, &mut next);
+        let known: BTreeSet<_> = self.ours.union(&next).cloned().collect();
+        let kept = std::mem::replace(&mut self.ours, known);
+        self.reconcile(&mut Vec::new());
+        self.ours = kept;
+        Ok(())
+    }
+
+    /// Removes what an earlier run left behind.
+    pub fn clean_leftovers(&mut self) {
+        let mut done = Vec::new();
+        self.reconcile(&mut done);
+        for what in done {
+            tracing::info!(target: "vrrp", "left over by an earlier run: {what}");
+        }
+    }
+
+    pub fn release_all(&mut self) {
+        self.holds.clear();
+        self.reconcile(&mut Vec::new());
+    }
+
+    pub fn forget_holds(&mut self) {
+        self.holds.clear();
+    }
+
+    pub fn name(&self, index: u32) -> String {
+        self.interfaces.get(&index).map_or_else(|| format!("interface {index}"), |i| i.name.clone())
+    }
+
+    /// Takes over what the core says an instance is to hold, and makes the kernel so. What was done goes into `done`.
+    pub fn hold(&mut self, id: InstanceId, config: &Config, addresses: Vec<VirtualAddress>, done: &mut Vec<String>) {
+        let own = config.instances.get(id.0 as usize).map_or("", |instance| instance.interface.as_str());
+        let mut held = Vec::new();
+        for address in addresses {
+            let device = address.device.as_deref().unwrap_or(own);
+            match self.index_of(device) {
+                Some(index) => held.push(Held::new(index, lower(address))),
+                None => done.push(format!("could not add {} to {device}: no such interface", address.prefix)),
+            }
+        }
+        if held.is_empty() && !self.holds.contains_key(&id) {
+            self.holds.insert(id, held);
+            return;
+        }
+        let same = self.holds.get(&id) == Some(&held);
+        if same && held.iter().all(|held| self.present.contains(&key(held))) {
+            return;
+        }
+        self.holds.insert(id, held);
+        self.reconcile(done);
+    }
+
+    /// Makes the kernel hold exactly what is to be held, of what is ours.
+    pub fn reconcile(&mut self, done: &mut Vec<String>) {
+        let desired: Vec<Held> = self.holds.values().flatten().cloned().collect();
+        let (interfaces, ours) = (&self.interfaces, &self.ours);
+        let is_ours = |held: &Held| {
+            let name = interfaces.get(&held.index).map(|interface| interface.name.clone());
+            // What another daemon or a person marked as theirs is not ours, whatever its number.
+            let unmarked = held.protocol == PROTOCOL || held.protocol == 0;
+            unmarked && name.is_some_and(|name| ours.contains(&(name, held.address.prefix.address())))
+        };
+        match addresses::reconcile(&mut self.netlink, &desired, is_ours) {
+            Ok(result) => {
+                for change in result.made {
+                    done.push(match change {
+                        addresses::Change::Add(held) => {
+                            format!("added {} to {}", held.address.prefix, self.name(held.index))
+                        }
+                        addresses::Change::Delete { index, prefix } => {
+                            format!("removed {prefix} from {}", self.name(index))
+                        }
+                    });
+                }
+                for error in &result.errors {
+                    tracing::error!(target: "vrrp", "{error}");
+                    done.push(format!("could not {error}"));
+                }
+            }
+            Err(error) => {
+                tracing::error!(target: "vrrp", "{error}");
+                done.push(format!("could not {error}"));
+            }
+        }
+        self.present = desired.iter().map(key).collect();
+    }
+
+    /// The address, when its removal was not our doing.
+    pub fn was_taken_away(&mut self, index: u32, prefix: Prefix) -> Option<Ipv4Addr> {
+        let desired = self.holds.values().flatten().any(|held| key(held) == (index, prefix));
+        // A replaced address (another broadcast address, say) goes and comes: the kernel knows whether it is there.
+        if !desired || !self.present.contains(&(index, prefix)) {
+            return None;
+        }
+        let there = self.netlink.addresses().ok()?.iter().any(|held| key(held) == (index, prefix));
+        if there {
+            return None;
+        }
+        self.present.remove(&(index, prefix));
+        prefix.ipv4()
+    }
+
+    /// Whether the interfaces have to be looked at again because of `change`. Our own addresses coming and going change
+    /// nothing about them.
+    pub fn note_change(&mut self, change: &netlink::Change) -> bool {
+        match change {
+            netlink::Change::Link(link) => self
+                .interfaces
+                .get(&link.index)
+                .is_none_or(|known| (&known.name, known.up, known.mac) != (&link.name, link.up, link.mac)),
+            netlink::Change::LinkGone { .. } | netlink::Change::Overrun => true,
+            netlink::Change::AddressAdded { index, prefix } | netlink::Change::AddressRemoved { index, prefix } => {
+                let name = self.interfaces.get(index).map(|interface| interface.name.clone());
+                prefix.ipv4().is_some() && name.is_none_or(|name| !self.ours.contains(&(name, prefix.address())))
+            }
+        }
+    }
+
+    /// Reads everything again and says what differs from what was known.
+    pub fn resync(&mut self) -> anyhow::Result<Vec<Fact>> {
+        let before = std::mem::take(&mut self.interfaces);
+        self.read_interfaces()?;
+        let mut facts: Vec<Fact> = before
+            .keys()
+            .filter(|index| !self.interfaces.contains_key(index))
+            .map(|&index| Fact::Gone(index))
+            .collect();
+        facts.extend(self.interfaces.values().cloned().map(Fact::Interface));
+        let there: BTreeSet<_> = self.netlink.addresses()?.iter().map(key).collect();
+        let gone: Vec<_> = self.present.iter().filter(|held| !there.contains(held)).copied().collect();
+        for (interface, prefix) in gone {
+            self.present.remove(&(interface, prefix));
+            if let (true, Some(address)) = (self.interfaces.contains_key(&interface), prefix.ipv4()) {
+                facts.push(Fact::Vanished { interface, address });
+            }
+        }
+        Ok(facts)
+    }
+
+    fn read_interfaces(&mut self) -> Result<(), Error> {
+        let list = self.netlink.interfaces()?;
+        self.interfaces = list
+            .into_iter()
+            .map(|i| {
+                let addresses = i.addresses.iter().filter_map(|prefix| prefix.ipv4()).collect();
+                (i.index, Interface { index: i.index, name: i.name, up: i.up, mac: i.mac, addresses })
+            })
+            .collect();
+        Ok(())
+    }
+
+    /// A socket for each interface in use that exists; those of interfaces that are gone are closed.
+    pub fn open_sockets(&mut self, config: &Config, poller: &Poller) {
+        let mut wanted: BTreeMap<&str, bool> = BTreeMap::new();
+        for instance in &config.instances {
+            *wanted.entry(&instance.interface).or_default() |= instance.peers.is_empty();
+        }
+        let interfaces = &self.interfaces;
+        self.sockets.retain(|index, sockets| {
+            wanted.contains_key(sockets.name.as_str())
+                && interfaces.get(index).is_some_and(|interface| interface.name == sockets.name)
+        });
+        for interface in self.interfaces.values() {
+            let Some(&multicast) = wanted.get(interface.name.as_str()) else { continue };
+            if self.sockets.contains_key(&interface.index) {
+                continue;
+            }
+            match open_pair(interface, multicast, poller) {
+                Ok(sockets) => drop(self.sockets.insert(interface.index, sockets)),
+                Err(error) => tracing::error!(target: "vrrp", "{error}"),
+            }
+        }
+    }
+
+    pub fn receive_packet(&mut self, interface: u32) -> Option<Event> {
+        let sockets = self.sockets.get(&interface)?;
+        match sockets.vrrp.receive(&mut self.buffer) {
+            Ok(length) => {
+                let bytes = self.buffer.get(..length?.min(LONGEST_PACKET))?.to_vec();
+                Some(Event::Packet { interface, bytes })
+            }
+            Err(error) => {
+                tracing::warn!(target: "vrrp", "{error}");
+                None
+            }
+        }
+    }
+
+    pub fn receive_arp(&mut self, interface: u32) -> Option<Event> {
+        let received = self.sockets.get(&interface)?.arp.as_ref()?.receive();
+        match received {
+            Ok(arp) => Some(Event::Arp { interface, arp: arp? }),
+            Err(error) => {
+                tracing::warn!(target: "vrrp", "{error}");
+                None
+            }
+        }
+    }
+
+    pub fn send_advert(&mut self, interface: u32, destination: Ipv4Addr, packet: &[u8]) -> Result<(), String> {
+        let Some(sockets) = self.sockets.get(&interface) else {
+            return Err(format!("no socket on {}", self.name(interface)));
+        };
+        sockets.vrrp.send(packet, destination).map_err(|error| {
+            tracing::warn!(target: "vrrp", "{error}");
+            error.to_string()
+        })
+    }
+
+    /// Gratuitous ARP, `count` for each address; what was done, in words.
+    pub fn announce(&self, id: InstanceId, config: &Config, list: &[VirtualAddress], count: u8) -> String {
+        let own = config.instances.get(id.0 as usize).map_or("", |instance| instance.interface.as_str());
+        let mut n_sent = 0u32;
+        let mut failure = None;
+        // All addresses once, then all again: the first message for the last address should not wait for the fifth for
+        // the first.
+        for _ in 0..count {
+            for address in list {
+                let device = address.device.as_deref().unwrap_or(own);
+                let Some(ip) = address.prefix.ipv4() else { continue };
+                match self.send_arp(device, |mac| Arp::gratuitous(mac, ip)) {
+                    Ok(()) => n_sent += 1,
+                    Err(error) => failure = Some(error),
+                }
+            }
+        }
+        if let Some(failure) = failure {
+            tracing::warn!(target: "vrrp", "{failure}");
+            return format!("sent {n_sent} gratuitous ARPs, then could not: {failure}");
+        }
+        let names: Vec<_> = list.iter().map(|address| address.prefix.address().to_string()).collect();
+        match &names[..] {
+            [one] => format!("sent {n_sent} gratuitous ARPs for {one}"),
+            names => format!("sent {n_sent} gratuitous ARPs for {} addresses", names.len()),
+        }
+    }
+
+    pub fn probe(&self, interface: u32, address: Ipv4Addr) {
+        let name = self.name(interface);
+        if let Err(error) = self.send_arp(&name, |mac| Arp::probe(mac, address)) {
+            tracing::debug!(target: "vrrp", "{error}");
+        }
+    }
+
+    fn send_arp(&self, device: &str, arp: impl Fn(Mac) -> Arp) -> Result<(), String> {
+        let Some(interface) = self.interfaces.values().find(|interface| interface.name == device) else {
+            return Err(format!("no interface {device}"));
+        };
+        let arp = arp(interface.mac);
+        let sent = match self.sockets.get(&interface.index).and_then(|sockets| sockets.arp.as_ref()) {
+            Some(socket) => socket.send(&arp),
+            // An address on an interface where no virtual router speaks.
+            None => ArpSocket::open(interface.index).and_then(|socket| socket.send(&arp)),
+        };
+        sent.map_err(|error| error.to_string())
+    }
+
+    fn index_of(&self, name: &str) -> Option<u32> {
+        self.interfaces.values().find(|interface| interface.name == name).map(|interface| interface.index)
+    }
+}
+
+fn open_pair(interface: &Interface, multicast: bool, poller: &Poller) -> Result<Sockets, Error> {
+    let vrrp = VrrpSocket::open(&interface.name, interface.index, multicast)?;
+    let at = FIRST_SOCKET + u64::from(interface.index) * 2;
+    poller.add(&vrrp, Token(at))?;
+    // A link without Ethernet has no ARP, and needs none.
+    let arp = if interface.mac == Mac::default() { None } else { Some(ArpSocket::open(interface.index)?) };
+    if let Some(arp) = &arp {
+        poller.add(arp, Token(at + 1))?;
+    }
+    Ok(Sockets { name: interface.name.clone(), vrrp, arp })
+}
+
+/// `sent advert priority 150`, or why not.
+pub fn tell_advert(packet: &[u8], destination: Ipv4Addr, sent: Result<(), String>) -> String {
+    let header = usize::from(packet.first().copied().unwrap_or_default() & 0xf) * 4;
+    let priority = packet.get(header + 2).copied().unwrap_or_default();
+    let to = if destination.is_multicast() { String::new() } else { format!(" to {destination}") };
+    match sent {
+        Ok(()) => format!("sent advert priority {priority}{to}"),
+        Err(error) => format!("could not send advert priority {priority}{to}: {error}"),
+    }
+}
+
+fn lower(address: VirtualAddress) -> Address {
+    Address { prefix: address.prefix, broadcast: address.broadcast, label: address.label, scope: address.scope }
+}
+
+fn key(held: &Held) -> (u32, Prefix) {
+    (held.index, held.address.prefix)
+}
+
+fn ours(config: &Config) -> BTreeSet<(String, IpAddr)> {
+    let mut all = BTreeSet::new();
+    for instance in &config.instances {
+        for address in instance.addresses.iter().chain(&instance.excluded) {
+            let device = address.device.as_ref().unwrap_or(&instance.interface);
+            all.insert((device.clone(), address.prefix.address()));
+        }
+    }
+    all
+}

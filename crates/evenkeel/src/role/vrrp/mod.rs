@@ -1,0 +1,402 @@
+//! The vrrp role: one loop that waits for packet, netlink, bus or deadline, calls the core, and performs its actions.
+//!
+//! No runtime and no second thread: an advert waits for nothing but the loop itself.
+
+mod kernel;
+mod recorder;
+
+use evenkeel_bus::{Channel, ChannelError, Effect, Explanation, FromVrrp, ToVrrp, VrrpOptions, WallTime};
+use evenkeel_kernel::clock;
+use evenkeel_kernel::netlink::{Change, Monitor};
+use evenkeel_kernel::poll::{Poller, Timer, Token};
+use evenkeel_kernel::privilege::{self, Capability};
+use evenkeel_vrrp::{Action, Config, Event, InstanceId, Router, StateName, Transition};
+use evenkeel_wire::Instant;
+use kernel::Kernel;
+use recorder::Recorder;
+use std::time::Duration;
+
+/// Packets and ARPs taken from one socket before others get their turn.
+pub(crate) const BURST: usize = 64;
+
+const BUS: Token = Token(0);
+const TIMER: Token = Token(1);
+const MONITOR: Token = Token(2);
+/// The socket of interface `n` is `n * 2 + FIRST_SOCKET` for adverts, one more for ARP.
+pub(crate) const FIRST_SOCKET: u64 = 16;
+
+/// Runs until told to stop, or until the bus closes.
+pub fn run(mut bus: Channel) -> anyhow::Result<()> {
+    // Privileged code does not limp on: the supervisor starts it anew, from the kernel's state.
+    std::panic::set_hook(Box::new(|info| {
+        tracing::error!(target: "vrrp", "panic: {info}");
+        std::process::abort();
+    }));
+    let Some((config, options)) = await_configuration(&mut bus)? else { return Ok(()) };
+    take_options(&options);
+    privilege::keep_only(&[Capability::NetAdmin, Capability::NetRaw])?;
+    privilege::no_new_privileges()?;
+    let mut role = match VrrpRole::new(bus, config, &options) {
+        Ok(role) => role,
+        Err((mut bus, error)) => {
+            let _ = bus.send_blocking(&FromVrrp::ConfigureFailed { reason: error.to_string() }, Duration::from_secs(1));
+            return Err(error);
+        }
+    };
+    role.run()
+}
+
+fn await_configuration(bus: &mut Channel) -> anyhow::Result<Option<(Config, VrrpOptions)>> {
+    loop {
+        match bus.receive_blocking(Duration::from_secs(60)) {
+            Ok(received) => match received.message {
+                ToVrrp::Configure { config, options } => return Ok(Some((config, options))),
+                ToVrrp::Stop => return Ok(None),
+                ToVrrp::ScriptEnded { .. } | ToVrrp::Proxy { .. } | ToVrrp::Command(_) | ToVrrp::Status { .. } => {}
+            },
+            Err(ChannelError::Closed) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// What needs more privilege than the role keeps.
+fn take_options(options: &VrrpOptions) {
+    if let Some(priority) = options.realtime {
+        match privilege::set_round_robin(priority) {
+            Ok(()) => tracing::info!(target: "vrrp", "runs under SCHED_RR priority {priority}"),
+            Err(error) => tracing::warn!(target: "vrrp", "{error}: adverts may be late under load"),
+        }
+    }
+    if options.no_swap
+        && let Err(error) = privilege::lock_memory()
+    {
+        tracing::warn!(target: "vrrp", "{error}");
+    }
+}
+
+struct VrrpRole {
+    bus: Channel,
+    poller: Poller,
+    timer: Timer,
+    monitor: Monitor,
+    kernel: Kernel,
+    router: Router,
+    config: Config,
+    recorder: Option<Recorder>,
+    keep_addresses: bool,
+    actions: Vec<Action>,
+    /// What the timer is set to.
+    timer_at: Option<Instant>,
+    stopped: bool,
+}
+
+impl VrrpRole {
+    fn new(bus: Channel, config: Config, options: &VrrpOptions) -> Result<Self, (Channel, anyhow::Error)> {
+        let open = || -> anyhow::Result<_> {
+            let poller = Poller::new()?;
+            let timer = Timer::new()?;
+            // Before the first listing, so that nothing falls between.
+            let monitor = Monitor::open()?;
+            poller.add(&bus, BUS)?;
+            poller.add(&timer, TIMER)?;
+            poller.add(&monitor, MONITOR)?;
+            Ok((poller, timer, monitor, Kernel::open(&config)?))
+        };
+        let (poller, timer, monitor, kernel) = match open() {
+            Ok(opened) => opened,
+            Err(error) => return Err((bus, error)),
+        };
+        let seed = crate::supervisor::seed();
+        let recorder = options.record.as_deref().and_then(|path| Recorder::start(path, &config, seed));
+        Ok(VrrpRole {
+            bus,
+            poller,
+            timer,
+            monitor,
+            kernel,
+            router: Router::new(config.clone(), seed),
+            config,
+            recorder,
+            keep_addresses: options.keep_addresses,
+            actions: Vec::new(),
+            timer_at: None,
+            stopped: false,
+        })
+    }
+
+    fn run(&mut self) -> anyhow::Result<()> {
+        self.kernel.clean_leftovers();
+        self.report_interfaces()?;
+        self.tell(&FromVrrp::Ready)?;
+        let mut ready = Vec::new();
+        while !self.stopped {
+            self.arm()?;
+            self.poller.wait(&mut ready, None)?;
+            for token in std::mem::take(&mut ready) {
+                match token {
+                    BUS => {
+                        if !self.read_bus()? {
+                            // The supervisor is gone: leave as if told to, so that no address stays without an owner.
+                            return self.leave();
+                        }
+                    }
+                    TIMER => {
+                        if self.timer.drain()? {
+                            self.timer_at = None;
+                            self.handle(Event::Deadline)?;
+                        }
+                    }
+                    MONITOR => self.read_monitor()?,
+                    Token(socket) => self.read_socket(socket)?,
+                }
+                if self.stopped {
+                    break;
+                }
+            }
+        }
+        self.bus.send_blocking(&FromVrrp::Stopped, Duration::from_secs(1))?;
+        Ok(())
+    }
+
+    fn leave(&mut self) -> anyhow::Result<()> {
+        if !self.keep_addresses {
+            self.kernel.release_all();
+        }
+        Ok(())
+    }
+
+    fn arm(&mut self) -> anyhow::Result<()> {
+        let deadline = self.router.deadline();
+        if deadline != self.timer_at {
+            self.timer.set(deadline)?;
+            self.timer_at = deadline;
+        }
+        Ok(())
+    }
+
+    /// False when the bus is closed.
+    fn read_bus(&mut self) -> anyhow::Result<bool> {
+        self.bus.flush()?;
+        loop {
+            let message = match self.bus.receive::<ToVrrp>() {
+                Ok(Some(received)) => received.message,
+                Ok(None) => return Ok(true),
+                Err(ChannelError::Closed) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            };
+            match message {
+                ToVrrp::Configure { config, options: _ } => self.reconfigure(config)?,
+                ToVrrp::ScriptEnded { script, outcome } => self.handle(Event::ScriptEnded { script, outcome })?,
+                ToVrrp::Proxy { healthy, reason } => self.handle(Event::Proxy { healthy, reason })?,
+                ToVrrp::Command(command) => self.handle(Event::Command(command))?,
+                ToVrrp::Status { id } => {
+                    let status = self.router.status(clock::now());
+                    self.tell(&FromVrrp::Status { id, status })?;
+                }
+                ToVrrp::Stop if self.keep_addresses => {
+                    self.stopped = true;
+                    return Ok(true);
+                }
+                ToVrrp::Stop => self.handle(Event::Shutdown)?,
+            }
+        }
+    }
+
+    fn reconfigure(&mut self, config: Config) -> anyhow::Result<()> {
+        let now = clock::now();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.reconfigure(now, &config);
+        }
+        let old = std::mem::replace(&mut self.config, config.clone());
+        self.kernel.forget_holds();
+        let mut actions = Vec::new();
+        self.router.reconfigure(now, config, &mut actions);
+        let n_instances = self.config.instances.len();
+        let name = |id: InstanceId| match id.departed(n_instances) {
+            Some(at) => old.instances.get(at).map(|instance| instance.name.clone()),
+            None => None,
+        };
+        self.perform(actions, &name)?;
+        self.kernel.configure(&self.config)?;
+        self.kernel.reconcile(&mut Vec::new());
+        self.report_interfaces()?;
+        self.tell(&FromVrrp::Ready)
+    }
+
+    /// Every interface as it is now.
+    fn report_interfaces(&mut self) -> anyhow::Result<()> {
+        let changes = self.kernel.resync()?;
+        for change in changes {
+            match change {
+                kernel::Fact::Gone(index) => self.handle(Event::InterfaceGone { index })?,
+                kernel::Fact::Interface(interface) => self.handle(Event::Interface(interface))?,
+                kernel::Fact::Vanished { interface, address } => {
+                    self.handle(Event::AddressVanished { interface, address })?;
+                }
+            }
+        }
+        self.kernel.open_sockets(&self.config, &self.poller);
+        Ok(())
+    }
+
+    fn read_monitor(&mut self) -> anyhow::Result<()> {
+        let mut changed = false;
+        let mut overrun = false;
+        while let Some(change) = self.monitor.receive()? {
+            overrun |= change == Change::Overrun;
+            if let Some(Change::AddressRemoved { index, prefix }) = Some(&change)
+                && let Some(address) = self.kernel.was_taken_away(*index, *prefix)
+            {
+                let name = self.kernel.name(*index);
+                tracing::warn!(target: "vrrp", "{address} was removed from {name} by somebody else");
+                self.kernel.note_change(&change);
+                self.handle(Event::AddressVanished { interface: *index, address })?;
+                continue;
+            }
+            changed |= self.kernel.note_change(&change);
+        }
+        if overrun || changed {
+            self.report_interfaces()?;
+        }
+        Ok(())
+    }
+
+    fn read_socket(&mut self, token: u64) -> anyhow::Result<()> {
+        let Some(at) = token.checked_sub(FIRST_SOCKET) else { return Ok(()) };
+        let (interface, is_arp) = ((at / 2) as u32, at % 2 == 1);
+        for _ in 0..BURST {
+            let event = match is_arp {
+                true => self.kernel.receive_arp(interface),
+                false => self.kernel.receive_packet(interface),
+            };
+            let Some(event) = event else { break };
+            self.handle(event)?;
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, event: Event) -> anyhow::Result<()> {
+        let now = clock::now();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.event(now, &event);
+        }
+        let mut actions = std::mem::take(&mut self.actions);
+        self.router.handle(now, event, &mut actions);
+        if actions.is_empty() {
+            self.actions = actions;
+            return Ok(());
+        }
+        self.actions = self.perform(actions, &|_| None)?;
+        Ok(())
+    }
+
+    /// Performs the actions in order; hands the emptied list back for the next time.
+    ///
+    /// What was done belongs to the decision of the same instance in the same batch: the last one before it, or else the
+    /// first one after it.
+    fn perform(
+        &mut self,
+        mut actions: Vec<Action>,
+        departed: &dyn Fn(InstanceId) -> Option<String>,
+    ) -> anyhow::Result<Vec<Action>> {
+        let mut explained: Vec<(InstanceId, Explanation)> = Vec::new();
+        let mut early: Vec<(InstanceId, Effect)> = Vec::new();
+        let explains = actions.iter().any(|action| matches!(action, Action::Explain(_)));
+        for action in actions.drain(..) {
+            let began_at = clock::now();
+            let (instance, what) = match action {
+                Action::SendAdvert { instance, interface, destination, packet } => {
+                    let sent = self.kernel.send_advert(interface, destination, &packet);
+                    // The priority is the third byte of the advert, behind a header of 20 bytes.
+                    (instance, explains.then(|| kernel::tell_advert(&packet, destination, sent)))
+                }
+                Action::Hold { instance, addresses } => {
+                    let mut done = Vec::new();
+                    self.kernel.hold(instance, &self.config, addresses, &mut done);
+                    (instance, Some(done.join(", ")).filter(|done| !done.is_empty()))
+                }
+                Action::Announce { instance, addresses, count } => {
+                    (instance, Some(self.kernel.announce(instance, &self.config, &addresses, count)))
+                }
+                Action::Probe { interface, address } => {
+                    self.kernel.probe(interface, address);
+                    continue;
+                }
+                Action::Notify { instance, state, priority } => {
+                    let name = self.name(instance, departed);
+                    self.tell(&FromVrrp::Notify { instance: name, state, priority })?;
+                    continue;
+                }
+                Action::Explain(transition) => {
+                    let id = transition.instance;
+                    let name = self.name(id, departed);
+                    log_transition(&name, &transition);
+                    explained.push((id, Explanation::new(transition, &name, WallTime::now())));
+                    continue;
+                }
+                Action::Stopped => {
+                    self.stopped = true;
+                    continue;
+                }
+            };
+            let Some(what) = what else { continue };
+            let effect = Effect::new(what, clock::now().since(began_at));
+            match explained.iter_mut().rev().find(|(id, _)| *id == instance) {
+                Some((_, explanation)) => explanation.effects.push(effect),
+                None if explains => early.push((instance, effect)),
+                None => {}
+            }
+        }
+        for (id, effect) in early.into_iter().rev() {
+            if let Some((_, explanation)) = explained.iter_mut().find(|(explained, _)| *explained == id) {
+                explanation.effects.insert(0, effect);
+            }
+        }
+        for (_, explanation) in explained {
+            self.tell(&FromVrrp::Explained(explanation))?;
+        }
+        Ok(actions)
+    }
+
+    fn name(&self, id: InstanceId, departed: &dyn Fn(InstanceId) -> Option<String>) -> String {
+        let present = self.config.instances.get(id.0 as usize).map(|instance| instance.name.clone());
+        present.or_else(|| departed(id)).unwrap_or_else(|| format!("instance {}", id.0))
+    }
+
+    /// A supervisor that does not read is no reason to stop advertising: what does not fit is lost, and said so.
+    fn tell(&mut self, message: &FromVrrp) -> anyhow::Result<()> {
+        match self.bus.send(message) {
+            Ok(()) => Ok(()),
+            Err(ChannelError::Full) => {
+                tracing::warn!(target: "vrrp", "the supervisor does not read; a message to it is lost");
+                Ok(())
+            }
+            // Its end shows at the next read, where leaving is orderly.
+            Err(ChannelError::Closed) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// keepalived's own phrases, with our reasons behind them.
+fn log_transition(name: &str, transition: &Transition) {
+    let Transition { from, to, trigger, decision, .. } = transition;
+    if from == to {
+        tracing::warn!(target: "vrrp", "({name}) {decision}: {trigger}");
+        return;
+    }
+    if *from == StateName::Backup && *to == StateName::Master && trigger.starts_with("no advert") {
+        tracing::info!(target: "vrrp", "({name}) Receive advertisement timeout");
+    }
+    let phrase = match to {
+        StateName::Master => "Entering MASTER STATE",
+        StateName::Backup if *from == StateName::Init => "Entering BACKUP STATE (init)",
+        StateName::Backup => "Entering BACKUP STATE",
+        StateName::Fault => "Entering FAULT STATE",
+        StateName::Leaving => "Handing over",
+        StateName::Stopped => "Stopped",
+        StateName::Init => "Waiting for its interface",
+    };
+    tracing::info!(target: "vrrp", trigger, decision, "({name}) {phrase}");
+}

@@ -1,0 +1,129 @@
+//! Both configurations from their files: compiled whole, or refused with every reason.
+
+use super::plan::Plan;
+use evenkeel_conf::keepalived::{self, Settings};
+use evenkeel_conf::{Diagnostic, DiskFiles, Severity, SourceMap, nginx, render};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+
+/// What is to run.
+#[derive(Debug, Default)]
+pub struct Compiled {
+    /// What keepalived.conf says to the supervisor.
+    pub settings: Settings,
+    /// What it says to the virtual routers.
+    pub vrrp: evenkeel_vrrp::Config,
+    /// The proxy's sites, when there is a proxy.
+    pub site: Option<evenkeel_site::Config>,
+    /// Every file that was read.
+    pub files: Vec<String>,
+    /// Remarks about what is valid but odd, rendered.
+    pub remarks: Vec<String>,
+}
+
+/// Why nothing is to run.
+#[derive(Debug)]
+pub struct Refused {
+    /// Every diagnostic, rendered.
+    pub diagnostics: Vec<String>,
+    /// A file that was named is not there, or there was nothing in it to do.
+    pub is_missing: bool,
+}
+
+/// Loads what `plan` names.
+pub fn compile(plan: &Plan) -> Result<Compiled, Refused> {
+    let mut compiled = Compiled::default();
+    let mut refused = Refused { diagnostics: Vec::new(), is_missing: false };
+    let mut has_errors = false;
+    if let Some(path) = &plan.keepalived {
+        let loaded = load_keepalived(path, plan.config_id.as_deref());
+        has_errors |= loaded.has_errors();
+        refused.is_missing |= !path.exists();
+        refused.diagnostics.extend(render_all(&loaded.diagnostics, &loaded.sources));
+        compiled.files.extend(loaded.sources.paths().map(|path| path.display().to_string()));
+        compiled.settings = loaded.settings;
+        compiled.vrrp = loaded.vrrp;
+    }
+    if let Some(path) = plan.nginx.clone().or_else(|| compiled.settings.nginx_conf.clone()) {
+        let loaded = load_nginx(&path, &plan.nginx_options, nginx::Shape::Whole);
+        has_errors |= loaded.has_errors();
+        refused.is_missing |= !path.exists();
+        refused.diagnostics.extend(match plan.nginx_style {
+            true => loaded.diagnostics.iter().map(|d| nginx_line(d, &loaded.sources)).collect(),
+            false => render_all(&loaded.diagnostics, &loaded.sources),
+        });
+        compiled.files.extend(loaded.sources.paths().map(|path| path.display().to_string()));
+        compiled.site = Some(loaded.site);
+    }
+    if has_errors {
+        return Err(refused);
+    }
+    compiled.remarks = refused.diagnostics;
+    Ok(compiled)
+}
+
+/// One keepalived.conf.
+pub fn load_keepalived(path: &Path, config_id: Option<&str>) -> keepalived::Loaded {
+    let host = host_name();
+    let short = host.split('.').next().unwrap_or_default();
+    let options = keepalived::Options {
+        config_id: Some(config_id.unwrap_or(short)),
+        env: &|name| std::env::var(name).ok(),
+        all_checks: false,
+        seed: super::seed(),
+    };
+    keepalived::load(&DiskFiles, path, &options)
+}
+
+/// One nginx.conf, or a part of one.
+pub fn load_nginx(path: &Path, options: &NginxOptions, shape: nginx::Shape) -> nginx::Loaded {
+    let options =
+        nginx::Options { prefix: options.prefix.clone(), globals: options.globals.clone(), resolve: &resolve, shape };
+    nginx::load(&DiskFiles, path, &options)
+}
+
+/// What nginx's command line adds to its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NginxOptions {
+    /// `-p`: relative paths are relative to it.
+    pub prefix: PathBuf,
+    /// `-g`: directives of the main level.
+    pub globals: Option<String>,
+}
+
+impl Default for NginxOptions {
+    fn default() -> Self {
+        NginxOptions { prefix: PathBuf::from("/usr/share/nginx"), globals: None }
+    }
+}
+
+fn resolve(name: &str, port: u16) -> Vec<SocketAddr> {
+    let mut addresses: Vec<_> = (name, port).to_socket_addrs().into_iter().flatten().collect();
+    addresses.dedup();
+    addresses
+}
+
+/// Each diagnostic in our own form.
+pub fn render_all(diagnostics: &[Diagnostic], sources: &SourceMap) -> Vec<String> {
+    diagnostics.iter().map(|diagnostic| render(diagnostic, sources, Some("evenkeel"))).collect()
+}
+
+/// `[emerg] unknown directive "servr" in /etc/nginx/nginx.conf:2`, as nginx writes it.
+pub fn nginx_line(diagnostic: &Diagnostic, sources: &SourceMap) -> String {
+    let level = match diagnostic.severity {
+        Severity::Error => "emerg",
+        Severity::Warning => "warn",
+        Severity::Note => "notice",
+    };
+    match diagnostic.span {
+        Some(span) => {
+            format!("[{level}] {} in {}:{}", diagnostic.message, sources.path(span.file).display(), span.line)
+        }
+        None => format!("[{level}] {}", diagnostic.message),
+    }
+}
+
+/// This machine's name.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

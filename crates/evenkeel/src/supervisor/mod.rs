@@ -1,0 +1,455 @@
+//! The supervisor: compiles the configuration, opens what needs rights, starts the roles and keeps them alive, runs every
+//! script, and answers on the control socket. It reads nothing from the network.
+
+mod backoff;
+mod control;
+mod health;
+mod history;
+mod listeners;
+mod load;
+mod notify;
+mod pidfile;
+mod plan;
+mod process;
+mod reload;
+mod roles;
+mod script;
+mod status;
+mod stop;
+mod wire;
+
+pub use control::SOCKET;
+pub use listeners::{errno, log_paths, open_log};
+pub use load::{Compiled, NginxOptions, compile, load_keepalived, load_nginx, nginx_line, render_all};
+pub use pidfile::PidFile;
+pub use plan::{Plan, runtime_directory};
+pub use script::group_id;
+
+use anyhow::Context;
+use control::RuntimeDirectory;
+use evenkeel_bus::{Explanation, FromProxy, FromVrrp, Reply, Request, ToProxy, ToVrrp, WallTime};
+use evenkeel_kernel::privilege;
+use evenkeel_vrrp::{Command, InstanceId, ScriptId, ScriptOutcome};
+use health::{Findings, Health};
+use history::History;
+use listeners::Listeners;
+
+use process::{Generation, Heard};
+use roles::RoleSlot;
+use script::Checks;
+use std::collections::BTreeMap;
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+
+/// Happenings that may wait for the supervisor; who reports more waits itself.
+const MAX_WAITING: usize = 1024;
+
+/// Everything that can happen to the supervisor.
+#[derive(Debug)]
+pub enum Happening {
+    /// From the vrrp role.
+    Vrrp(Generation, Heard<FromVrrp>),
+    /// From the proxy role.
+    Proxy(Generation, Heard<FromProxy>),
+    /// The wait before a role is started again is over.
+    Respawn(crate::role::Role),
+    /// One run of a check script.
+    ScriptEnded {
+        /// Which.
+        id: ScriptId,
+        /// How.
+        outcome: ScriptOutcome,
+    },
+    /// The notify scripts of one state have ended.
+    NotifyEnded(String),
+    /// A check of the proxy.
+    Checked(Generation, Findings),
+    /// A client asks.
+    Asked {
+        /// What.
+        request: Request,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Reply>,
+    },
+    /// A role took too long over a reload.
+    ReloadOverdue,
+}
+
+/// Why the main loop ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// SIGTERM, SIGINT or a client.
+    Stop,
+    /// SIGQUIT: connections finish first.
+    Graceful,
+    /// `-R`, and a role died.
+    RoleDied,
+}
+
+struct Supervisor {
+    plan: Plan,
+    compiled: Compiled,
+    configured_at: WallTime,
+    reload_error: Option<String>,
+    started_at: Instant,
+    happenings: mpsc::Sender<Happening>,
+    inbox: mpsc::Receiver<Happening>,
+    vrrp: RoleSlot<ToVrrp>,
+    proxy: RoleSlot<ToProxy>,
+    listeners: Listeners,
+    health: Health,
+    health_since: Instant,
+    checks: Checks,
+    /// Last outcome of each script, so that the log tells changes only.
+    outcomes: BTreeMap<ScriptId, bool>,
+    notify: notify::Queue,
+    history: History,
+    questions: status::Questions,
+    reloading: Option<reload::Pending>,
+    pid_files: Vec<PidFile>,
+    end: Option<End>,
+}
+
+/// Called once everything that can fail at start has succeeded.
+pub type OnReady = Box<dyn FnOnce()>;
+
+/// Runs the daemon to its end.
+pub fn run(plan: Plan, compiled: Compiled, on_ready: OnReady) -> ExitCode {
+    crate::log::init(plan.log);
+    let _ = privilege::name_process(plan.name);
+    if let Err(error) = enter_namespace(&plan, &compiled) {
+        tracing::error!(target: "supervisor", "{error:#}");
+        return ExitCode::FAILURE;
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(target: "supervisor", "start the event loop: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(daemon(plan.clone(), compiled, on_ready)) {
+        Ok(code) => code,
+        Err(error) if plan.nginx_style => {
+            eprintln!("nginx: [emerg] {error:#}");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            tracing::error!(target: "supervisor", "{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A number that differs from start to start.
+pub fn seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0)
+}
+
+fn enter_namespace(plan: &Plan, compiled: &Compiled) -> anyhow::Result<()> {
+    let Some(name) = plan.namespace.as_ref().or(compiled.settings.net_namespace.as_ref()) else { return Ok(()) };
+    let path = format!("/run/netns/{name}");
+    let file = std::fs::File::open(&path).with_context(|| format!("open the network namespace {path}"))?;
+    rustix::thread::move_into_link_name_space(file.as_fd(), Some(rustix::thread::LinkNameSpaceType::Network))
+        .with_context(|| format!("enter the network namespace {name}"))
+}
+
+async fn daemon(plan: Plan, compiled: Compiled, on_ready: OnReady) -> anyhow::Result<ExitCode> {
+    let directory = match RuntimeDirectory::lock(&plan.runtime_directory) {
+        Ok(directory) => Some(directory),
+        Err(error) if plan.control_is_optional => {
+            tracing::debug!(target: "supervisor", "no control socket: {error}");
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let mut signals = Signals::new()?;
+    let (happenings, inbox) = mpsc::channel(MAX_WAITING);
+    if let Some(directory) = &directory {
+        tokio::spawn(control::serve(directory.listen()?, happenings.clone()));
+    }
+    let mut supervisor = Supervisor {
+        configured_at: WallTime::now(),
+        reload_error: None,
+        started_at: Instant::now(),
+        vrrp: RoleSlot::default(),
+        proxy: RoleSlot::default(),
+        listeners: Listeners::default(),
+        health: Health::default(),
+        health_since: Instant::now(),
+        checks: Checks::default(),
+        outcomes: BTreeMap::new(),
+        notify: notify::Queue::default(),
+        history: History::default(),
+        questions: status::Questions::default(),
+        reloading: None,
+        pid_files: Vec::new(),
+        end: None,
+        plan,
+        compiled,
+        happenings,
+        inbox,
+    };
+    supervisor.start().await?;
+    on_ready();
+    let end = supervisor.live(&mut signals).await;
+    supervisor.stop(end, &mut signals).await;
+    drop(directory);
+    Ok(if end == End::RoleDied { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+impl Supervisor {
+    async fn start(&mut self) -> anyhow::Result<()> {
+        tracing::info!(target: "supervisor", "Starting {} (evenkeel {})", self.plan.name, env!("CARGO_PKG_VERSION"));
+        for remark in &self.compiled.remarks {
+            remark.lines().for_each(|line| tracing::warn!(target: "supervisor", "{line}"));
+        }
+        if let Some(site) = &self.compiled.site {
+            let bound = self.listeners.bind(site).await?;
+            self.listeners.replace(bound);
+            // Before the process exists, so that a path that cannot be opened stops the start and not the role.
+            for path in log_paths(site) {
+                open_log(&path).map_err(anyhow::Error::msg)?;
+            }
+        }
+        let pid_path = match &self.compiled.site {
+            Some(site) if self.plan.nginx_style => site.pid.clone().or(self.plan.pid_file.clone()),
+            _ => self.plan.pid_file.clone(),
+        };
+        if let Some(path) = pid_path {
+            self.pid_files.push(PidFile::write(&path, std::process::id())?);
+        }
+        if self.compiled.site.is_some() {
+            self.start_proxy();
+        }
+        if !self.plan.without_vrrp && !self.compiled.vrrp.instances.is_empty() {
+            self.start_vrrp();
+        }
+        self.start_checks();
+        Ok(())
+    }
+
+    /// Until something says stop.
+    async fn live(&mut self, signals: &mut Signals) -> End {
+        let mut health = tokio::time::interval(health::PERIOD);
+        health.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while self.end.is_none() {
+            tokio::select! {
+                Some(happening) = self.inbox.recv() => self.handle(happening).await,
+                _ = health.tick() => self.check_proxy(),
+                signal = signals.next() => match signal {
+                    Told::Stop => self.end = Some(End::Stop),
+                    Told::Quit => self.end = Some(End::Graceful),
+                    Told::Reload => self.reload(None).await,
+                    Told::Reopen => self.on_user_signal(),
+                    Told::Stats => self.write_stats(),
+                },
+            }
+        }
+        self.end.unwrap_or(End::Stop)
+    }
+
+    async fn handle(&mut self, happening: Happening) {
+        match happening {
+            Happening::Vrrp(generation, heard) if generation == self.vrrp.generation => self.hear_vrrp(heard),
+            Happening::Proxy(generation, heard) if generation == self.proxy.generation => self.hear_proxy(heard),
+            // A process that is already replaced.
+            Happening::Vrrp(..) | Happening::Proxy(..) => {}
+            Happening::Respawn(role) => self.respawn(role),
+            Happening::ScriptEnded { id, outcome } => self.script_ended(id, outcome),
+            Happening::NotifyEnded(instance) => {
+                if let Some(job) = self.notify.ended(&instance) {
+                    self.run_notify(job);
+                }
+            }
+            Happening::Checked(generation, findings) => {
+                if generation == self.proxy.generation && self.proxy.is_running() && self.health.judge(&findings) {
+                    self.health_changed();
+                }
+            }
+            Happening::Asked { request, answer } => self.answer(request, answer).await,
+            Happening::ReloadOverdue => self.reload_overdue(),
+        }
+    }
+
+    async fn answer(&mut self, request: Request, answer: oneshot::Sender<Reply>) {
+        let reply = match request {
+            Request::Status => return self.answer_status(answer),
+            Request::Stats => return self.answer_stats(answer),
+            Request::Why { instance, limit } => match self.unknown_instance(instance.as_deref()) {
+                Some(message) => Reply::Failed { message },
+                None => Reply::Why(self.history.last(instance.as_deref(), limit.min(History::KEPT))),
+            },
+            Request::Reload => return self.reload(Some(answer)).await,
+            Request::Failover { instance } => self.command(&instance, Command::Failover, "hands over to its peer"),
+            Request::Failback { instance } => self.command(&instance, Command::Failback, "may be master again"),
+            Request::Stop => {
+                self.end = Some(End::Stop);
+                Reply::Done { message: "stopping".to_owned() }
+            }
+        };
+        // A client that is gone needs no answer.
+        let _ = answer.send(reply);
+    }
+
+    fn command(&self, name: &str, command: fn(InstanceId) -> Command, what: &str) -> Reply {
+        if let Some(message) = self.unknown_instance(Some(name)) {
+            return Reply::Failed { message };
+        }
+        let at = self.compiled.vrrp.instances.iter().position(|instance| instance.name == name);
+        let (Some(at), Some(process)) = (at, &self.vrrp.process) else {
+            return Reply::Failed { message: "the vrrp role does not run now: see `evenkeel status`".to_owned() };
+        };
+        process.send(ToVrrp::Command(command(InstanceId(u32::try_from(at).unwrap_or(u32::MAX)))));
+        Reply::Done { message: format!("{name} {what}") }
+    }
+
+    /// What to tell somebody who named an instance that is not there.
+    fn unknown_instance(&self, name: Option<&str>) -> Option<String> {
+        let name = name?;
+        let names: Vec<&str> = self.compiled.vrrp.instances.iter().map(|instance| instance.name.as_str()).collect();
+        if names.contains(&name) {
+            return None;
+        }
+        Some(match names.as_slice() {
+            [] => format!("no instance `{name}`: this node has no virtual router"),
+            names => format!("no instance `{name}`; there is {}", names.join(", ")),
+        })
+    }
+
+    fn keep(&mut self, explanation: Explanation) {
+        self.history.push(explanation);
+    }
+
+    fn start_checks(&mut self) {
+        let tracked: std::collections::BTreeSet<ScriptId> = self
+            .compiled
+            .vrrp
+            .instances
+            .iter()
+            .flat_map(|instance| &instance.tracks)
+            .filter_map(|track| match track.target {
+                evenkeel_vrrp::config::TrackTarget::Script(id) => Some(id),
+                _ => None,
+            })
+            .collect();
+        let tracked: Vec<_> = tracked.into_iter().collect();
+        let settings = &self.compiled.settings;
+        if self.vrrp.process.is_some() {
+            self.checks = Checks::start(&settings.scripts, &tracked, &settings.script_user, &self.happenings);
+        }
+    }
+
+    fn script_ended(&mut self, id: ScriptId, outcome: ScriptOutcome) {
+        let well = outcome == ScriptOutcome::Success;
+        if self.outcomes.insert(id, well) != Some(well) {
+            let name = self.compiled.settings.scripts.get(id.0 as usize).map_or("", |script| script.name.as_str());
+            match well {
+                true => tracing::info!(target: "script", "VRRP_Script({name}) succeeded"),
+                false => tracing::warn!(target: "script", "VRRP_Script({name}) failed ({})", script::words(outcome)),
+            }
+        }
+        if let Some(process) = &self.vrrp.process {
+            process.send(ToVrrp::ScriptEnded { script: id, outcome });
+        }
+    }
+
+    fn run_notify(&self, job: notify::Job) {
+        let happenings = self.happenings.clone();
+        let user = self.compiled.settings.script_user.clone();
+        tokio::spawn(async move {
+            script::notify(job.instance.clone(), job.commands, user).await;
+            let _ = happenings.send(Happening::NotifyEnded(job.instance)).await;
+        });
+    }
+
+    /// The judgement over the proxy is another one.
+    fn health_changed(&mut self) {
+        let Health { healthy, reason, .. } = &self.health;
+        match healthy {
+            true => tracing::info!(target: "supervisor", "the proxy serves: {reason}"),
+            false => tracing::warn!(target: "supervisor", "the proxy does not serve: {reason}"),
+        }
+        self.health_since = Instant::now();
+        self.tell_health();
+    }
+
+    fn tell_health(&self) {
+        if let (Some(process), Some(_)) = (&self.vrrp.process, &self.compiled.site) {
+            process.send(ToVrrp::Proxy { healthy: self.health.healthy, reason: self.health.reason.clone() });
+        }
+    }
+
+    fn check_proxy(&mut self) {
+        if !self.proxy.is_running() {
+            return;
+        }
+        let answer = self.questions.ask_proxy(&self.proxy);
+        let addresses: Vec<_> = self.listeners.addresses().cloned().collect();
+        let (happenings, generation) = (self.happenings.clone(), self.proxy.generation);
+        tokio::spawn(async move {
+            let (status, failed) =
+                tokio::join!(tokio::time::timeout(health::LIMIT, answer), health::connect_all(addresses));
+            let findings = Findings { status: status.ok().and_then(Result::ok), failed };
+            let _ = happenings.send(Happening::Checked(generation, findings)).await;
+        });
+    }
+
+    /// SIGUSR1: nginx reopens its logs, keepalived writes its data.
+    fn on_user_signal(&mut self) {
+        self.reopen_logs();
+        if !self.plan.nginx_style {
+            self.write_data();
+        }
+    }
+}
+
+/// The signals that the daemon acts on.
+struct Signals {
+    term: Signal,
+    int: Signal,
+    quit: Signal,
+    hup: Signal,
+    usr1: Signal,
+    usr2: Signal,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Stop,
+    Quit,
+    Reload,
+    Reopen,
+    Stats,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Signals {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            hup: signal(SignalKind::hangup())?,
+            usr1: signal(SignalKind::user_defined1())?,
+            usr2: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.term.recv() => Told::Stop,
+            _ = self.int.recv() => Told::Stop,
+            _ = self.quit.recv() => Told::Quit,
+            _ = self.hup.recv() => Told::Reload,
+            _ = self.usr1.recv() => Told::Reopen,
+            _ = self.usr2.recv() => Told::Stats,
+        }
+    }
+}
+
+/// How long a stop waits for scripts and roles: keepalived's `child_wait_time`.
+const CHILD_WAIT: Duration = Duration::from_secs(5);

@@ -1,0 +1,127 @@
+//! Which notify scripts run when. Pure: the caller starts what it is handed and says when it is over.
+
+use evenkeel_conf::keepalived::{CommandLine, NotifyCommands};
+use evenkeel_vrrp::Report;
+use std::collections::BTreeMap;
+
+/// What to run for one state of one instance, all at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// Name of the instance.
+    pub instance: String,
+    /// What the scripts are told.
+    pub state: Report,
+    /// The commands, with all their arguments.
+    pub commands: Vec<CommandLine>,
+}
+
+/// For each instance one job runs at a time, and at most one waits: a newer state replaces a waiting older one, for
+/// nobody needs to hear of a state that is over.
+#[derive(Debug, Default)]
+pub struct Queue {
+    instances: BTreeMap<String, Option<Job>>,
+}
+
+impl Queue {
+    /// Hands the job back when it is to start now; else it waits, and what waited before is dropped.
+    pub fn push(&mut self, job: Job) -> Option<Job> {
+        match self.instances.get_mut(&job.instance) {
+            Some(waiting) => {
+                *waiting = Some(job);
+                None
+            }
+            None => {
+                self.instances.insert(job.instance.clone(), None);
+                Some(job)
+            }
+        }
+    }
+
+    /// The running job of `instance` is over: the next one to start.
+    pub fn ended(&mut self, instance: &str) -> Option<Job> {
+        let next = self.instances.get_mut(instance)?.take();
+        if next.is_none() {
+            self.instances.remove(instance);
+        }
+        next
+    }
+
+    /// Nothing runs and nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.instances.is_empty()
+    }
+}
+
+/// The job for a state; `None` when no script wants to hear of it.
+///
+/// The script of the state gets no arguments of ours; `notify` gets `INSTANCE name STATE priority`, as keepalived does.
+pub fn job(instance: &str, commands: &NotifyCommands, state: Report, priority: u8) -> Option<Job> {
+    let specific = match state {
+        Report::Master => &commands.master,
+        Report::Backup => &commands.backup,
+        Report::Fault => &commands.fault,
+        Report::Stop => &commands.stop,
+        Report::Deleted => &None,
+    };
+    let any = commands.any.clone().map(|mut command| {
+        command.words.extend(["INSTANCE", instance, word(state)].map(str::to_owned));
+        command.words.push(priority.to_string());
+        command
+    });
+    let commands: Vec<_> = specific.iter().cloned().chain(any).collect();
+    (!commands.is_empty()).then(|| Job { instance: instance.to_owned(), state, commands })
+}
+
+/// The state as scripts and logs spell it.
+pub fn word(state: Report) -> &'static str {
+    match state {
+        Report::Master => "MASTER",
+        Report::Backup => "BACKUP",
+        Report::Fault => "FAULT",
+        Report::Stop => "STOP",
+        Report::Deleted => "DELETED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(words: &[&str]) -> CommandLine {
+        CommandLine { words: words.iter().map(|w| (*w).to_owned()).collect(), user: None }
+    }
+
+    fn waiting(instance: &str, state: Report) -> Job {
+        Job { instance: instance.to_owned(), state, commands: vec![command(&["x"])] }
+    }
+
+    #[test]
+    fn notify_gets_keepaliveds_arguments_and_the_state_script_none() {
+        let commands = NotifyCommands {
+            master: Some(command(&["/m", "own"])),
+            any: Some(command(&["/n", "own"])),
+            ..NotifyCommands::default()
+        };
+        let words = |state| -> Vec<_> {
+            job("VI_1", &commands, state, 150).into_iter().flat_map(|j| j.commands).map(|c| c.words.join(" ")).collect()
+        };
+        assert_eq!(words(Report::Master), ["/m own", "/n own INSTANCE VI_1 MASTER 150"]);
+        assert_eq!(words(Report::Fault), ["/n own INSTANCE VI_1 FAULT 150"]);
+        assert_eq!(job("VI_1", &NotifyCommands::default(), Report::Master, 150), None);
+    }
+
+    #[test]
+    fn a_newer_state_replaces_a_waiting_one_and_instances_do_not_wait_for_each_other() {
+        let mut queue = Queue::default();
+        assert!(queue.push(waiting("A", Report::Master)).is_some());
+        assert!(queue.push(waiting("B", Report::Master)).is_some());
+        assert_eq!(queue.push(waiting("A", Report::Backup)), None);
+        assert_eq!(queue.push(waiting("A", Report::Fault)), None);
+        assert_eq!(queue.ended("A").map(|j| j.state), Some(Report::Fault));
+        assert_eq!(queue.ended("A"), None);
+        assert!(!queue.is_empty());
+        assert_eq!(queue.ended("B"), None);
+        assert!(queue.is_empty());
+        assert_eq!(queue.ended("B"), None);
+    }
+}

@@ -1,0 +1,184 @@
+//! Reload: all of it or nothing.
+
+use super::{Happening, Supervisor, load};
+use crate::role::Role;
+use evenkeel_bus::{Reply, RoleState, ToProxy, ToVrrp, WallTime};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// A role says within this that it has taken the configuration.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A reload that roles have yet to confirm.
+#[derive(Debug)]
+pub struct Pending {
+    answer: Option<oneshot::Sender<Reply>>,
+    waiting: Vec<Role>,
+    failures: Vec<String>,
+}
+
+impl Supervisor {
+    /// Loads everything anew. `answer` gets the outcome; it is logged as well.
+    pub(super) async fn reload(&mut self, answer: Option<oneshot::Sender<Reply>>) {
+        if self.reloading.is_some() {
+            return self.refuse(answer, "a reload is under way already".to_owned());
+        }
+        tracing::info!(target: "supervisor", "Reloading");
+        let compiled = match load::compile(&self.plan) {
+            Ok(compiled) => compiled,
+            Err(refused) => return self.refuse(answer, join(&refused.diagnostics)),
+        };
+        if compiled.settings.net_namespace != self.compiled.settings.net_namespace {
+            return self.refuse(answer, "net_namespace cannot change at a reload: restart for that".to_owned());
+        }
+        // The last step that can fail, before anything has changed.
+        let site = compiled.site.clone().unwrap_or_default();
+        let listeners = match self.listeners.bind(&site).await {
+            Ok(listeners) => listeners,
+            Err(error) => return self.refuse(answer, error.to_string()),
+        };
+        for path in super::log_paths(&site) {
+            if let Err(error) = super::open_log(&path) {
+                return self.refuse(answer, error);
+            }
+        }
+        for remark in &compiled.remarks {
+            remark.lines().for_each(|line| tracing::warn!(target: "supervisor", "{line}"));
+        }
+        self.compiled = compiled;
+        self.configured_at = WallTime::now();
+        self.reload_error = None;
+        self.listeners.replace(listeners);
+        self.outcomes.clear();
+        self.reloading = Some(Pending { answer, waiting: Vec::new(), failures: Vec::new() });
+        self.pass_on_vrrp();
+        self.pass_on_proxy();
+        self.start_checks();
+        if self.compiled.vrrp.instances.is_empty() {
+            self.checks = super::Checks::default();
+        }
+        self.tell_health();
+        self.finish_reload();
+        if self.reloading.is_some() {
+            let happenings = self.happenings.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(LIMIT).await;
+                let _ = happenings.send(Happening::ReloadOverdue).await;
+            });
+        }
+    }
+
+    fn pass_on_vrrp(&mut self) {
+        let is_wanted = !self.plan.without_vrrp && !self.compiled.vrrp.instances.is_empty();
+        match &self.vrrp.process {
+            // Also with no instance left: the role releases what it holds.
+            Some(process) => {
+                process.send(self.vrrp_configuration());
+                self.await_role(Role::Vrrp);
+            }
+            None if is_wanted && self.vrrp.state == RoleState::Stopped => {
+                self.start_vrrp();
+                self.await_role(Role::Vrrp);
+            }
+            // One that waits for its restart gets the configuration then.
+            None => {}
+        }
+    }
+
+    fn pass_on_proxy(&mut self) {
+        let is_wanted = self.compiled.site.is_some();
+        match (&self.proxy.process, is_wanted) {
+            (Some(process), true) => match self.proxy_configuration() {
+                Ok((message, descriptors)) => {
+                    process.send_with(message, descriptors);
+                    self.await_role(Role::Proxy);
+                }
+                Err(error) => self.reload_failed(error),
+            },
+            (Some(process), false) => {
+                process.send(ToProxy::Drain);
+                self.proxy.enter(RoleState::Stopping);
+            }
+            (None, true) if self.proxy.state == RoleState::Stopped => {
+                self.start_proxy();
+                self.await_role(Role::Proxy);
+            }
+            (None, _) => {}
+        }
+        if !is_wanted && let Some(process) = &self.vrrp.process {
+            process.send(ToVrrp::Proxy { healthy: false, reason: "no proxy is configured".to_owned() });
+        }
+    }
+
+    fn await_role(&mut self, role: Role) {
+        if let Some(pending) = &mut self.reloading {
+            pending.waiting.push(role);
+        }
+    }
+
+    fn reload_failed(&mut self, error: String) {
+        if let Some(pending) = &mut self.reloading {
+            pending.failures.push(error);
+        }
+    }
+
+    /// A role has taken the configuration, or has not.
+    pub(super) fn reloaded(&mut self, role: Role, failure: Option<String>) {
+        let Some(pending) = &mut self.reloading else { return };
+        let before = pending.waiting.len();
+        pending.waiting.retain(|waiting| *waiting != role);
+        if before == pending.waiting.len() {
+            return;
+        }
+        pending.failures.extend(failure.map(|failure| format!("the {} role: {failure}", role.name())));
+        self.finish_reload();
+    }
+
+    pub(super) fn reload_overdue(&mut self) {
+        let Some(pending) = &mut self.reloading else { return };
+        let silent: Vec<_> = pending.waiting.drain(..).map(Role::name).collect();
+        if !silent.is_empty() {
+            pending.failures.push(format!("no confirmation within {LIMIT:?} from: {}", silent.join(", ")));
+        }
+        self.finish_reload();
+    }
+
+    fn finish_reload(&mut self) {
+        if self.reloading.as_ref().is_none_or(|pending| !pending.waiting.is_empty()) {
+            return;
+        }
+        let Some(pending) = self.reloading.take() else { return };
+        if !pending.failures.is_empty() {
+            return self.refuse(pending.answer, pending.failures.join("\n"));
+        }
+        tracing::info!(target: "supervisor", "Reload finished: the new configuration is in force");
+        let message = match self.compiled.remarks.len() {
+            0 => "the new configuration is in force".to_owned(),
+            n => format!("the new configuration is in force; {n} remarks: see `evenkeel check`"),
+        };
+        if let Some(answer) = pending.answer {
+            let _ = answer.send(Reply::Done { message });
+        }
+    }
+
+    fn refuse(&mut self, answer: Option<oneshot::Sender<Reply>>, reason: String) {
+        match self.plan.nginx_style {
+            true => reason.lines().for_each(|line| {
+                let text = line.split_once("] ").map_or(line, |(_, text)| text);
+                tracing::error!(target: "supervisor", "{text}");
+            }),
+            false => {
+                tracing::error!(target: "supervisor", "Reload refused; what ran before goes on");
+                reason.lines().for_each(|line| tracing::error!(target: "supervisor", "{line}"));
+            }
+        }
+        self.reload_error = Some(reason.clone());
+        if let Some(answer) = answer {
+            let _ = answer.send(Reply::Failed { message: reason });
+        }
+    }
+}
+
+fn join(diagnostics: &[String]) -> String {
+    diagnostics.iter().map(|text| text.trim_end()).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,269 @@
+//! Starting the roles, hearing them, and starting them again.
+
+use super::backoff::Backoff;
+use super::listeners::{log_paths, open_log};
+use super::notify;
+use super::pidfile::PidFile;
+use super::process::{Generation, Heard, Names, Process};
+use super::{End, Happening, Supervisor};
+use crate::role::Role;
+use evenkeel_bus::{FromProxy, FromVrrp, ProxyOptions, RoleState, ToProxy, ToVrrp, VrrpOptions};
+use evenkeel_vrrp::config::TrackTarget;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// A role, alive or not.
+#[derive(Debug)]
+pub struct RoleSlot<To> {
+    /// The process, while it lives.
+    pub process: Option<Process<To>>,
+    /// The life that counts.
+    pub generation: Generation,
+    /// What it is doing.
+    pub state: RoleState,
+    /// Since when.
+    pub since: Instant,
+    /// How often it was started again.
+    pub restarts: u64,
+    /// How it ended the last time.
+    pub last_exit: Option<String>,
+    /// The vrrp role said that everything is released, or the proxy that it is drained.
+    pub is_done: bool,
+    backoff: Backoff,
+}
+
+impl<To> Default for RoleSlot<To> {
+    fn default() -> Self {
+        RoleSlot {
+            process: None,
+            generation: Generation::default(),
+            state: RoleState::Stopped,
+            since: Instant::now(),
+            restarts: 0,
+            last_exit: None,
+            is_done: false,
+            backoff: Backoff::default(),
+        }
+    }
+}
+
+impl<To> RoleSlot<To> {
+    /// Ready for work.
+    pub fn is_running(&self) -> bool {
+        self.state == RoleState::Running
+    }
+
+    pub(super) fn enter(&mut self, state: RoleState) {
+        self.state = state;
+        self.since = Instant::now();
+    }
+}
+
+impl Supervisor {
+    pub(super) fn start_vrrp(&mut self) {
+        self.vrrp.generation.0 += 1;
+        self.vrrp.is_done = false;
+        let names = Names { title: &format!("{}: vrrp", self.plan.name), comm: self.plan.name };
+        let started = Process::start(
+            Role::Vrrp,
+            names,
+            self.plan.log,
+            self.vrrp.generation,
+            self.happenings.clone(),
+            Happening::Vrrp,
+        );
+        match started {
+            Ok(process) => {
+                tracing::info!(target: "supervisor", "Starting VRRP child process, pid={}", process.pid);
+                process.send(self.vrrp_configuration());
+                if let Some(path) = &self.plan.vrrp_pid_file {
+                    self.pid_files.retain(|file| !file.is_at(path));
+                    match PidFile::write(path, process.pid) {
+                        Ok(file) => self.pid_files.push(file),
+                        Err(error) => tracing::warn!(target: "supervisor", "{error:#}"),
+                    }
+                }
+                self.vrrp.process = Some(process);
+                self.vrrp.enter(RoleState::Starting);
+                self.tell_health();
+            }
+            Err(error) => self.retire_vrrp(format!("could not be started: {error}")),
+        }
+    }
+
+    pub(super) fn vrrp_configuration(&self) -> ToVrrp {
+        let options = VrrpOptions {
+            realtime: self.compiled.settings.vrrp_rt_priority,
+            no_swap: self.compiled.settings.vrrp_no_swap,
+            record: self.plan.record.clone(),
+            keep_addresses: self.plan.keep_addresses,
+        };
+        ToVrrp::Configure { config: self.compiled.vrrp.clone(), options }
+    }
+
+    pub(super) fn start_proxy(&mut self) {
+        self.proxy.generation.0 += 1;
+        self.proxy.is_done = false;
+        let title = format!("{}: worker process", self.plan.name);
+        let names = Names { title: &title, comm: self.plan.name };
+        let started = Process::start(
+            Role::Proxy,
+            names,
+            self.plan.log,
+            self.proxy.generation,
+            self.happenings.clone(),
+            Happening::Proxy,
+        );
+        let configured = started.map_err(|error| error.to_string()).and_then(|process| {
+            let (message, descriptors) = self.proxy_configuration()?;
+            process.send_with(message, descriptors);
+            Ok(process)
+        });
+        match configured {
+            Ok(process) => {
+                tracing::info!(target: "supervisor", "Starting proxy process, pid={}", process.pid);
+                self.proxy.process = Some(process);
+                self.proxy.enter(RoleState::Starting);
+            }
+            Err(error) => self.retire_proxy(format!("could not be started: {error}")),
+        }
+    }
+
+    pub(super) fn proxy_configuration(&self) -> Result<(ToProxy, Vec<OwnedFd>), String> {
+        let site = self.compiled.site.clone().unwrap_or_default();
+        let mut descriptors = self.listeners.descriptors(&site).map_err(|error| error.to_string())?;
+        let (logs, files) = open_logs(&site)?;
+        descriptors.extend(files);
+        let is_tracked = |instance: &evenkeel_vrrp::config::Instance| {
+            instance.tracks.iter().any(|track| track.target == TrackTarget::Proxy)
+        };
+        let options = ProxyOptions {
+            probe_upstreams: self.compiled.vrrp.instances.iter().any(is_tracked),
+            user: site.user.clone(),
+            process_name: self.plan.name.to_owned(),
+        };
+        Ok((ToProxy::Configure { config: Box::new(site), logs, options }, descriptors))
+    }
+
+    pub(super) fn reopen_logs(&mut self) {
+        let (Some(site), Some(process)) = (&self.compiled.site, &self.proxy.process) else { return };
+        match open_logs(site) {
+            Ok((logs, descriptors)) => process.send_with(ToProxy::ReopenLogs { logs }, descriptors),
+            Err(error) => tracing::error!(target: "supervisor", "{error}; the logs stay as they are"),
+        }
+    }
+
+    pub(super) fn hear_vrrp(&mut self, heard: Heard<FromVrrp>) {
+        match heard {
+            Heard::Message(FromVrrp::Ready) => {
+                if self.vrrp.state == RoleState::Starting {
+                    self.vrrp.enter(RoleState::Running);
+                }
+                self.reloaded(Role::Vrrp, None);
+            }
+            Heard::Message(FromVrrp::ConfigureFailed { reason }) => {
+                tracing::error!(target: "supervisor", "the vrrp role cannot do what is configured: {reason}");
+                self.reloaded(Role::Vrrp, Some(reason));
+            }
+            Heard::Message(FromVrrp::Notify { instance, state, priority }) => {
+                let settings = self.compiled.settings.instances.iter().find(|settings| settings.name == instance);
+                let job = settings.and_then(|s| notify::job(&instance, &s.notify, state, priority));
+                if let Some(job) = job.and_then(|job| self.notify.push(job)) {
+                    self.run_notify(job);
+                }
+            }
+            Heard::Message(FromVrrp::Explained(explanation)) => self.keep(explanation),
+            Heard::Message(FromVrrp::Status { id, status }) => self.questions.vrrp_answered(id, status),
+            Heard::Message(FromVrrp::Stopped) => self.vrrp.is_done = true,
+            Heard::Gone(how) => self.retire_vrrp(how),
+        }
+    }
+
+    fn retire_vrrp(&mut self, how: String) {
+        let lived = self.vrrp.process.take().map(|process| process.started_at.elapsed()).unwrap_or_default();
+        self.reloaded(Role::Vrrp, Some(how.clone()));
+        if self.vrrp.state == RoleState::Stopping {
+            self.vrrp.is_done = true;
+            self.vrrp.enter(RoleState::Stopped);
+        } else {
+            let wait = self.vrrp.backoff.after(lived);
+            tracing::error!(target: "supervisor", "the vrrp role {how}; it is started again in {wait:?}");
+            self.vrrp.enter(RoleState::Waiting);
+            self.respawn_after(Role::Vrrp, wait);
+        }
+        self.vrrp.last_exit = Some(how);
+    }
+
+    pub(super) fn hear_proxy(&mut self, heard: Heard<FromProxy>) {
+        match heard {
+            Heard::Message(FromProxy::Ready) => {
+                if self.proxy.state == RoleState::Starting {
+                    self.proxy.enter(RoleState::Running);
+                    self.check_proxy();
+                }
+                self.reloaded(Role::Proxy, None);
+            }
+            Heard::Message(FromProxy::ConfigureFailed { reason }) => {
+                tracing::error!(target: "supervisor", "the proxy cannot do what is configured: {reason}");
+                self.reloaded(Role::Proxy, Some(reason));
+            }
+            Heard::Message(FromProxy::Status { id, status }) => self.questions.proxy_answered(id, status),
+            Heard::Message(FromProxy::Drained) => self.proxy.is_done = true,
+            Heard::Gone(how) => self.retire_proxy(how),
+        }
+    }
+
+    fn retire_proxy(&mut self, how: String) {
+        let lived = self.proxy.process.take().map(|process| process.started_at.elapsed()).unwrap_or_default();
+        self.reloaded(Role::Proxy, Some(how.clone()));
+        if self.proxy.state == RoleState::Stopping {
+            self.proxy.is_done = true;
+            self.proxy.enter(RoleState::Stopped);
+        } else {
+            let wait = self.proxy.backoff.after(lived);
+            tracing::error!(target: "supervisor", "the proxy role {how}; it is started again in {wait:?}");
+            self.proxy.enter(RoleState::Waiting);
+            if self.health.gone(format!("the proxy {how}")) {
+                self.health_changed();
+            }
+            self.respawn_after(Role::Proxy, wait);
+        }
+        self.proxy.last_exit = Some(how);
+    }
+
+    fn respawn_after(&mut self, role: Role, wait: std::time::Duration) {
+        if self.plan.without_respawn {
+            self.end = Some(End::RoleDied);
+            return;
+        }
+        let happenings = self.happenings.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            let _ = happenings.send(Happening::Respawn(role)).await;
+        });
+    }
+
+    pub(super) fn respawn(&mut self, role: Role) {
+        match role {
+            Role::Vrrp if self.vrrp.state == RoleState::Waiting => {
+                self.vrrp.restarts += 1;
+                self.start_vrrp();
+                // A new router has heard of no script yet.
+                self.start_checks();
+            }
+            Role::Proxy if self.proxy.state == RoleState::Waiting => {
+                self.proxy.restarts += 1;
+                self.start_proxy();
+            }
+            // Stopped meanwhile.
+            Role::Vrrp | Role::Proxy => {}
+        }
+    }
+}
+
+fn open_logs(site: &evenkeel_site::Config) -> Result<(Vec<PathBuf>, Vec<OwnedFd>), String> {
+    let paths = log_paths(site);
+    let files = paths.iter().map(|path| open_log(path).map(OwnedFd::from)).collect::<Result<_, _>>()?;
+    Ok((paths, files))
+}

@@ -1,0 +1,215 @@
+//! Running other people's programs: check scripts on their interval, notify scripts when told to.
+
+use super::Happening;
+use evenkeel_conf::keepalived::{CommandLine, ScriptCommand};
+use evenkeel_kernel::{netns, privilege};
+use evenkeel_vrrp::{ScriptId, ScriptOutcome};
+use std::fs::File;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::MissedTickBehavior;
+
+/// From TERM to KILL.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// User and group, as the configuration names them.
+type Identity = Option<(String, Option<String>)>;
+
+/// The check scripts that run. Dropping it ends them.
+#[derive(Debug, Default)]
+pub struct Checks {
+    tasks: Vec<AbortHandle>,
+}
+
+impl Checks {
+    /// Starts each of `tracked` on its interval, beginning now.
+    pub fn start(
+        scripts: &[ScriptCommand],
+        tracked: &[ScriptId],
+        script_user: &Identity,
+        happenings: &mpsc::Sender<Happening>,
+    ) -> Self {
+        let tasks = tracked.iter().filter_map(|&id| {
+            let script = scripts.get(id.0 as usize)?.clone();
+            let user = script.command.user.clone().or(script.user.clone()).or(script_user.clone());
+            Some(tokio::spawn(check(id, script, user, happenings.clone())).abort_handle())
+        });
+        Checks { tasks: tasks.collect() }
+    }
+}
+
+impl Drop for Checks {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// One script for ever. Runs never overlap: a run that lasts longer than the interval delays the next one.
+async fn check(id: ScriptId, script: ScriptCommand, user: Identity, happenings: mpsc::Sender<Happening>) {
+    let mut interval = tokio::time::interval(script.interval.max(Duration::from_millis(1)));
+    interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        interval.tick().await;
+        let outcome = run_check(&script, &user).await;
+        if happenings.send(Happening::ScriptEnded { id, outcome }).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn run_check(script: &ScriptCommand, user: &Identity) -> ScriptOutcome {
+    // keepalived's `< /file`: well when the file can be read.
+    if let Some(path) = script.command.words[0].strip_prefix('<') {
+        let path = if path.is_empty() { script.command.words.get(1).map_or("", String::as_str) } else { path };
+        return if File::open(path).is_ok() { ScriptOutcome::Success } else { ScriptOutcome::Failure { status: 1 } };
+    }
+    let mut running = match Running::start(&script.command, user) {
+        Ok(running) => running,
+        Err(reason) => {
+            tracing::warn!(target: "script", script = script.name, "cannot run it: {reason}");
+            // What a shell says of a command that it cannot run.
+            return ScriptOutcome::Failure { status: 127 };
+        }
+    };
+    match tokio::time::timeout(script.timeout, running.child.wait()).await {
+        Ok(Ok(status)) => outcome(status),
+        Ok(Err(_)) => ScriptOutcome::Failure { status: 127 },
+        Err(_) => {
+            running.signal(rustix::process::Signal::TERM);
+            if tokio::time::timeout(GRACE, running.child.wait()).await.is_err() {
+                running.signal(rustix::process::Signal::KILL);
+                let _ = running.child.wait().await;
+            }
+            ScriptOutcome::TimedOut
+        }
+    }
+}
+
+fn outcome(status: ExitStatus) -> ScriptOutcome {
+    match (status.code(), status.signal()) {
+        (Some(0), _) => ScriptOutcome::Success,
+        (Some(status), _) => ScriptOutcome::Failure { status },
+        (None, signal) => ScriptOutcome::Failure { status: 128 + signal.unwrap_or_default() },
+    }
+}
+
+/// Runs the commands of one notification at once, and waits for all of them.
+pub async fn notify(instance: String, commands: Vec<CommandLine>, user: Identity) {
+    let mut running = Vec::new();
+    for command in commands {
+        let user = command.user.clone().or(user.clone());
+        match Running::start(&command, &user) {
+            Ok(child) => running.push((command, child)),
+            Err(reason) => {
+                tracing::error!(target: "script", instance, script = command.words.join(" "), "cannot run it: {reason}");
+            }
+        }
+    }
+    for (command, mut running) in running {
+        let ended = running.child.wait().await;
+        running.over = true;
+        match ended {
+            Ok(status) if status.success() => {}
+            Ok(status) => {
+                let how = super::process::describe(status);
+                tracing::warn!(target: "script", instance, script = command.words.join(" "), "notify script {how}");
+            }
+            Err(error) => tracing::warn!(target: "script", instance, "notify script: {error}"),
+        }
+    }
+}
+
+/// A program in a process group of its own.
+struct Running {
+    child: Child,
+    group: Option<rustix::process::Pid>,
+    /// Nothing is left to stop.
+    over: bool,
+}
+
+impl Running {
+    fn start(command: &CommandLine, user: &Identity) -> Result<Self, String> {
+        let mut program = std::process::Command::new(&command.words[0]);
+        program
+            .args(&command.words[1..])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .current_dir("/");
+        // What could change which code a script runs; the rest of the environment is the administrator's.
+        for name in [
+            "LD_PRELOAD",
+            "LD_LIBRARY_PATH",
+            "LD_AUDIT",
+            "IFS",
+            "BASH_ENV",
+            "ENV",
+            "EVENKEEL_LOG_TO",
+            crate::personality::DETACHED,
+        ] {
+            program.env_remove(name);
+        }
+        if let Some((name, group)) = user {
+            let found = identity(name, group.as_deref())?;
+            if rustix::process::geteuid().as_raw() != found.uid || rustix::process::getegid().as_raw() != found.gid {
+                // Setting the user also clears the supplementary groups.
+                program.uid(found.uid).gid(found.gid);
+            }
+        }
+        netns::die_with_parent(&mut program);
+        let child = Command::from(program).spawn().map_err(|error| format!("{}: {error}", command.words[0]))?;
+        let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+        Ok(Running { child, group, over: false })
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        if let Some(group) = self.group {
+            let _ = rustix::process::kill_process_group(group, signal);
+        }
+    }
+}
+
+impl Drop for Running {
+    /// A check that is given up (reload, stop) is stopped with all it started.
+    fn drop(&mut self) {
+        if !self.over && matches!(self.child.try_wait(), Ok(None)) {
+            self.signal(rustix::process::Signal::KILL);
+        }
+    }
+}
+
+fn identity(name: &str, group: Option<&str>) -> Result<privilege::User, String> {
+    let user = privilege::lookup_user(name).map_err(|error| error.to_string())?;
+    let mut user = user.ok_or_else(|| format!("user {name} does not exist"))?;
+    if let Some(group) = group {
+        user.gid = group_id(group).ok_or_else(|| format!("group {group} does not exist"))?;
+    }
+    Ok(user)
+}
+
+/// The id of a group, by name or number.
+pub fn group_id(name: &str) -> Option<u32> {
+    let text = std::fs::read_to_string("/etc/group").unwrap_or_default();
+    let found = text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok()).flatten()
+    });
+    found.or_else(|| name.parse().ok())
+}
+
+/// `exited with status 1`, `timed out`, in keepalived's words.
+pub fn words(outcome: ScriptOutcome) -> String {
+    match outcome {
+        ScriptOutcome::Success => "exited with status 0".to_owned(),
+        ScriptOutcome::Failure { status } if status > 128 => format!("terminated by signal {}", status - 128),
+        ScriptOutcome::Failure { status } => format!("exited with status {status}"),
+        ScriptOutcome::TimedOut => "timed out".to_owned(),
+    }
+}

@@ -1,0 +1,94 @@
+//! Stopping: the address moves first, while the proxy still serves; then everything else goes.
+
+use super::{CHILD_WAIT, End, Signals, Supervisor, Told};
+use evenkeel_bus::{RoleState, ToProxy, ToVrrp};
+use std::time::{Duration, Instant};
+
+/// Requests under way may finish within this when the daemon is told to stop.
+const SHORT_DRAIN: Duration = Duration::from_secs(2);
+/// From quit to kill.
+const QUIT: Duration = Duration::from_secs(1);
+
+impl Supervisor {
+    /// Ends everything that this daemon started.
+    pub(super) async fn stop(&mut self, end: End, signals: &mut Signals) {
+        tracing::info!(target: "supervisor", "Stopping");
+        self.checks = super::Checks::default();
+        self.stop_vrrp().await;
+        self.stop_proxy(end, signals).await;
+        let scripts_until = Instant::now() + CHILD_WAIT;
+        self.attend_until(scripts_until, |supervisor| supervisor.notify.is_empty()).await;
+        if !self.notify.is_empty() {
+            tracing::warn!(target: "supervisor", "notify scripts still run; they are left to themselves");
+        }
+        self.pid_files.clear();
+        self.listeners.replace(super::Listeners::default());
+        tracing::info!(target: "supervisor", "Stopped {} (evenkeel {})", self.plan.name, env!("CARGO_PKG_VERSION"));
+    }
+
+    async fn stop_vrrp(&mut self) {
+        self.vrrp.enter(match self.vrrp.process {
+            Some(_) => RoleState::Stopping,
+            None => RoleState::Stopped,
+        });
+        let Some(process) = &self.vrrp.process else { return };
+        process.send(ToVrrp::Stop);
+        // A peer takes over within its master-down interval, or never.
+        let handover = self
+            .compiled
+            .vrrp
+            .instances
+            .iter()
+            .map(|instance| instance.advert_interval.duration() * (u32::from(instance.down_adverts.get()) + 1));
+        let until = Instant::now() + CHILD_WAIT + handover.max().unwrap_or_default();
+        self.attend_until(until, |supervisor| supervisor.vrrp.process.is_none()).await;
+        if let Some(process) = &self.vrrp.process {
+            tracing::error!(target: "supervisor", "the vrrp role does not stop; it is killed");
+            process.kill();
+            self.attend_until(Instant::now() + QUIT, |supervisor| supervisor.vrrp.process.is_none()).await;
+        }
+    }
+
+    async fn stop_proxy(&mut self, end: End, signals: &mut Signals) {
+        self.proxy.enter(match self.proxy.process {
+            Some(_) => RoleState::Stopping,
+            None => RoleState::Stopped,
+        });
+        let Some(process) = &self.proxy.process else { return };
+        process.send(ToProxy::Drain);
+        let limit = match (end, &self.compiled.site) {
+            (End::Graceful, Some(site)) => site.shutdown_timeout.unwrap_or(Duration::MAX),
+            // nginx's own TERM does not wait for anybody.
+            _ if self.plan.nginx_style => Duration::ZERO,
+            _ => SHORT_DRAIN,
+        };
+        let until = Instant::now().checked_add(limit);
+        let far = Instant::now() + Duration::from_secs(365 * 86400);
+        tokio::select! {
+            () = self.attend_until(until.unwrap_or(far), |supervisor| supervisor.proxy.process.is_none()) => {}
+            () = told_to_stop(signals), if end == End::Graceful => {}
+        }
+        if let Some(process) = &self.proxy.process {
+            process.send(ToProxy::Quit);
+            self.attend_until(Instant::now() + QUIT, |supervisor| supervisor.proxy.process.is_none()).await;
+        }
+        if let Some(process) = &self.proxy.process {
+            process.kill();
+            self.attend_until(Instant::now() + QUIT, |supervisor| supervisor.proxy.process.is_none()).await;
+        }
+    }
+
+    /// Goes on handling what happens until `done`, or until the time is over.
+    async fn attend_until(&mut self, until: Instant, done: fn(&Supervisor) -> bool) {
+        while !done(self) {
+            let happening = tokio::time::timeout_at(until.into(), self.inbox.recv()).await;
+            let Ok(Some(happening)) = happening else { return };
+            self.handle(happening).await;
+        }
+    }
+}
+
+/// A second, less patient signal.
+async fn told_to_stop(signals: &mut Signals) {
+    while signals.next().await != Told::Stop {}
+}
