@@ -19,10 +19,16 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
+static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+
+/// Names the program that machines get from now on; no effect once [`evenkeel`] was asked.
+pub fn set_evenkeel(program: PathBuf) {
+    let _ = PROGRAM.set(program);
+}
+
 /// The `evenkeel` program under test: `$EVENKEEL`, or the one beside this test's own build directory, which is
 /// brought up to date first.
 pub fn evenkeel() -> PathBuf {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM
         .get_or_init(|| {
             if let Some(program) = std::env::var_os("EVENKEEL") {

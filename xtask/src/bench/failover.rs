@@ -121,7 +121,15 @@ fn measure(case: Case, timing: Timing, owner: Programs, other: Programs) -> Resu
     Ok(probe.finish())
 }
 
-fn node(lan: &Lan, programs: Programs, name: &str, address: &str, state: &str, priority: u8, timing: Timing) -> Machine {
+fn node(
+    lan: &Lan,
+    programs: Programs,
+    name: &str,
+    address: &str,
+    state: &str,
+    priority: u8,
+    timing: Timing,
+) -> Machine {
     let machine = programs.install(lan.machine(name, "eth0", address));
     let conf = format!(
         "vrrp_instance VI_1 {{\n    state {state}\n    interface eth0\n    virtual_router_id 50\n    priority {priority}\n    {}\n    virtual_ipaddress {{\n        {VIP}\n    }}\n}}\n",

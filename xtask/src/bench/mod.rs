@@ -1,32 +1,51 @@
 //! `cargo xtask bench NAME`: measurements beside the programs that evenkeel replaces. Results stand in
 //! `docs/benchmarks.md`, as ratios.
 
-use anyhow::{Result, bail};
+mod failover;
+mod proxy;
+mod report;
+mod vrrp;
+
+use anyhow::{Context, Result, bail, ensure};
+use std::path::Path;
+use std::process::Command;
 
 /// One measurement.
 struct Benchmark {
     name: &'static str,
     what: &'static str,
-    run: fn(&[&str]) -> Result<()>,
+    run: fn() -> Result<()>,
 }
 
-const BENCHMARKS: &[Benchmark] = &[];
+const BENCHMARKS: &[Benchmark] = &[
+    Benchmark { name: "failover", what: "how long the address does not answer, beside keepalived", run: failover::run },
+    Benchmark { name: "proxy", what: "CPU for a proxied request, beside nginx and HAProxy", run: proxy::run },
+    Benchmark { name: "vrrp", what: "CPU and memory of 250 virtual routers, beside keepalived", run: vrrp::run },
+];
 
-/// Runs the benchmark that the first word names; the rest are its options.
+/// Runs the benchmark that the first word names, with a release build.
 pub(crate) fn run(words: &[&str]) -> Result<()> {
-    let Some((name, options)) = words.split_first() else {
-        bail!("name a benchmark: {}", known());
+    let [name] = words else {
+        bail!("name one benchmark: {}", known());
     };
-    match BENCHMARKS.iter().find(|benchmark| benchmark.name == *name) {
-        Some(benchmark) => (benchmark.run)(options),
-        None => bail!("there is no benchmark `{name}`: {}", known()),
-    }
+    let Some(benchmark) = BENCHMARKS.iter().find(|benchmark| benchmark.name == *name) else {
+        bail!("there is no benchmark `{name}`: {}", known());
+    };
+    evenkeel_e2e::set_evenkeel(release_build()?);
+    (benchmark.run)()
+}
+
+fn release_build() -> Result<std::path::PathBuf> {
+    let status = Command::new(env!("CARGO")).args(["build", "--release", "--package", "evenkeel"]).status();
+    ensure!(status.context("run cargo")?.success(), "cargo build --release --package evenkeel failed");
+    let target = match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(target) => target.into(),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
+    };
+    target.join("release/evenkeel").canonicalize().context("find the release build")
 }
 
 fn known() -> String {
-    if BENCHMARKS.is_empty() {
-        return "there is none yet".to_owned();
-    }
     let lines: Vec<_> = BENCHMARKS.iter().map(|b| format!("\n  {:<10} {}", b.name, b.what)).collect();
     lines.concat()
 }

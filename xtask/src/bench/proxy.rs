@@ -52,7 +52,9 @@ fn measure_all(directory: &Path) -> Result<String> {
         fs::write(directory.join("html").join(name.replace(' ', "")), "x".repeat(size))?;
     }
     let _origin = start_origin(directory)?;
-    let mut table = String::from("| body | proxy | CPU for a request, us | ratio to nginx | requests a second | not 2xx |\n|---|---|---|---|---|---|\n");
+    let mut table = String::from(
+        "| body | proxy | CPU for a request, us | ratio to nginx | requests a second | not 2xx |\n|---|---|---|---|---|---|\n",
+    );
     for (name, _) in SIZES {
         let mut results: Vec<Vec<Sample>> = vec![Vec::new(); Proxy::ALL.len()];
         for _ in 0..RUNS {
@@ -64,7 +66,12 @@ fn measure_all(directory: &Path) -> Result<String> {
         for ((proxy, samples), cpu_here) in Proxy::ALL.into_iter().zip(&results).zip(&cpu) {
             let rate = median(samples.iter().map(|s| s.rate).collect());
             let errors: u64 = samples.iter().map(|s| s.errors).sum();
-            let _ = writeln!(table, "| {name} | {} | {cpu_here:.1} | {:.2} | {rate:.0} | {errors} |", proxy.name(), cpu_here / cpu[0]);
+            let _ = writeln!(
+                table,
+                "| {name} | {} | {cpu_here:.1} | {:.2} | {rate:.0} | {errors} |",
+                proxy.name(),
+                cpu_here / cpu[0]
+            );
         }
     }
     Ok(table)
@@ -87,7 +94,11 @@ fn measure(directory: &Path, proxy: Proxy, path: &str) -> Result<Sample> {
     let load = wrk(&url, SECONDS)?;
     let spent = cpu_of_tree(running.0.id())? - before;
     ensure!(load.requests > 0, "{} answered nothing", proxy.name());
-    Ok(Sample { cpu: spent * 1e6 / load.requests as f64, rate: load.requests as f64 / f64::from(SECONDS), errors: load.errors })
+    Ok(Sample {
+        cpu: spent * 1e6 / load.requests as f64,
+        rate: load.requests as f64 / f64::from(SECONDS),
+        errors: load.errors,
+    })
 }
 
 /// A proxy that ends with the measurement.
@@ -108,7 +119,9 @@ fn start_origin(directory: &Path) -> Result<Running> {
     );
     let file = directory.join("origin.conf");
     fs::write(&file, conf)?;
-    let child = pinned(1, Path::new("/usr/sbin/nginx")).args(["-p".as_ref(), directory.as_os_str(), "-c".as_ref(), file.as_os_str()]).spawn()?;
+    let child = pinned(1, Path::new("/usr/sbin/nginx"))
+        .args(["-p".as_ref(), directory.as_os_str(), "-c".as_ref(), file.as_os_str()])
+        .spawn()?;
     let running = Running(child);
     await_port(ORIGIN)?;
     Ok(running)
@@ -123,7 +136,8 @@ fn start_proxy(directory: &Path, proxy: Proxy) -> Result<Child> {
                 directory.display()
             );
             fs::write(&file, conf)?;
-            let program = if proxy == Proxy::Nginx { PathBuf::from("/usr/sbin/nginx") } else { evenkeel_as_nginx(directory)? };
+            let program =
+                if proxy == Proxy::Nginx { PathBuf::from("/usr/sbin/nginx") } else { evenkeel_as_nginx(directory)? };
             let path = |p: &Path| p.to_string_lossy().into_owned();
             (program, vec!["-p".to_owned(), path(directory), "-c".to_owned(), path(&file)])
         }
@@ -133,10 +147,17 @@ fn start_proxy(directory: &Path, proxy: Proxy) -> Result<Child> {
                 "global\n    nbthread 1\n    maxconn 4096\ndefaults\n    mode http\n    timeout client 30s\n    timeout server 30s\n    timeout connect 5s\n    http-reuse always\nfrontend f\n    bind 127.0.0.1:{PROXY}\n    default_backend b\nbackend b\n    server origin 127.0.0.1:{ORIGIN}\n"
             );
             fs::write(&file, conf)?;
-            (PathBuf::from("/usr/sbin/haproxy"), vec!["-db".to_owned(), "-f".to_owned(), file.to_string_lossy().into_owned()])
+            (
+                PathBuf::from("/usr/sbin/haproxy"),
+                vec!["-db".to_owned(), "-f".to_owned(), file.to_string_lossy().into_owned()],
+            )
         }
     };
-    pinned(0, &program).args(arguments).stdout(Stdio::null()).spawn().with_context(|| format!("start {}", program.display()))
+    pinned(0, &program)
+        .args(arguments)
+        .stdout(Stdio::null())
+        .spawn()
+        .with_context(|| format!("start {}", program.display()))
 }
 
 fn evenkeel_as_nginx(directory: &Path) -> Result<PathBuf> {
@@ -154,7 +175,8 @@ fn pinned(core: u8, program: &Path) -> Command {
 }
 
 fn await_port(port: u16) -> Result<()> {
-    let open = evenkeel_e2e::wait_until(Duration::from_secs(10), || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let open =
+        evenkeel_e2e::wait_until(Duration::from_secs(10), || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
     ensure!(open, "nobody listens on port {port}");
     Ok(())
 }
@@ -174,7 +196,8 @@ fn wrk(url: &str, seconds: u32) -> Result<Load> {
         let line = text.lines().find(|line| line.contains(word))?;
         line.split_whitespace().next()?.parse().ok()
     };
-    let errors = text.lines().find(|line| line.contains("Non-2xx")).and_then(|line| line.rsplit(' ').next()?.parse().ok());
+    let errors =
+        text.lines().find(|line| line.contains("Non-2xx")).and_then(|line| line.rsplit(' ').next()?.parse().ok());
     Ok(Load { requests: number_before("requests in").context("wrk printed no count")?, errors: errors.unwrap_or(0) })
 }
 
