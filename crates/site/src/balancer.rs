@@ -206,3 +206,147 @@ impl Peer {
         !self.down && !self.probe_failing && !set_aside
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{ListenAddress, UpstreamServer};
+
+    fn server(weight: u32) -> UpstreamServer {
+        UpstreamServer { weight, ..UpstreamServer::new(ListenAddress::Unix("x".into())) }
+    }
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_origin(Duration::from_secs(seconds))
+    }
+
+    /// One request: every server it goes to until one that is not in `broken`.
+    fn request(balancer: &mut Balancer, now: Instant, broken: &[usize]) -> Vec<usize> {
+        let mut tried = Tried::default();
+        let mut visited = Vec::new();
+        while let Some(picked) = balancer.pick(now, &mut tried) {
+            visited.push(picked);
+            if !broken.contains(&picked) {
+                balancer.report(now, picked, Outcome::Success);
+                break;
+            }
+            balancer.report(now, picked, Outcome::Failure(Failure::Error));
+        }
+        visited
+    }
+
+    fn requests(upstream: &Upstream, n: usize, broken: &[usize]) -> Vec<Vec<usize>> {
+        let mut balancer = Balancer::new(upstream);
+        (0..n).map(|_| request(&mut balancer, at(0), broken)).collect()
+    }
+
+    /// The sequences are those of Debian's nginx 1.22.1 with one worker.
+    #[test]
+    fn servers_take_turns_by_weight() {
+        let upstream = Upstream::new("w", vec![server(5), server(1), server(1)]);
+        let order: Vec<usize> = requests(&upstream, 14, &[]).concat();
+        assert_eq!(order, [0, 0, 1, 0, 2, 0, 0, 0, 0, 1, 0, 2, 0, 0]);
+    }
+
+    /// Observed with nginx 1.22.1: `weight=6 max_fails=3` refuses connections, the others have weights 2 and 1.
+    #[test]
+    fn a_failing_server_loses_weight_and_is_set_aside() {
+        let broken = UpstreamServer { max_fails: 3, fail_timeout: Duration::from_secs(60), ..server(6) };
+        let upstream = Upstream::new("w", vec![broken, server(2), server(1)]);
+        let expected: [&[usize]; 16] =
+            [&[0, 1], &[1], &[0, 2], &[2], &[0, 1], &[1], &[1], &[1], &[1], &[2], &[1], &[1], &[2], &[1], &[1], &[2]];
+        assert_eq!(requests(&upstream, 16, &[0]), expected);
+    }
+
+    /// Observed with nginx 1.22.1.
+    #[test]
+    fn backups_take_over_when_no_other_is_left() {
+        let backup = |weight| UpstreamServer { backup: true, ..server(weight) };
+        let down = UpstreamServer { down: true, ..server(1) };
+        let upstream = Upstream::new("w", vec![server(1), backup(1), backup(2), down]);
+        let expected: [&[usize]; 8] = [&[0, 2], &[1], &[2], &[2], &[1], &[2], &[2], &[1]];
+        assert_eq!(requests(&upstream, 8, &[0]), expected);
+    }
+
+    #[test]
+    fn a_server_is_tried_again_after_its_time_and_keeps_the_backup_idle() {
+        let backup = UpstreamServer { backup: true, ..server(1) };
+        let mut balancer = Balancer::new(&Upstream::new("w", vec![server(1), backup]));
+        assert_eq!(request(&mut balancer, at(0), &[0]), [0, 1]);
+        assert!(!balancer.server_alive(at(10), 0));
+        assert_eq!(request(&mut balancer, at(10), &[]), [1]);
+        // fail_timeout is 10 s, and must be over. One request goes there; while it is under way, no other does.
+        assert!(balancer.server_alive(at(11), 0));
+        let mut first = Tried::default();
+        assert_eq!(balancer.pick(at(11), &mut first), Some(0));
+        assert_eq!(balancer.pick(at(12), &mut Tried::default()), Some(1));
+        balancer.report(at(12), 0, Outcome::Success);
+        assert_eq!(balancer.fails(0), 0);
+        assert_eq!(request(&mut balancer, at(12), &[]), [0]);
+    }
+
+    #[test]
+    fn an_answer_from_before_a_failure_proves_nothing() {
+        let mut balancer = Balancer::new(&Upstream::new("w", vec![server(1), server(1)]));
+        let mut early = Tried::default();
+        let mut late = Tried::default();
+        assert_eq!(balancer.pick(at(0), &mut early), Some(0));
+        assert_eq!(balancer.pick(at(0), &mut Tried::default()), Some(1));
+        assert_eq!(balancer.pick(at(0), &mut late), Some(0));
+        balancer.report(at(1), 0, Outcome::Failure(Failure::Timeout));
+        balancer.report(at(1), 0, Outcome::Success);
+        assert_eq!(balancer.fails(0), 1);
+        assert!(!balancer.server_alive(at(1), 0));
+    }
+
+    #[test]
+    fn a_single_server_is_never_set_aside() {
+        let mut balancer = Balancer::new(&Upstream::new("w", vec![server(1)]));
+        for _ in 0..3 {
+            assert_eq!(request(&mut balancer, at(0), &[0]), [0]);
+        }
+        assert!(balancer.alive(at(0)));
+    }
+
+    #[test]
+    fn when_all_fail_nobody_is_left_until_the_time_is_over() {
+        let mut balancer = Balancer::new(&Upstream::new("w", vec![server(1), server(1)]));
+        assert_eq!(request(&mut balancer, at(0), &[0, 1]), [0, 1]);
+        assert!(request(&mut balancer, at(5), &[0, 1]).is_empty());
+        assert!(!balancer.alive(at(5)));
+        assert_eq!(request(&mut balancer, at(11), &[]).len(), 1);
+    }
+
+    #[test]
+    fn max_fails_zero_never_counts_and_404_counts_against_nobody() {
+        let forgiving = UpstreamServer { max_fails: 0, ..server(1) };
+        let mut balancer = Balancer::new(&Upstream::new("w", vec![forgiving, server(1)]));
+        balancer.report(at(0), 0, Outcome::Failure(Failure::Error));
+        balancer.report(at(0), 1, Outcome::Failure(Failure::Status(404)));
+        assert!(balancer.server_alive(at(0), 0) && balancer.server_alive(at(0), 1));
+        assert_eq!(request(&mut balancer, at(0), &[0]), [0, 1]);
+    }
+
+    #[test]
+    fn a_failing_probe_keeps_requests_away() {
+        let mut balancer = Balancer::new(&Upstream::new("w", vec![server(1), server(1)]));
+        balancer.set_probe(0, false);
+        assert_eq!(request(&mut balancer, at(0), &[]), [1]);
+        balancer.set_probe(1, false);
+        assert!(!balancer.alive(at(0)));
+        balancer.set_probe(0, true);
+        assert_eq!(request(&mut balancer, at(0), &[]), [0]);
+    }
+
+    #[test]
+    fn an_upstream_may_have_many_servers_or_none() {
+        let mut many = Balancer::new(&Upstream::new("w", vec![server(1); 200]));
+        let mut tried = Tried::default();
+        let mut picked: Vec<usize> = std::iter::from_fn(|| many.pick(at(0), &mut tried)).collect();
+        picked.sort_unstable();
+        assert_eq!(picked, (0..200).collect::<Vec<_>>());
+        assert_eq!(tried.count(), 200);
+        let mut none = Balancer::new(&Upstream::new("w", Vec::new()));
+        assert_eq!(none.pick(at(0), &mut Tried::default()), None);
+    }
+}

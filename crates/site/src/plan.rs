@@ -67,7 +67,8 @@ pub enum Answer<'s> {
     Return {
         /// The status; 444 closes the connection.
         status: u16,
-        /// The body, or for 301, 302, 303, 307 and 308 the target (see [`Plan::redirect_target`]).
+        /// The body, or for 301, 302, 303, 307 and 308 the target (see [`Plan::redirect_target`]). Rendered, it may hold
+        /// what a client sent, decoded (`$uri`): a line end in it must not reach a header.
         text: Option<&'s Template>,
     },
     /// A redirect to a proxied location that ends with `/`: status 301 and this target, relative to the site.
@@ -135,10 +136,10 @@ impl Site {
             return rejected(server, request.target, host, 400);
         };
         if bad_host {
-            return rejected(server, parsed.raw, host, 400);
+            return rejected(server, &parsed.raw, host, 400);
         }
         if matches!(request.method, "TRACE" | "CONNECT") {
-            return rejected(server, parsed.raw, host, 405);
+            return rejected(server, &parsed.raw, host, 405);
         }
         choose(server, request.method, &parsed, host, captures, Internal::No)
     }
@@ -147,7 +148,7 @@ impl Site {
     pub fn replan<'s>(&'s self, plan: Plan<'s>, method: &str, path: Vec<u8>) -> Plan<'s> {
         let parsed = uri::Parsed {
             authority: None,
-            raw: &plan.request_uri,
+            raw: Cow::Borrowed(&plan.request_uri),
             path: Cow::Owned(path),
             args: plan.args.as_deref(),
             quoted: true,
@@ -207,7 +208,7 @@ fn choose<'s>(
         server,
         scope,
         uri: parsed.path.to_vec(),
-        request_uri: parsed.raw.to_owned(),
+        request_uri: parsed.raw.clone().into_owned(),
         args: parsed.args.map(str::to_owned),
         host,
         answer,

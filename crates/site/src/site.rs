@@ -196,12 +196,11 @@ fn check_index(what: &'static str, index: usize, len: usize) -> Result<usize, Co
     if index < len { Ok(index) } else { Err(CompileError::Dangling { what, index }) }
 }
 
-/// `$server_name` shows a name as it was written.
+/// `$server_name` shows a name as it was written, but for the dot of `.example.com`.
 fn name_text(name: &ServerName) -> String {
     match name {
-        ServerName::Exact(name) => name.clone(),
+        ServerName::Exact(name) | ServerName::SuffixOrSelf(name) => name.clone(),
         ServerName::Suffix(name) => format!("*{name}"),
-        ServerName::SuffixOrSelf(name) => format!(".{name}"),
         ServerName::Prefix(name) => format!("{name}*"),
         ServerName::Regex(pattern) => format!("~{pattern}"),
     }

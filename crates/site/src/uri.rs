@@ -7,8 +7,8 @@ use std::borrow::Cow;
 pub struct Parsed<'r> {
     /// Host of an absolute target (`http://host/path`), with its port.
     pub authority: Option<&'r str>,
-    /// The target from its path on, as sent: `$request_uri`. `/` when an absolute target has no path.
-    pub raw: &'r str,
+    /// The target from its path on, as sent: `$request_uri`. With the path `/` when an absolute target has none.
+    pub raw: Cow<'r, str>,
     /// The path decoded and normalised; starts with `/` and holds neither `.` nor `..` as a segment.
     pub path: Cow<'r, [u8]>,
     /// What follows `?`, as sent.
@@ -27,10 +27,13 @@ pub fn parse(target: &str, merge_slashes: bool) -> Result<Parsed<'_>, BadTarget>
     if target.bytes().any(|b| b <= b' ' || b == 0x7f) {
         return Err(BadTarget);
     }
-    let (authority, raw) = split_authority(target)?;
-    let end = raw.find(['?', '#']).unwrap_or(raw.len());
-    let written = &raw[..end];
-    let args = raw[end..].strip_prefix('?').map(|args| args.split('#').next().unwrap_or_default());
+    let (authority, from_path) = split_authority(target)?;
+    let end = from_path.find(['?', '#']).unwrap_or(from_path.len());
+    let args = from_path[end..].strip_prefix('?').map(|args| args.split('#').next().unwrap_or_default());
+    let (written, raw) = match end {
+        0 => ("/", Cow::Owned(format!("/{from_path}"))),
+        _ => (&from_path[..end], Cow::Borrowed(from_path)),
+    };
     let quoted = written.contains('%');
     let path = match quoted || needs_normalising(written.as_bytes(), merge_slashes) {
         true => Cow::Owned(normalise(written.as_bytes(), merge_slashes)?),
@@ -39,6 +42,7 @@ pub fn parse(target: &str, merge_slashes: bool) -> Result<Parsed<'_>, BadTarget>
     Ok(Parsed { authority, raw, path, args, quoted })
 }
 
+/// The authority of an absolute target, and what follows it: empty, or from `/`, `?` or `#` on.
 fn split_authority(target: &str) -> Result<(Option<&str>, &str), BadTarget> {
     if target.starts_with('/') {
         return Ok((None, target));
@@ -49,11 +53,7 @@ fn split_authority(target: &str) -> Result<(Option<&str>, &str), BadTarget> {
     }
     let rest = &target[scheme + 3..];
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    match &rest[end..] {
-        "" => Ok((Some(rest), "/")),
-        path if path.starts_with('/') => Ok((Some(&rest[..end]), path)),
-        _ => Err(BadTarget),
-    }
+    Ok((Some(&rest[..end]), &rest[end..]))
 }
 
 fn needs_normalising(path: &[u8], merge_slashes: bool) -> bool {
@@ -184,7 +184,7 @@ mod tests {
             ("", None),
             ("*", None),
             ("/a b", None),
-            ("http://h?a", None),
+            ("http://h?a", Some("/")),
         ] {
             let parsed = parse(target, true).ok().map(|p| String::from_utf8_lossy(&p.path).into_owned());
             assert_eq!(parsed.as_deref(), path, "{target}");
@@ -206,6 +206,7 @@ mod tests {
         assert_eq!(parsed.raw, "/a/%20?x=%41#y");
         assert_eq!(parsed.args, Some("x=%41"));
         assert!(parsed.quoted);
+        assert_eq!(parse("http://h?x", true).expect("valid").raw, "/?x");
         assert_eq!(parse("/a?", true).expect("valid").args, Some(""));
         assert_eq!(parse("/a", true).expect("valid").args, None);
     }

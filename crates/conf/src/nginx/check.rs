@@ -21,8 +21,8 @@ pub(super) fn check(directives: Vec<Directive>, context: u8, out: &mut Vec<Diagn
         if row.support != Support::Supported {
             continue;
         }
-        if let (Some(inner), Some(block)) = (inside(row.name, context), directive.block.take()) {
-            directive.block = Some(check(block, inner, out));
+        if let Some(inner) = inside(row.name, context) {
+            directive.block = directive.block.map(|block| check(block, inner, out));
         } else if row.name == "types" {
             check_types(directive.block.as_deref().unwrap_or_default(), out);
         }
@@ -93,8 +93,7 @@ fn acceptable(directive: &Directive, context: u8, out: &mut Vec<Diagnostic>) -> 
 /// What a person must know about a directive that does not act.
 fn support(row: &Row, directive: &Directive) -> Option<Diagnostic> {
     // What `off` asks for is what happens anyway, except for these.
-    const OFF_ACTS: &[&str] =
-        &["chunked_transfer_encoding", "proxy_pass_request_body", "proxy_pass_request_headers", "expires"];
+    const OFF_ACTS: &[&str] = &["chunked_transfer_encoding", "proxy_pass_request_body", "proxy_pass_request_headers"];
     let name = row.name;
     let is_off = matches!(directive.args.as_slice(), [word] if word.text.eq_ignore_ascii_case("off"));
     if is_off && !OFF_ACTS.contains(&name) {

@@ -34,12 +34,14 @@ pub(super) struct Lexer<'t> {
     file: FileId,
     line: u32,
     line_start: usize,
+    /// That the text ends too early is said once, not by every block that is open.
+    pub(super) end_reported: bool,
 }
 
 impl<'t> Lexer<'t> {
     pub(super) fn new(file: FileId, text: &'t [u8]) -> Lexer<'t> {
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-        Lexer { text, at: 0, file, line: 1, line_start: 0 }
+        Lexer { text, at: 0, file, line: 1, line_start: 0, end_reported: false }
     }
 
     pub(super) fn next(&mut self) -> Token {
@@ -116,6 +118,7 @@ impl<'t> Lexer<'t> {
         loop {
             match self.peek() {
                 None => {
+                    self.end_reported = true;
                     return Token::Error(opened_at, "unexpected end of file, expecting \";\" or \"}\"".to_owned());
                 }
                 Some(byte) if byte == quote => break,

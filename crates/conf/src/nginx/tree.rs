@@ -124,7 +124,7 @@ impl<'f> Reader<'f> {
                 }
                 Token::Close(span) => {
                     if !words.is_empty() {
-                        self.unterminated(&words, Some(span));
+                        self.unterminated(&words, span);
                         words.clear();
                     }
                     match until {
@@ -139,7 +139,9 @@ impl<'f> Reader<'f> {
                         (true, Until::Brace) => "unexpected end of file, expecting \"}\"",
                         (false, _) => "unexpected end of file, expecting \";\" or \"}\"",
                     };
-                    self.error("syntax", Some(span), message.to_owned());
+                    if !std::mem::replace(&mut lexer.end_reported, true) {
+                        self.error("syntax", Some(span), message.to_owned());
+                    }
                     return found;
                 }
             }
@@ -156,12 +158,12 @@ impl<'f> Reader<'f> {
     }
 
     /// nginx stops at the brace; that the semicolon is missing is what the reader needs to know.
-    fn unterminated(&mut self, words: &[Word], brace: Option<Span>) {
+    fn unterminated(&mut self, words: &[Word], brace: Span) {
         let fix = words.last().map(|word| format!("write `;` after `{}`", word.text));
         self.diagnostics.push(Diagnostic {
             severity: Severity::Error,
             rule: "syntax",
-            span: brace,
+            span: Some(brace),
             message: "unexpected \"}\"".to_owned(),
             consequence: None,
             fix,
