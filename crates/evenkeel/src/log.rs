@@ -85,6 +85,7 @@ where
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let level = *event.metadata().level();
         let role = event.metadata().target().split("::").next().unwrap_or_default();
+        let role = role.strip_prefix("evenkeel_").unwrap_or(role);
         match self.target {
             Target::Journal => write!(out, "<{}>{role}: ", severity(level))?,
             // Facility daemon is 3.

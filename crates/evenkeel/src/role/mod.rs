@@ -56,11 +56,15 @@ pub fn main(words: &[String]) -> ExitCode {
         return ExitCode::from(64);
     };
     let _ = privilege::name_process(&comm);
-    match privilege::die_with_parent(parent) {
-        Ok(true) => {}
-        // The supervisor died before we asked: nobody is there to serve.
-        Ok(false) => return ExitCode::FAILURE,
-        Err(error) => tracing::warn!(target: "supervisor", "{error}"),
+    // The vrrp role is not killed with its supervisor: it sees the bus close, says that it leaves and lets go of its
+    // addresses, which a killed one would leave behind.
+    if role == Role::Proxy {
+        match privilege::die_with_parent(parent) {
+            Ok(true) => {}
+            // The supervisor died before we asked: nobody is there to serve.
+            Ok(false) => return ExitCode::FAILURE,
+            Err(error) => tracing::warn!(target: "proxy", "{error}"),
+        }
     }
     let channel = match bus() {
         Ok(channel) => channel,

@@ -159,9 +159,13 @@ impl VrrpRole {
         Ok(())
     }
 
+    /// Without a supervisor there is nobody to hand over in peace for: say that we leave, and let go at once.
     fn leave(&mut self) -> anyhow::Result<()> {
+        tracing::error!(target: "vrrp", "the supervisor is gone");
         if !self.keep_addresses {
+            let handled = self.handle(Event::Shutdown);
             self.kernel.release_all();
+            handled?;
         }
         Ok(())
     }
