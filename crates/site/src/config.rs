@@ -32,6 +32,32 @@ pub struct Config {
     pub log_formats: Vec<LogFormat>,
 }
 
+impl Config {
+    /// Listens that need a socket of their own, by index. One whose port a wildcard listen has as well
+    /// (`10.0.0.1:80` beside `*:80`) shares its socket, as in nginx: [`Config::listen_at`] tells them apart.
+    pub fn sockets(&self) -> Vec<usize> {
+        (0..self.listens.len())
+            .filter(|listen| !self.listens.iter().any(|w| w.covers(&self.listens[*listen])))
+            .collect()
+    }
+
+    /// The listen of a connection that a socket accepted, from the address that the client came to.
+    pub fn listen_at(&self, socket: usize, local: SocketAddr) -> usize {
+        let address = ListenAddress::Tcp(local);
+        self.listens.iter().position(|listen| listen.address == address).unwrap_or(socket)
+    }
+}
+
+impl Listen {
+    fn covers(&self, other: &Listen) -> bool {
+        let (ListenAddress::Tcp(all), ListenAddress::Tcp(one)) = (&self.address, &other.address) else { return false };
+        all.port() == one.port()
+            && all.is_ipv4() == one.is_ipv4()
+            && all.ip().is_unspecified()
+            && !one.ip().is_unspecified()
+    }
+}
+
 /// One socket to listen on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Listen {
@@ -442,4 +468,22 @@ pub enum LogLevel {
     Crit,
     Alert,
     Emerg,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listens_below_a_wildcard_share_its_socket() {
+        let tcp = |text: &str| ListenAddress::Tcp(text.parse().expect("an address"));
+        let listen = |address| Listen { address, backlog: None, reuseport: false, servers: vec![0] };
+        let addresses = ["10.0.0.1:80", "0.0.0.0:80", "10.0.0.1:81", "[::1]:80", "[::]:81"].map(tcp);
+        let config = Config { listens: addresses.map(listen).into(), ..Config::default() };
+        assert_eq!(config.sockets(), [1, 2, 3, 4]);
+        let at = |socket, local: &str| config.listen_at(socket, local.parse().expect("an address"));
+        assert_eq!(at(1, "10.0.0.1:80"), 0);
+        assert_eq!(at(1, "10.0.0.2:80"), 1);
+        assert_eq!(at(2, "10.0.0.1:81"), 2);
+    }
 }
