@@ -1,7 +1,7 @@
 use std::cell::RefCell;
 
 /// Bytes of a buffer for bodies: large, because each system call costs as much as copying kilobytes.
-pub(crate) const LARGE: usize = 64 * 1024;
+pub(crate) const LARGE: usize = 128 * 1024;
 /// Bytes of a buffer for heads.
 pub(crate) const SMALL: usize = 16 * 1024;
 /// Buffers kept of each size when nobody uses them.

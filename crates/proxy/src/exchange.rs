@@ -133,22 +133,21 @@ impl Exchange<'_> {
             };
             let state = &self.upstream.servers[server];
             state.n_requests.set(state.n_requests.get() + 1);
+            let attempted = self.attempt(server, text, body, idempotent || next.non_idempotent).await;
             let may_retry = |failure, sent| {
                 let in_time = next.timeout_total.is_zero()
                     || self.asked.worker.clock.now().saturating_sub(started_at) < next.timeout_total;
-                tried.count() < tries && in_time && next.retries(failure, idempotent, sent, false)
+                let whole = !matches!(body, RequestBody::Stream { source: Source::Done, .. });
+                tried.count() < tries && in_time && whole && next.retries(failure, idempotent, sent, false)
             };
-            let may_retry_status = |status| {
-                let whole = !matches!(body, RequestBody::Stream { .. });
-                whole && next.rejects(status) && may_retry(Failure::Status(status), true)
-            };
-            let retry_statuses = [500, 502, 503, 504, 403, 404, 429].map(|status| (status, may_retry_status(status)));
-            let can_repeat_stale = idempotent || next.non_idempotent;
-            let retry_if_sent = [Failure::Error, Failure::Timeout, Failure::InvalidHeader]
-                .map(|failure| (failure, may_retry(failure, true), may_retry(failure, false)));
-
-            let attempted = self.attempt(server, text, body, can_repeat_stale, &retry_statuses).await;
             let failed = match attempted {
+                // An answer whose status is a reason to ask another server is none, as long as there is another.
+                Ok(answer) if answer.upload.is_none() && may_retry(Failure::Status(answer.head.status), true) => {
+                    let status = answer.head.status;
+                    self.asked.worker.buffers.put(answer.buffer);
+                    let text = format!("upstream answered {status} while reading response header from upstream");
+                    Failed::Server { failure: Failure::Status(status), text, sent: true, stale: false }
+                }
                 Ok(answer) => {
                     self.report(server, Outcome::Success);
                     return self.respond(answer, body).await;
@@ -158,17 +157,11 @@ impl Exchange<'_> {
             match failed {
                 Failed::Client { status, text } => return self.blame_client(status, text).await,
                 Failed::Server { failure, text, sent, .. } => {
+                    let retry = may_retry(failure, sent);
+                    let whole = !matches!(body, RequestBody::Stream { .. });
                     self.note_failure(server, failure, &text);
-                    let whole = !matches!(body, RequestBody::Stream { source: Source::Done, .. });
-                    let retry = match failure {
-                        Failure::Status(_) => true,
-                        _ => retry_if_sent
-                            .iter()
-                            .find(|(known, ..)| *known == failure)
-                            .is_some_and(|(_, if_sent, if_not)| if sent { *if_sent } else { *if_not }),
-                    };
                     last = Some(failure);
-                    if !(retry && whole) {
+                    if !retry {
                         return reply::page(self.line, self.asked, failure.status(), self.keep && whole, self.record)
                             .await;
                     }
@@ -184,13 +177,12 @@ impl Exchange<'_> {
         text: &[u8],
         body: &mut RequestBody,
         can_repeat: bool,
-        retry_statuses: &[(u16, bool)],
     ) -> Result<Answer, Failed> {
         if let Some(connection) = self.upstream.take(server) {
             match self.ask(connection, text, body, true).await {
                 Err(Failed::Server { stale: true, sent, .. })
                     if (!sent || can_repeat) && !matches!(body, RequestBody::Stream { source: Source::Done, .. }) => {}
-                outcome => return self.check_status(outcome, retry_statuses),
+                outcome => return outcome,
             }
         }
         let address = &self.upstream.config.servers[server].address;
@@ -213,20 +205,7 @@ impl Exchange<'_> {
             attempt.connect = Some(since);
         }
         let connection = Connection { stream, server, n_requests: 0 };
-        let outcome = self.ask(connection, text, body, false).await;
-        self.check_status(outcome, retry_statuses)
-    }
-
-    /// An answer whose status is a reason to ask another server is none, if there is another.
-    fn check_status(&self, outcome: Result<Answer, Failed>, retry_statuses: &[(u16, bool)]) -> Result<Answer, Failed> {
-        let answer = outcome?;
-        if retry_statuses.contains(&(answer.head.status, true)) {
-            let text = format!("upstream answered {} while reading response header from upstream", answer.head.status);
-            let failure = Failure::Status(answer.head.status);
-            self.asked.worker.buffers.put(answer.buffer);
-            return Err(Failed::Server { failure, text, sent: true, stale: false });
-        }
-        Ok(answer)
+        self.ask(connection, text, body, false).await
     }
 
     /// Sends the request on a connection and reads the head of the answer.

@@ -89,6 +89,9 @@ pub(crate) struct Pump {
     progressed: bool,
 }
 
+/// So little data is copied behind a head: one `send` costs less than a `writev`.
+const COPIED: usize = 2048;
+
 const CRLF: &[u8] = b"\r\n";
 const DATA_AND_LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
@@ -242,6 +245,15 @@ impl Pump {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, to: &mut Stream) -> Poll<io::Result<()>> {
+        if self.ready > 0 && self.ready <= COPIED && !self.prefix.is_empty() {
+            self.prefix.extend_from_slice(&self.buffer.filled()[..self.ready]);
+            self.prefix.extend_from_slice(std::mem::take(&mut self.suffix));
+            self.buffer.consume(self.ready);
+            if self.sink == Sink::Plain {
+                self.n_written += self.ready as u64;
+            }
+            self.ready = 0;
+        }
         let prefix = &self.prefix[self.prefix_sent..];
         let data = &self.buffer.filled()[..self.ready];
         let slices = [IoSlice::new(prefix), IoSlice::new(data), IoSlice::new(self.suffix)];
