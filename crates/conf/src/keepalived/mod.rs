@@ -58,24 +58,15 @@ impl Loaded {
 /// Reads `path` and what it includes, and lowers it. Never panics; what cannot be understood becomes a diagnostic.
 pub fn load(files: &dyn Files, path: &Path, options: &Options) -> Loaded {
     let language::Source { sources, diagnostics, nodes } = language::read(files, path, options);
-    let mut lower = lower::Lower { diagnostics, ..lower::Lower::default() };
+    let mut lower = lower::Lower::new(diagnostics);
     walk::walk(&nodes, &mut lower);
     let vrrp = lower::finish(&mut lower);
     let mut diagnostics = lower.diagnostics;
-    in_source_order(&mut diagnostics);
-    Loaded { sources, diagnostics, settings: lower.settings, vrrp, drafts: lower.drafts }
-}
-
-/// More than this many problems help nobody.
-const MOST_DIAGNOSTICS: usize = 1000;
-
-fn in_source_order(diagnostics: &mut Vec<Diagnostic>) {
     diagnostics.sort_by_key(|diagnostic| diagnostic.span.map(|span| (span.file, span.line, span.start)));
-    if diagnostics.len() > MOST_DIAGNOSTICS {
-        let message = format!("{} more problems are not shown", diagnostics.len() - MOST_DIAGNOSTICS);
-        // What is cut must not turn a broken configuration into one that runs.
-        let severity = diagnostics.iter().map(|d| d.severity).max().unwrap_or(Severity::Error);
-        diagnostics.truncate(MOST_DIAGNOSTICS);
-        diagnostics.push(Diagnostic::new(severity, "too-many-problems", None, message));
+    if let (n_unsaid, Some(worst)) = lower.unsaid {
+        // What is not shown must not turn a broken configuration into one that runs.
+        let message = format!("{n_unsaid} more problems are not shown");
+        diagnostics.push(Diagnostic::new(worst, "too-many-problems", None, message));
     }
+    Loaded { sources, diagnostics, settings: lower.settings, vrrp, drafts: lower.drafts }
 }

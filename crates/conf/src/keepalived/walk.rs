@@ -74,36 +74,43 @@ fn old_spelling(keyword: &Word, row: &Directive, lower: &mut Lower) {
 
 /// keepalived reports an unknown keyword, and then reads what is between its braces as if they were not there.
 fn unknown(node: &Node, keyword: &Word, context: Block, mode: Mode, lower: &mut Lower) {
-    let mut diagnostic =
-        Diagnostic::warning("unknown-keyword", keyword.span, format!("unknown keyword `{}`", keyword.text));
-    if let Some(nearest) = rows::nearest(context, &keyword.text) {
-        diagnostic = diagnostic.so("it is ignored").fix(format!("write `{nearest}`"));
-    } else if let Some(block) = rows::elsewhere(context, &keyword.text) {
-        diagnostic = diagnostic
-            .so(format!("it is ignored: it does not belong {}", inside(context)))
-            .fix(format!("move it {}", inside(block)));
-    } else if keyword.text.contains('=') {
-        diagnostic = diagnostic.so("it is ignored").fix("separate a keyword from its value with a blank");
-    } else {
-        diagnostic = diagnostic.so("it is ignored").fix("remove it");
-    }
+    let diagnostic = unknown_keyword(keyword, context, lower);
     lower.say(diagnostic);
     for child in &node.children {
         if let Some(keyword) = child.words.first()
             && rows::find(context, &keyword.text).is_some()
         {
+            let message = format!("`{}` is inside an unknown block", keyword.text);
             lower.say(
-                Diagnostic::warning(
-                    "inside-unknown-block",
-                    keyword.span,
-                    format!("`{}` is inside an unknown block", keyword.text),
-                )
-                .so("it is acted on as if it stood outside that block, as keepalived does")
-                .fix("correct the keyword of the block, or move this line out of it"),
+                Diagnostic::warning("inside-unknown-block", keyword.span, message)
+                    .so("it is acted on as if it stood outside that block, as keepalived does")
+                    .fix("correct the keyword of the block, or move this line out of it"),
             );
         }
         directive(child, context, mode, lower);
     }
+}
+
+fn unknown_keyword(keyword: &Word, context: Block, lower: &Lower) -> Diagnostic {
+    let diagnostic =
+        Diagnostic::warning("unknown-keyword", keyword.span, format!("unknown keyword `{}`", keyword.text));
+    if lower.has_said_enough() {
+        // Nobody will read it: do not search for the nearest word.
+        return diagnostic;
+    }
+    if let Some(nearest) = rows::nearest(context, &keyword.text) {
+        return diagnostic.so("it is ignored").fix(format!("write `{nearest}`"));
+    }
+    if let Some(block) = rows::elsewhere(context, &keyword.text) {
+        return diagnostic
+            .so(format!("it is ignored: it does not belong {}", inside(context)))
+            .fix(format!("move it {}", inside(block)));
+    }
+    let fix = match keyword.text.contains('=') {
+        true => "separate a keyword from its value with a blank",
+        false => "remove it",
+    };
+    diagnostic.so("it is ignored").fix(fix)
 }
 
 fn inside(block: Block) -> String {
@@ -150,8 +157,8 @@ fn extra_words(extra: &[Word], row: &Directive, context: Block, lower: &mut Lowe
         0 => format!("`{}` takes no argument", row.name),
         _ => format!("`{}` takes {}", row.name, row.arguments),
     };
-    let consequence = match row.arity.1 {
-        0 => "what follows is ignored, so that even `off` or `false` turns it on",
+    let consequence = match (row.arity.1, row.body) {
+        (0, Body::Line) => "what follows is ignored, so that even `off` or `false` turns it on",
         _ => "the rest of the line is ignored",
     };
     lower.say(

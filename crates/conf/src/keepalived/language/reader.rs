@@ -135,6 +135,10 @@ impl Reader<'_> {
                     .so("the file ends after a line with a trailing `\\`"),
             );
         }
+        if self.halted {
+            // Half of what was meant: what it lacks would be reported as missing.
+            return Source { sources: self.sources, diagnostics: self.diagnostics, nodes: Vec::new() };
+        }
         let (nodes, unclosed) = self.tree.finish();
         for (keyword, span) in unclosed {
             self.diagnostics.push(
@@ -416,11 +420,7 @@ impl Reader<'_> {
             self.include(&first, checks, depth);
             return None;
         }
-        let mut quoted = false;
-        let brace = text.bytes().iter().position(|b| {
-            quoted ^= *b == b'"';
-            !quoted && matches!(b, b'{' | b'}')
-        });
+        let brace = self.first_brace(text);
         let Some(brace) = brace else {
             self.before_the_tree(&first);
             self.tree.line(first);
@@ -435,6 +435,37 @@ impl Reader<'_> {
         }
         let rest = text.slice(brace + 1..text.len()).trimmed();
         (!rest.is_empty()).then_some(rest)
+    }
+
+    /// The first brace outside double quotes. `${NAME}` is there only when nothing defines it, and is no block.
+    fn first_brace(&mut self, text: &Text) -> Option<usize> {
+        let bytes = text.bytes();
+        let mut quoted = false;
+        let mut at = 0;
+        while at < bytes.len() {
+            match bytes[at] {
+                b'"' => quoted = !quoted,
+                b'$' if bytes.get(at + 1) == Some(&b'{') => {
+                    let length = bytes[at..].iter().position(|b| *b == b'}').unwrap_or(1);
+                    self.undefined(text, at..at + length + 1);
+                    at += length;
+                }
+                b'{' | b'}' if !quoted => return Some(at),
+                _ => {}
+            }
+            at += 1;
+        }
+        None
+    }
+
+    fn undefined(&mut self, text: &Text, name: std::ops::Range<usize>) {
+        let Some(span) = text.span(name.clone()) else { return };
+        let message = format!("nothing defines `{}` up to here", text.string(name));
+        self.diagnostics.push(
+            Diagnostic::warning("undefined-name", span, message)
+                .so("it stays in the text as it is")
+                .fix("define it above: `$NAME=value`"),
+        );
     }
 
     /// Two keywords of global_defs change how the text itself is read.

@@ -4,13 +4,13 @@ use super::Host;
 use crate::Diagnostic;
 use crate::keepalived::Loaded;
 use crate::keepalived::lower::{At, InstanceDraft, TrackName};
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 
-pub(super) fn instance(draft: &InstanceDraft, loaded: &Loaded, host: &dyn Host, found: &mut Vec<Diagnostic>) {
+pub(super) fn instance(draft: &InstanceDraft, host: &dyn Host, found: &mut Vec<Diagnostic>) {
     interfaces(draft, host, found);
     peers(draft, host, found);
     broadcasts(draft, found);
-    repeated(draft, loaded, found);
     source(draft, host, found);
 }
 
@@ -88,22 +88,18 @@ fn broadcasts(draft: &InstanceDraft, found: &mut Vec<Diagnostic>) {
 }
 
 /// Rule `repeated-address`: in one instance, or in two on this node.
-fn repeated(draft: &InstanceDraft, loaded: &Loaded, found: &mut Vec<Diagnostic>) {
-    let all = |draft: &InstanceDraft| -> Vec<(IpAddr, crate::Span)> {
-        let addresses = draft.addresses.iter().chain(&draft.excluded);
-        addresses.map(|address| (address.value.prefix.address(), address.span)).collect()
-    };
-    let mine = all(draft);
-    let before = loaded.drafts.instances.iter().take_while(|other| other.name.span != draft.name.span);
-    let before: Vec<_> = before.flat_map(all).collect();
-    for (at, (address, span)) in mine.iter().enumerate() {
-        let twice = before.iter().chain(&mine[..at]).any(|(other, _)| other == address);
-        if twice {
-            found.push(
-                Diagnostic::warning("repeated-address", *span, format!("{address} is there twice"))
-                    .so("whichever gives it up first takes it from the other")
-                    .fix("remove one of them"),
-            );
+pub(super) fn repeated(loaded: &Loaded, found: &mut Vec<Diagnostic>) {
+    let mut seen = HashSet::new();
+    for draft in loaded.drafts.instances.iter().filter(|draft| !draft.duplicate) {
+        for noted in draft.addresses.iter().chain(&draft.excluded) {
+            let address = noted.value.prefix.address();
+            if !seen.insert(address) {
+                found.push(
+                    Diagnostic::warning("repeated-address", noted.span, format!("{address} is there twice"))
+                        .so("whichever gives it up first takes it from the other")
+                        .fix("remove one of them"),
+                );
+            }
         }
     }
 }

@@ -56,8 +56,9 @@ pub fn lint(loaded: &Loaded, host: &dyn Host) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for draft in loaded.drafts.instances.iter().filter(|draft| !draft.duplicate) {
         election::instance(draft, loaded, &mut found);
-        addresses::instance(draft, loaded, host, &mut found);
+        addresses::instance(draft, host, &mut found);
     }
+    addresses::repeated(loaded, &mut found);
     for draft in loaded.drafts.scripts.iter().filter(|draft| !draft.duplicate) {
         script::script(draft, loaded, host, &mut found);
     }

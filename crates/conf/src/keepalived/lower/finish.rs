@@ -5,7 +5,7 @@ use evenkeel_vrrp::config::{
     Centis, Initial, Instance, Password, Preempt, Priority, Script, Track, TrackTarget, Version, VirtualAddress, Vrid,
 };
 use evenkeel_vrrp::{Config, ScriptId};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU8;
 use std::time::Duration;
@@ -40,9 +40,11 @@ struct Scripts {
 impl Scripts {
     fn new(drafts: &Drafts, lower: &mut Lower) -> Self {
         let mut scripts = Scripts { ids: HashMap::new(), judged: Vec::new() };
+        let tracks = drafts.instances.iter().flat_map(|instance| &instance.tracks);
+        let tracked: HashSet<&TrackName> = tracks.map(|track| &track.target.value).collect();
         for draft in drafts.scripts.iter().filter(|draft| !draft.duplicate) {
             let Some(command) = command(draft, lower) else { continue };
-            if !is_tracked(&draft.name.value, drafts) {
+            if !tracked.contains(&TrackName::Script(draft.name.value.clone())) {
                 lower.say(
                     Diagnostic::warning(
                         "script-not-tracked",
@@ -65,11 +67,6 @@ impl Scripts {
 
 fn script_id(index: usize) -> ScriptId {
     ScriptId(index.try_into().unwrap_or_default())
-}
-
-fn is_tracked(name: &str, drafts: &Drafts) -> bool {
-    let mut tracks = drafts.instances.iter().flat_map(|instance| &instance.tracks);
-    tracks.any(|track| track.target.value == TrackName::Script(name.to_owned()))
 }
 
 fn command(draft: &ScriptDraft, lower: &mut Lower) -> Option<ScriptCommand> {

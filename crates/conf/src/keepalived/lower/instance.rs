@@ -2,7 +2,7 @@
 
 use super::garp::Zero;
 use super::number::{Garbage, Grain};
-use super::{At, AuthType, InstanceDraft, Lower, TrackDraft, TrackName, address, track};
+use super::{At, AuthType, InstanceDraft, Kind, Lower, TrackDraft, TrackName, address, track};
 use crate::Diagnostic;
 use crate::keepalived::language::Node;
 use evenkeel_vrrp::config::{Initial, Priority, Vrid};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub(in crate::keepalived) fn begin(lower: &mut Lower, node: &Node) {
     let Some(name) = node.argument(1) else { return };
-    let duplicate = lower.drafts.instances.iter().any(|instance| instance.name.value == name.text);
+    let duplicate = !lower.claim(Kind::Instance, &name.text);
     if duplicate {
         lower.say(
             Diagnostic::warning("repeated", name.span, format!("there is already a vrrp_instance `{}`", name.text))

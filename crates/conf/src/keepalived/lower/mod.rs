@@ -19,9 +19,10 @@ pub(in crate::keepalived) use track::{TrackDraft, TrackName};
 
 use super::language::{Node, Word};
 use super::settings::{NotifyCommands, Settings};
-use crate::{Diagnostic, Span};
+use crate::{Diagnostic, Severity, Span};
 use evenkeel_vrrp::config::{Initial, Priority, Version, VirtualAddress, Vrid};
 use evenkeel_wire::Prefix;
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::num::NonZeroU8;
 use std::time::Duration;
@@ -32,11 +33,50 @@ pub(in crate::keepalived) struct Lower {
     pub(in crate::keepalived) diagnostics: Vec<Diagnostic>,
     pub(in crate::keepalived) settings: Settings,
     pub(in crate::keepalived) drafts: Drafts,
+    /// Names of instances and scripts so far.
+    names: HashSet<(Kind, String)>,
+    /// Problems beyond [`MOST_DIAGNOSTICS`], and the worst of them.
+    pub(in crate::keepalived) unsaid: (usize, Option<Severity>),
+}
+
+/// More than this many problems help nobody.
+const MOST_DIAGNOSTICS: usize = 1000;
+
+/// What has names of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    Instance,
+    Script,
 }
 
 impl Lower {
+    /// Goes on from what the reader said.
+    pub(in crate::keepalived) fn new(said: Vec<Diagnostic>) -> Self {
+        let mut lower = Lower::default();
+        for diagnostic in said {
+            lower.say(diagnostic);
+        }
+        lower
+    }
+
+    /// Keeps a diagnostic, or counts it when there are too many already.
     pub(in crate::keepalived) fn say(&mut self, diagnostic: Diagnostic) {
+        if self.has_said_enough() {
+            let worst = self.unsaid.1.max(Some(diagnostic.severity));
+            self.unsaid = (self.unsaid.0 + 1, worst);
+            return;
+        }
         self.diagnostics.push(diagnostic);
+    }
+
+    /// Whether what is said from now on is only counted.
+    pub(in crate::keepalived) fn has_said_enough(&self) -> bool {
+        self.diagnostics.len() >= MOST_DIAGNOSTICS
+    }
+
+    /// Whether the name was free.
+    fn claim(&mut self, kind: Kind, name: &str) -> bool {
+        self.names.insert((kind, name.to_owned()))
     }
 }
 

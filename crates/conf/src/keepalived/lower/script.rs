@@ -1,14 +1,14 @@
 //! vrrp_script.
 
 use super::number::{Garbage, Grain};
-use super::{At, Lower, ScriptDraft, value};
+use super::{At, Kind, Lower, ScriptDraft, value};
 use crate::Diagnostic;
 use crate::keepalived::language::{Node, command_words};
 use std::time::Duration;
 
 pub(in crate::keepalived) fn begin(lower: &mut Lower, node: &Node) {
     let Some(name) = node.argument(1) else { return };
-    let duplicate = lower.drafts.scripts.iter().any(|script| script.name.value == name.text);
+    let duplicate = !lower.claim(Kind::Script, &name.text);
     if duplicate {
         lower.say(
             Diagnostic::warning("repeated", name.span, format!("there is already a vrrp_script `{}`", name.text))

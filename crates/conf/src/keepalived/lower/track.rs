@@ -13,7 +13,7 @@ pub(in crate::keepalived) struct TrackDraft {
 }
 
 /// What is tracked, by name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::keepalived) enum TrackName {
     Interface(String),
     Script(String),

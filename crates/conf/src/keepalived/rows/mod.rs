@@ -178,7 +178,6 @@ pub(super) fn present_name(block: Block, name: &str) -> Option<&'static str> {
         "lvs_sync_daemon_inteface" if block == Block::Instance => Some("lvs_sync_daemon_interface"),
         "nb_get_retry" if CHECKS.contains(&block) => Some("retry"),
         "lb_kind" if block == Block::RealServer => Some("lvs_method"),
-        "nat_mask" if block == Block::VirtualServer => Some("persistence_granularity"),
         _ => None,
     }
 }
@@ -194,14 +193,11 @@ pub(super) fn nearest(block: Block, name: &str) -> Option<&'static str> {
         .map(|(_, nearest)| nearest)
 }
 
-/// Blocks other than `block` where `name` is a keyword.
+/// The block other than `block` where `name` is a keyword; where it is most common when there are several.
 pub(super) fn elsewhere(block: Block, name: &str) -> Option<Block> {
-    directives()
-        .iter()
-        .filter(|directive| directive.name == name)
-        .flat_map(|directive| directive.contexts)
-        .copied()
-        .find(|context| *context != block)
+    let mut rows: Vec<_> = directives().iter().filter(|directive| directive.name == name).collect();
+    rows.sort_by_key(|directive| directive.tier as u8);
+    rows.iter().flat_map(|directive| directive.contexts).copied().find(|context| *context != block)
 }
 
 /// Any number of arguments.
