@@ -1,22 +1,39 @@
-//! The fuzz targets over mutated samples: the same inputs on every run, so that a failure is a reproduction. What
+//! The fuzz targets over mutated samples: the same inputs on every run, so that a failure is a
+//! reproduction; under `CI=true` a minute of further ones. What
 //! libFuzzer does with coverage and time to spare is `cargo fuzz run TARGET --features libfuzzer`.
 
 use evenkeel_fuzz::{TARGETS, Target};
 use std::panic::catch_unwind;
+use std::time::{Duration, Instant};
 
 /// Mutations of each sample.
 const ROUNDS: usize = 4_000;
+/// How long each target goes on with further seeds where nobody waits for the result.
+const CI_TIME: Duration = Duration::from_secs(60);
 /// Bytes of the longest input.
 const MAX_LENGTH: usize = 4_096;
 
 fn check(name: &str) {
     let (_, target, samples) = TARGETS.iter().find(|(known, ..)| *known == name).unwrap();
-    let mut random = Random(0x5eed);
     for sample in *samples {
-        run(*target, sample);
         for end in 0..sample.len() {
             run(*target, &sample[..end]);
         }
+    }
+    mutate_all(*target, samples, 0x5eed);
+    let until = Instant::now() + if is_ci() { CI_TIME } else { Duration::ZERO };
+    let mut seed = 1;
+    while Instant::now() < until {
+        mutate_all(*target, samples, seed);
+        seed += 1;
+    }
+}
+
+/// Mutations of every sample, always the same ones for a seed.
+fn mutate_all(target: Target, samples: &[&[u8]], seed: u64) {
+    let mut random = Random(seed);
+    for sample in samples {
+        run(target, sample);
         let mut bytes = sample.to_vec();
         for round in 0..ROUNDS {
             // Mutations add up, and now and then start anew.
@@ -24,9 +41,13 @@ fn check(name: &str) {
                 bytes = sample.to_vec();
             }
             mutate(&mut bytes, samples, &mut random);
-            run(*target, &bytes);
+            run(target, &bytes);
         }
     }
+}
+
+fn is_ci() -> bool {
+    std::env::var("CI").as_deref() == Ok("true")
 }
 
 fn run(target: Target, bytes: &[u8]) {
