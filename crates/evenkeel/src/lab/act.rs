@@ -48,12 +48,31 @@ pub(super) struct Expectation {
     pub holders: BTreeSet<Host>,
     /// The longest time without a good answer that is allowed.
     pub outage: Duration,
-    /// How many requests may fail, where that is bounded.
+    /// How many requests may fail, where that is bounded. Beside them, a few may be cut off: see [`UNDER_WAY`].
     pub n_failed: Option<u64>,
+    /// Whether the balancers see that both hold the address.
+    pub conflict: Conflict,
 }
+
+/// What the balancers say about the address being held twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Conflict {
+    /// It is, and both say so in time.
+    Said,
+    /// It is not.
+    None,
+    /// It may be: a killed daemon's address stays on its card.
+    Possible,
+}
+
+/// Requests that may be under way at one moment. When the address moves, its new holder does not know their connections
+/// and breaks them off, however smoothly it moves.
+pub(super) const UNDER_WAY: u64 = 3;
 
 /// `advert_int` 1 and priority 100: the backup waits three intervals and its skew, 156/256 s.
 const MASTER_DOWN: Duration = Duration::from_millis(3610);
+/// The supervisor asks its proxy every second for a sign of life, waits a second for it, and forgives one silence.
+const HANG: Duration = Duration::from_secs(3);
 /// Taking the address, announcing it, and the scheduling of a busy machine.
 const SLACK: Duration = Duration::from_millis(250);
 
@@ -135,21 +154,21 @@ impl Act {
         let (outage, n_failed) = match self {
             Act::Start => (Duration::MAX, None),
             Act::Watch => (SLACK, Some(0)),
-            // The supervisor asks its proxy for a sign of life; a handful of missed ones make it sick.
-            Act::FreezeProxy => (Duration::from_secs(5), None),
+            Act::FreezeProxy => (HANG + MASTER_DOWN + SLACK, None),
             Act::KillDaemon | Act::CutLink => (MASTER_DOWN + SLACK, None),
-            // Both serve; only what is under way while clients change from one to the other is lost.
-            Act::CutPeers => (SLACK, Some(HANDFUL)),
-            Act::StopDaemon => (SLACK, Some(0)),
-            Act::Restore if before.contains(&Act::CutPeers) => (SLACK, Some(HANDFUL)),
-            Act::Restore => (SLACK, Some(0)),
+            // While the peers are apart both serve, so that nothing is lost either.
+            Act::CutPeers | Act::StopDaemon | Act::Restore => (SLACK, Some(0)),
         };
-        Expectation { holders: holders(&self.breaks(before)), outage, n_failed }
+        let broken = self.breaks(before);
+        let holders = holders(&broken);
+        let conflict = match holders.len() {
+            2.. => Conflict::Said,
+            _ if broken.contains(&Act::KillDaemon) => Conflict::Possible,
+            _ => Conflict::None,
+        };
+        Expectation { holders, outage, n_failed, conflict }
     }
 }
-
-/// Requests that may be under way at one moment.
-const HANDFUL: u64 = 10;
 
 /// Who must hold the address while these things are broken.
 fn holders(broken: &BTreeSet<Act>) -> BTreeSet<Host> {

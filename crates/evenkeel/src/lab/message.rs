@@ -43,7 +43,12 @@ pub(super) enum Report {
     /// What the daemon says of itself; `None` when it did not answer.
     Node(Option<Node>),
     /// A decision of the daemon.
-    Explained(Box<Explanation>),
+    Explained {
+        /// What, and why.
+        decision: Box<Explanation>,
+        /// How long ago.
+        age: Duration,
+    },
     /// One request of the client.
     Sample(Sample),
     /// Where the client sends what goes to the address: the entry of its ARP table.
@@ -91,8 +96,11 @@ pub(super) enum Outcome {
     Page(Host),
     /// An answer with another status.
     Status(u16),
-    /// The connection was refused or reset.
+    /// The connection was refused.
     Refused,
+    /// The connection was there, and was broken off: by a proxy that died, or because the address moved while the
+    /// request was under way, and its new holder does not know the connection.
+    CutOff,
     /// Nobody answered within a second.
     TimedOut,
     /// There was an answer, but not one of the pages.

@@ -12,10 +12,12 @@ use std::time::Duration;
 pub(super) const HISTORY: usize = 120;
 /// Lines of the log that are kept.
 const LOG: usize = 200;
+/// Of two things that happened at most so far apart, the later one may be heard of first.
+pub(super) const LATE: Duration = Duration::from_millis(200);
 /// Findings that are kept.
 const FINDINGS: usize = 50;
 /// A report of a host counts as what is now for so long. Older than that it is not shown as a fact.
-const FRESH: Duration = Duration::from_millis(1500);
+const FRESH: Duration = Duration::from_millis(2500);
 
 /// The lab at one moment.
 #[derive(Clone, Debug)]
@@ -27,7 +29,8 @@ pub(super) struct Model {
     trial: Option<Trial>,
     findings: VecDeque<Finding>,
     log: VecDeque<LogLine>,
-    n_logged: u64,
+    /// Lines that were not taken by [`Model::unread`] yet.
+    n_unread: usize,
     seconds: VecDeque<Second>,
     n_requests: u64,
     n_failed: u64,
@@ -75,7 +78,7 @@ impl Model {
             trial: None,
             findings: VecDeque::new(),
             log: VecDeque::new(),
-            n_logged: 0,
+            n_unread: 0,
             seconds: VecDeque::new(),
             n_requests: 0,
             n_failed: 0,
@@ -91,17 +94,21 @@ impl Model {
                 let view = self.hosts.entry(host).or_default();
                 view.node = None;
                 // Its last words are only worth a line when it did not end well.
-                let words =
-                    view.line.take().filter(|_| how != "exit 0").map_or(String::new(), |line| format!(": {line}"));
+                let words = view
+                    .line
+                    .take()
+                    .filter(|_| how.starts_with("exit status"))
+                    .map_or(String::new(), |line| format!(": {line}"));
                 self.note(now, host.name(), format!("the daemon ended: {how}{words}"));
             }
             // The decisions come with their reasons; the daemon's own log would say them a second time.
             Report::Line { text } => self.hosts.entry(host).or_default().line = Some(text),
             Report::Node(node) => self.hear_node(now, host, node),
-            Report::Explained(explained) => {
-                let states = format!("{} -> {}", upper(explained.from), upper(explained.to));
-                let states = if explained.changed_state() { states } else { upper(explained.to) };
-                self.note(now, host.name(), format!("{states}: {}; {}", explained.trigger, explained.decision));
+            Report::Explained { decision, age } => {
+                let states = format!("{} -> {}", upper(decision.from), upper(decision.to));
+                let states = if decision.changed_state() { states } else { upper(decision.to) };
+                let text = format!("{states}: {}; {}", decision.trigger, decision.decision);
+                self.note(now - age, host.name(), text);
             }
             Report::Sample(sample) => self.hear_sample(now, &sample),
             Report::Neighbour(mac) => self.hear_neighbour(now, mac),
@@ -176,7 +183,7 @@ impl Model {
             self.keep(finding);
         }
         let tasks = act.tasks(&self.broken);
-        self.trial = Some(Trial::begin(now, act, &self.broken));
+        self.trial = Some(Trial::begin(now, act, &self.broken, self.holders(now)));
         self.broken = act.breaks(&self.broken);
         self.note(now, "you", act.title().to_owned());
         tasks
@@ -199,10 +206,14 @@ impl Model {
         }
     }
 
-    /// Adds a line to the log.
-    pub(super) fn note(&mut self, now: Instant, who: &'static str, text: String) {
-        self.log.push_back(LogLine { at: now.since(self.began), who, text });
-        self.n_logged += 1;
+    /// Adds a line to the log, where it belongs among those of the last moment.
+    pub(super) fn note(&mut self, at: Instant, who: &'static str, text: String) {
+        let at = at.since(self.began);
+        let last = self.log.back().map_or(Duration::ZERO, |line| line.at);
+        let is_later = |line: &&LogLine| line.at > at && last.saturating_sub(line.at) < LATE;
+        let n_later = self.log.iter().rev().take(self.n_unread).take_while(is_later).count();
+        self.n_unread = (self.n_unread + 1).min(LOG);
+        self.log.insert(self.log.len() - n_later, LogLine { at, who, text });
         if self.log.len() > LOG {
             self.log.pop_front();
         }
@@ -220,7 +231,7 @@ impl Model {
                 .into_iter()
                 .filter_map(|host| Some((host, self.node(now, host)?)))
                 .filter(|(_, node)| node.holding)
-                .map(|(host, node)| (host, now - node.since))
+                .map(|(host, node)| (host, self.hosts[&host].heard_at - node.since))
                 .collect(),
         }
     }
@@ -261,9 +272,13 @@ impl Model {
         self.log.iter()
     }
 
-    /// Lines ever logged.
-    pub(super) fn n_logged(&self) -> u64 {
-        self.n_logged
+    /// What happened since this was asked last, oldest first, but for what happened after `until`.
+    pub(super) fn unread(&mut self, until: Instant) -> Vec<LogLine> {
+        let until = until.since(self.began);
+        let first = self.log.len() - self.n_unread;
+        let lines: Vec<LogLine> = self.log.range(first..).take_while(|line| line.at <= until).cloned().collect();
+        self.n_unread -= lines.len();
+        lines
     }
 
     /// Traffic, second by second. The newest second may not be over.
@@ -340,7 +355,7 @@ mod tests {
         let mut model = Model::new(at(0));
         model.hear(at(10), Host::Lb01, holding(true));
         assert_eq!(model.verdict(at(20)), "the address is on lb01");
-        assert_eq!(model.verdict(at(2000)), "nobody holds the address");
+        assert_eq!(model.verdict(at(3000)), "nobody holds the address");
     }
 
     #[test]
@@ -362,6 +377,20 @@ mod tests {
         let seconds: Vec<_> = model.seconds().map(|second| (second.pages, second.n_failed)).collect();
         assert_eq!(seconds, [([1, 0], 0), ([0, 0], 0), ([0, 1], 0), ([0, 0], 1)]);
         assert_eq!(model.totals(), (3, 1));
+    }
+
+    #[test]
+    fn what_is_heard_late_comes_in_its_place_unless_the_later_was_read() {
+        let mut model = Model::new(at(0));
+        for millis in [1000, 1150, 1100] {
+            model.note(at(millis), "you", millis.to_string());
+        }
+        let texts = |lines: Vec<LogLine>| lines.into_iter().map(|line| line.text).collect::<Vec<_>>();
+        assert_eq!(texts(model.unread(at(1120))), ["1000", "1100"]);
+        model.note(at(1050), "you", "1050".to_owned());
+        assert_eq!(texts(model.unread(at(1200))), ["1050", "1150"]);
+        assert_eq!(texts(model.unread(at(1200))), Vec::<String>::new());
+        assert_eq!(model.log().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["1000", "1100", "1050", "1150"]);
     }
 
     #[test]

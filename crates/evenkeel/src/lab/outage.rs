@@ -13,8 +13,10 @@ pub(super) struct Window {
     longest_gap: Duration,
     /// Requests that ended in this window.
     pub n_requests: u64,
-    /// Those of them that got no page.
+    /// Those of them that got no page, but for those that were cut off.
     pub n_failed: u64,
+    /// Those that were under way and broken off.
+    pub n_cut_off: u64,
     /// Pages from each web server, in the order of [`Host::SERVERS`].
     pub n_pages: [u64; 2],
     /// Since when every answer has been good; `None` while the last one was not.
@@ -31,6 +33,7 @@ impl Window {
             longest_gap: Duration::ZERO,
             n_requests: 0,
             n_failed: 0,
+            n_cut_off: 0,
             n_pages: [0; 2],
             good_since: None,
         }
@@ -56,7 +59,10 @@ impl Window {
             self.last_good = self.last_good.max(sample.ended);
             self.good_since.get_or_insert(sample.ended);
         } else {
-            self.n_failed += 1;
+            match sample.outcome {
+                Outcome::CutOff => self.n_cut_off += 1,
+                _ => self.n_failed += 1,
+            }
             self.good_since = None;
         }
     }

@@ -43,7 +43,8 @@ async fn request(to: SocketAddr, within: Duration) -> Outcome {
     match timeout(within, exchange(to)).await {
         Ok(Ok(answer)) => read_answer(&answer),
         Ok(Err(error)) => match error.kind() {
-            ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Outcome::Refused,
+            ErrorKind::ConnectionRefused => Outcome::Refused,
+            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Outcome::CutOff,
             ErrorKind::TimedOut => Outcome::TimedOut,
             _ => Outcome::Unreachable,
         },

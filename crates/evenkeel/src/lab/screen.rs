@@ -254,6 +254,7 @@ fn word(outcome: Outcome) -> String {
         Outcome::Page(host) => host.to_string(),
         Outcome::Status(status) => format!("status {status}"),
         Outcome::Refused => "refused".to_owned(),
+        Outcome::CutOff => "cut off".to_owned(),
         Outcome::TimedOut => "timed out".to_owned(),
         Outcome::Garbled => "garbled".to_owned(),
         Outcome::Unreachable => "unreachable".to_owned(),

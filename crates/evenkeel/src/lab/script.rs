@@ -1,11 +1,12 @@
 //! The lab unattended: everything is done once, and what was seen is held against what was expected.
 
 use super::act::Act;
-use super::model::{LogLine, Model};
+use super::model::{LATE, LogLine, Model};
 use super::trial::Finding;
 use super::world::{News, World};
 use anyhow::{Result, bail};
 use evenkeel_kernel::clock;
+use evenkeel_wire::Instant;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -18,7 +19,6 @@ const TICK: Duration = Duration::from_millis(50);
 pub(super) fn run(world: &mut World, news: &Receiver<News>, out: &mut impl Write) -> Result<ExitCode> {
     let mut model = Model::new(clock::now());
     let mut n_different = 0;
-    let mut n_printed = 0;
     for act in Act::SCRIPT {
         for task in model.begin(clock::now(), act) {
             world.perform(&task)?;
@@ -31,11 +31,13 @@ pub(super) fn run(world: &mut World, news: &Receiver<News>, out: &mut impl Write
                 Ok(News::Terminal(_)) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => bail!("all hosts ended"),
             }
-            print_log(out, &model, &mut n_printed)?;
+            // An earlier line may still come than those of the last moment.
+            print_log(out, &mut model, clock::now() - LATE)?;
             if let Some(finding) = model.tick(clock::now()) {
                 break finding;
             }
         };
+        print_log(out, &mut model, clock::now())?;
         print_finding(out, &finding)?;
         n_different += usize::from(!finding.ok);
         if act == Act::Start && !finding.ok {
@@ -49,18 +51,12 @@ pub(super) fn run(world: &mut World, news: &Receiver<News>, out: &mut impl Write
     Ok(if n_different == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What happened since it was printed last.
-fn print_log(out: &mut impl Write, model: &Model, n_printed: &mut u64) -> Result<()> {
-    let new = model.n_logged().saturating_sub(*n_printed);
-    let skip = model.log().len().saturating_sub(usize::try_from(new).unwrap_or(usize::MAX));
-    for LogLine { at, who, text } in model.log().skip(skip) {
+/// What happened since it was printed last, up to `until`.
+fn print_log(out: &mut impl Write, model: &mut Model, until: Instant) -> Result<()> {
+    for LogLine { at, who, text } in model.unread(until) {
         writeln!(out, "{:9.3}  {who:6}  {text}", at.as_secs_f64())?;
     }
-    if new > 0 {
-        out.flush()?;
-    }
-    *n_printed = model.n_logged();
-    Ok(())
+    Ok(out.flush()?)
 }
 
 fn print_finding(out: &mut impl Write, finding: &Finding) -> Result<()> {

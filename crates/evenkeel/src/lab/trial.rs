@@ -1,6 +1,6 @@
 //! One act, from the moment it was done until it has settled: expectation, measurement, finding. Pure.
 
-use super::act::{Act, Expectation, name_all};
+use super::act::{Act, Conflict, Expectation, UNDER_WAY, name_all};
 use super::model::View;
 use super::outage::Window;
 use super::topology::Host;
@@ -25,9 +25,11 @@ pub(super) struct Trial {
     pub expectation: Expectation,
     /// What clients notice.
     pub window: Window,
-    /// The address moved: who took it, and how long after the act.
-    taken: Option<(Host, Duration)>,
-    /// Both balancers said that there is a conflict, this long after both held the address.
+    /// Who held the address before.
+    held_before: BTreeSet<Host>,
+    /// How long after the act the last one to take the address did.
+    taken_after: Option<Duration>,
+    /// Both balancers said that there is a conflict, this long after it was seen that both hold the address.
     conflict_seen: Option<Duration>,
     both_since: Option<Instant>,
 }
@@ -46,13 +48,14 @@ pub(super) struct Finding {
 }
 
 impl Trial {
-    /// `act` was done at `now`, while `broken` was broken.
-    pub(super) fn begin(now: Instant, act: Act, broken: &BTreeSet<Act>) -> Self {
+    /// `act` was done at `now`, while `broken` was broken and the address was on these hosts.
+    pub(super) fn begin(now: Instant, act: Act, broken: &BTreeSet<Act>, held_before: BTreeSet<Host>) -> Self {
         Trial {
             act,
             expectation: act.expectation(broken),
             window: Window::open(now),
-            taken: None,
+            held_before,
+            taken_after: None,
             conflict_seen: None,
             both_since: None,
         }
@@ -61,12 +64,9 @@ impl Trial {
     /// Looks at the lab. `Some` when the act has settled, or has had its time.
     pub(super) fn judge(&mut self, now: Instant, view: &View) -> Option<Finding> {
         let began = self.window.began();
-        for (host, since) in &view.master_since {
-            if *since > began && self.expectation.holders.contains(host) {
-                self.taken.get_or_insert((*host, since.since(began)));
-            }
-        }
-        if view.holders.len() > 1 {
+        let taken = view.master_since.iter().filter(|(host, _)| !self.held_before.contains(host));
+        self.taken_after = taken.map(|(_, since)| since.since(began)).max().or(self.taken_after);
+        if self.expectation.conflict == Conflict::Said && view.holders.len() > 1 {
             let since = *self.both_since.get_or_insert(now);
             if view.n_conflicts > 1 {
                 self.conflict_seen.get_or_insert(now.since(since));
@@ -80,17 +80,23 @@ impl Trial {
     }
 
     fn is_as_expected(&self, view: &View) -> bool {
-        let split = self.expectation.holders.len() > 1;
         view.holders == self.expectation.holders
             && view.client_uses.is_some_and(|host| view.holders.contains(&host))
-            && if split { self.conflict_seen.is_some() } else { view.n_conflicts == 0 }
+            && match self.expectation.conflict {
+                Conflict::Said => self.conflict_seen.is_some(),
+                Conflict::None => view.n_conflicts == 0,
+                Conflict::Possible => true,
+            }
     }
 
     fn conclude(&self, now: Instant, view: &View) -> Finding {
         let outage = self.window.outage(now);
         let within = self.act == Act::Start
             || outage <= self.expectation.outage
-                && self.expectation.n_failed.is_none_or(|allowed| self.window.n_failed <= allowed);
+                && self
+                    .expectation
+                    .n_failed
+                    .is_none_or(|allowed| self.window.n_failed <= allowed && self.window.n_cut_off <= UNDER_WAY);
         let shared = self.act != Act::Watch || self.is_shared();
         let in_time = self.conflict_seen.is_none_or(|after| after <= Duration::from_secs(2));
         Finding {
@@ -108,7 +114,7 @@ impl Trial {
     }
 
     fn expected(&self) -> String {
-        let split = if self.expectation.holders.len() > 1 { ", both say so within 2000 ms" } else { "" };
+        let split = if self.expectation.conflict == Conflict::Said { ", both say so within 2000 ms" } else { "" };
         let shared = if self.act == Act::Watch { ", web01 and web02 in turn" } else { "" };
         format!("{}{split}{shared}", self.expectation.describe())
     }
@@ -121,16 +127,17 @@ impl Trial {
 
     fn seen(&self, now: Instant, view: &View) -> String {
         let holders = name_all(&view.holders);
-        let moved = match self.taken {
-            Some((_, after)) => format!("{holders} after {} ms", after.as_millis()),
+        let moved = match self.taken_after {
+            Some(after) => format!("{holders} after {} ms", after.as_millis()),
             None => holders,
         };
         let outage = self.window.outage(now).as_millis();
-        let Window { n_requests, n_failed, n_pages: [one, two], .. } = self.window;
+        let Window { n_requests, n_failed, n_cut_off, n_pages: [one, two], .. } = self.window;
+        let cut_off = if n_cut_off > 0 { format!(", {n_cut_off} cut off") } else { String::new() };
         let loss = match self.act {
             Act::Start => String::new(),
-            Act::Watch => format!(", web01 {one}, web02 {two}, {n_failed} of {n_requests} requests failed"),
-            _ => format!(", out {outage} ms, {n_failed} of {n_requests} requests failed"),
+            Act::Watch => format!(", web01 {one}, web02 {two}, {n_failed} of {n_requests} requests failed{cut_off}"),
+            _ => format!(", out {outage} ms, {n_failed} of {n_requests} requests failed{cut_off}"),
         };
         let conflict =
             self.conflict_seen.map_or(String::new(), |after| format!(", both say so after {} ms", after.as_millis()));
@@ -157,6 +164,10 @@ mod tests {
         }
     }
 
+    fn begin(act: Act) -> Trial {
+        Trial::begin(at(0), act, &BTreeSet::new(), BTreeSet::from([Host::Lb01]))
+    }
+
     /// A request every 10 ms from 0 to `until`; those that end within `out` fail.
     fn traffic(trial: &mut Trial, until: u64, out: std::ops::Range<u64>) {
         for n in (0..until).step_by(10) {
@@ -168,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_handover_without_loss_is_as_expected() {
-        let mut trial = Trial::begin(at(0), Act::StopDaemon, &BTreeSet::new());
+        let mut trial = begin(Act::StopDaemon);
         traffic(&mut trial, 2010, 0..0);
         assert_eq!(trial.judge(at(500), &held_by(&[Host::Lb01], 0, 0)), None);
         let finding = trial.judge(at(2010), &held_by(&[Host::Lb02], 613, 0)).unwrap();
@@ -179,16 +190,41 @@ mod tests {
 
     #[test]
     fn one_lost_request_in_a_planned_handover_is_a_difference() {
-        let mut trial = Trial::begin(at(0), Act::StopDaemon, &BTreeSet::new());
+        let mut trial = begin(Act::StopDaemon);
         traffic(&mut trial, 2010, 600..610);
         let finding = trial.judge(at(2010), &held_by(&[Host::Lb02], 613, 0)).unwrap();
         assert_eq!((finding.ok, finding.seen.ends_with("1 of 201 requests failed")), (false, true));
     }
 
     #[test]
+    fn requests_that_are_cut_off_are_counted_apart_and_must_be_few() {
+        for (n, ok) in [(1, true), (4, false)] {
+            let mut trial = begin(Act::StopDaemon);
+            for n in 0..n {
+                trial.window.add(&Sample { began: at(600), ended: at(601 + n), outcome: Outcome::CutOff });
+            }
+            traffic(&mut trial, 2010, 0..0);
+            let finding = trial.judge(at(2010), &held_by(&[Host::Lb02], 613, 0)).unwrap();
+            assert_eq!(finding.ok, ok, "{n}");
+            assert!(
+                finding.seen.ends_with(&format!("0 of {} requests failed, {n} cut off", 201 + n)),
+                "{}",
+                finding.seen
+            );
+        }
+    }
+
+    #[test]
+    fn the_address_of_a_killed_daemon_may_still_answer() {
+        let mut trial = begin(Act::KillDaemon);
+        traffic(&mut trial, 6000, 0..3600);
+        assert!(trial.judge(at(6000), &held_by(&[Host::Lb02], 3600, 1)).unwrap().ok);
+    }
+
+    #[test]
     fn an_outage_beyond_the_protocols_bound_is_a_difference() {
         for (out, ok) in [(3600, true), (3900, false)] {
-            let mut trial = Trial::begin(at(0), Act::KillDaemon, &BTreeSet::new());
+            let mut trial = begin(Act::KillDaemon);
             traffic(&mut trial, 6000, 0..out);
             assert_eq!(trial.judge(at(6000), &held_by(&[Host::Lb02], out, 0)).unwrap().ok, ok, "{out}");
         }
@@ -196,7 +232,7 @@ mod tests {
 
     #[test]
     fn it_is_not_over_while_requests_may_still_fail() {
-        let mut trial = Trial::begin(at(0), Act::KillDaemon, &BTreeSet::new());
+        let mut trial = begin(Act::KillDaemon);
         traffic(&mut trial, 4000, 0..3600);
         assert_eq!(trial.judge(at(4000), &held_by(&[Host::Lb02], 3600, 0)), None);
     }
@@ -204,7 +240,7 @@ mod tests {
     #[test]
     fn a_split_brain_must_be_said_by_both() {
         let both = [Host::Lb01, Host::Lb02];
-        let mut trial = Trial::begin(at(0), Act::CutPeers, &BTreeSet::new());
+        let mut trial = begin(Act::CutPeers);
         traffic(&mut trial, 6000, 0..0);
         assert_eq!(trial.judge(at(4000), &held_by(&both, 3610, 1)), None);
         let finding = trial.judge(at(5000), &held_by(&both, 3610, 2)).unwrap();
@@ -214,7 +250,7 @@ mod tests {
 
     #[test]
     fn what_never_settles_is_a_difference() {
-        let mut trial = Trial::begin(at(0), Act::CutLink, &BTreeSet::new());
+        let mut trial = begin(Act::CutLink);
         let finding = trial.judge(at(20_000), &held_by(&[Host::Lb01], 0, 0)).unwrap();
         assert_eq!(
             (finding.ok, finding.seen.as_str()),
@@ -225,7 +261,7 @@ mod tests {
     #[test]
     fn unequal_shares_are_a_difference() {
         for (step, ok) in [(20, true), (30, false)] {
-            let mut trial = Trial::begin(at(0), Act::Watch, &BTreeSet::new());
+            let mut trial = begin(Act::Watch);
             for n in (0..3000).step_by(10) {
                 let server = Host::SERVERS[usize::from(n % step == 0)];
                 trial.window.add(&Sample { began: at(n), ended: at(n), outcome: Outcome::Page(server) });

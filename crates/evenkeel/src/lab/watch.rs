@@ -2,7 +2,7 @@
 
 use super::message::{Node, Report};
 use super::topology::RUNTIME_DIR;
-use evenkeel_bus::{Channel, ChannelError, Explanation, NodeStatus, Reply, Request};
+use evenkeel_bus::{Channel, ChannelError, Explanation, NodeStatus, Reply, Request, WallTime};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
@@ -11,17 +11,18 @@ use tokio::sync::mpsc;
 
 /// Between two questions.
 const PERIOD: Duration = Duration::from_millis(50);
-/// A daemon that gives no answer for so long gives none.
-const LIMIT: Duration = Duration::from_secs(1);
+/// A daemon that gives no answer for so long gives none. It waits up to a second for its roles itself.
+const LIMIT: Duration = Duration::from_secs(2);
 /// Decisions asked for at a time.
 const DECISIONS: usize = 20;
 
 /// Watches on a thread of its own, for ever.
 pub(super) fn start(reports: mpsc::Sender<Report>) -> std::io::Result<()> {
     thread::Builder::new().name("watch".to_owned()).spawn(move || {
+        let mut told = None;
         loop {
             // An error is the end of one daemon; the next one is at the same place.
-            let _ = watch_one(&reports);
+            let _ = watch_one(&reports, &mut told);
             if reports.blocking_send(Report::Node(None)).is_err() {
                 return;
             }
@@ -31,17 +32,18 @@ pub(super) fn start(reports: mpsc::Sender<Report>) -> std::io::Result<()> {
     Ok(())
 }
 
-fn watch_one(reports: &mpsc::Sender<Report>) -> Result<(), ChannelError> {
+fn watch_one(reports: &mpsc::Sender<Report>, told: &mut Option<Explanation>) -> Result<(), ChannelError> {
     let mut channel = Channel::new(UnixStream::connect(Path::new(RUNTIME_DIR).join("control.sock"))?)?;
-    let mut told = None;
     loop {
         if let Reply::Status(status) = ask(&mut channel, &Request::Status)? {
             let report = Report::Node(Some(read_status(&status)));
             reports.blocking_send(report).map_err(|_| ChannelError::Closed)?;
         }
         if let Reply::Why(decisions) = ask(&mut channel, &Request::Why { instance: None, limit: DECISIONS })? {
-            for decision in untold(decisions, &mut told) {
-                reports.blocking_send(Report::Explained(Box::new(decision))).map_err(|_| ChannelError::Closed)?;
+            for decision in untold(decisions, told) {
+                let age = WallTime::now().since(decision.at);
+                let report = Report::Explained { decision: Box::new(decision), age };
+                reports.blocking_send(report).map_err(|_| ChannelError::Closed)?;
             }
         }
         thread::sleep(PERIOD);
@@ -98,7 +100,6 @@ fn span(seconds: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use evenkeel_bus::WallTime;
     use evenkeel_vrrp::StateName;
 
     fn decision(trigger: &str, at: WallTime) -> Explanation {
