@@ -3,8 +3,8 @@
 use evenkeel_proxy::{Options, Proxy, Resources};
 use evenkeel_site::Config;
 use evenkeel_site::config::{
-    Handler, HttpVersion, Listen, ListenAddress, Location, LocationMatch, LogFormat, ProxyPass, Scope, Server, Upstream,
-    UpstreamServer,
+    Handler, HttpVersion, Listen, ListenAddress, Location, LocationMatch, LogFormat, ProxyPass, Scope, Server,
+    Upstream, UpstreamServer,
 };
 use std::error::Error;
 use std::net::{SocketAddr, TcpListener};

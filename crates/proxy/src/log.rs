@@ -87,10 +87,10 @@ impl Logs {
             if pending.is_empty() {
                 continue;
             }
-            if let Err(error) = (&*file).write_all(pending) {
-                if self.n_dropped.replace(self.n_dropped.get() + 1) == 0 {
-                    tracing::error!(%error, "cannot write to a log; its lines are dropped");
-                }
+            if let Err(error) = (&*file).write_all(pending)
+                && self.n_dropped.replace(self.n_dropped.get() + 1) == 0
+            {
+                tracing::error!(%error, "cannot write to a log; its lines are dropped");
             }
             pending.clear();
         }

@@ -326,7 +326,7 @@ fn an_upgraded_connection_carries_anything_both_ways() {
         client.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nhello");
         let bytes = client.exactly(7);
         client.send(bytes);
-        client.to_end();
+        client.read_to_end();
     });
     let mut scope = scope();
     scope.proxy_headers.push(("Upgrade".to_owned(), "$http_upgrade".to_owned()));

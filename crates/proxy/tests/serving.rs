@@ -43,7 +43,7 @@ fn what_could_be_smuggled_is_answered_with_400_and_a_closed_connection() {
         let response = client.ask(text);
         assert_eq!(response.status, 400, "{text:?}");
         assert_eq!(response.header("connection"), Some("close"), "{text:?}");
-        assert_eq!(client.to_end(), b"", "{text:?}");
+        assert_eq!(client.read_to_end(), b"", "{text:?}");
         proxy.until("it is counted", |status| status.bad_requests == n as u64 + 1);
     }
 }
@@ -63,7 +63,7 @@ fn bad_chunks_are_refused_before_the_upstream_hears_of_them() {
         let mut client = proxy.client();
         let text = format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
         assert_eq!(client.ask(&text).status, 400, "{chunks:?}");
-        assert_eq!(client.to_end(), b"");
+        assert_eq!(client.read_to_end(), b"");
     }
     assert_eq!(origin.n_connections.load(std::sync::atomic::Ordering::SeqCst), 0);
 }
@@ -92,7 +92,7 @@ fn a_client_that_sends_its_head_too_slowly_is_closed() {
     let proxy = start(config);
     let mut client = proxy.client();
     client.send("GET / HTTP/1.1\r\nHo");
-    assert_eq!(client.to_end(), b"");
+    assert_eq!(client.read_to_end(), b"");
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn return_answers_with_text_redirect_or_page() {
     assert_eq!(proxy.get("/gone").body, evenkeel_site::error_page(404, true));
     let mut dropped = proxy.client();
     dropped.send("GET /drop HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!(dropped.to_end(), b"");
+    assert_eq!(dropped.read_to_end(), b"");
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn draining_closes_idle_connections_and_finishes_the_rest() {
         client.request();
         gone.lock().unwrap().recv().unwrap();
         client.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow");
-        client.to_end();
+        client.read_to_end();
     });
     let proxy = start(proxying(scope(), upstream(&[slow.address])));
     let mut idle = proxy.client();
@@ -193,11 +193,11 @@ fn draining_closes_idle_connections_and_finishes_the_rest() {
     busy.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     proxy.until("both are connected", |status| status.connections == 2 && status.upstreams[0].servers[0].requests == 1);
     proxy.proxy.drain();
-    assert_eq!(idle.to_end(), b"");
+    assert_eq!(idle.read_to_end(), b"");
     assert!(!proxy.proxy.is_drained());
     go.send(()).unwrap();
     assert_eq!(busy.response(false).text(), "slow");
-    assert_eq!(busy.to_end(), b"");
+    assert_eq!(busy.read_to_end(), b"");
     proxy.until("nobody is left", |status| status.connections == 0);
     assert!(proxy.proxy.is_drained());
     assert!(std::net::TcpStream::connect(proxy.address).is_err());
@@ -229,7 +229,7 @@ fn old_connections_finish_under_the_old_configuration() {
     proxy.proxy.reconfigure(config, resources(next), Default::default()).unwrap();
     go.send(()).unwrap();
     let response = busy.response(false);
-    assert_eq!((response.text().as_str(), busy.to_end().len()), ("old", 0));
+    assert_eq!((response.text().as_str(), busy.read_to_end().len()), ("old", 0));
     let moved = Running { proxy: proxy.proxy, address };
     assert_eq!(moved.get("/").text(), "new");
     assert!(std::net::TcpStream::connect(proxy.address).is_err());
@@ -245,5 +245,5 @@ fn an_idle_connection_makes_room_for_a_new_one() {
         assert_eq!(client.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
     }
     assert_eq!(proxy.get("/").text(), "hello");
-    assert_eq!(clients[0].to_end(), b"");
+    assert_eq!(clients[0].read_to_end(), b"");
 }

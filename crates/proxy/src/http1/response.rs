@@ -115,7 +115,9 @@ impl ResponseHead {
     pub fn field<'a>(&self, bytes: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
         self.fields
             .iter()
-            .find(|(field, _)| field.of_bytes(bytes).eq_ignore_ascii_case(name))
+            .find(|(field, _)| {
+                (field.end - field.start) as usize == name.len() && field.of_bytes(bytes).eq_ignore_ascii_case(name)
+            })
             .map(|(_, value)| value.of_bytes(bytes))
     }
 }

@@ -172,7 +172,7 @@ impl Client {
             _ if to_head || status < 200 || status == 204 || status == 304 => Vec::new(),
             (Some(length), _) => self.exactly(length.parse().unwrap()),
             (None, Some(_)) => self.chunks(),
-            (None, None) => self.to_end(),
+            (None, None) => self.read_to_end(),
         };
         Response { status, head, body }
     }
@@ -215,7 +215,7 @@ impl Client {
     }
 
     /// Everything up to the end of the connection.
-    pub fn to_end(&mut self) -> Vec<u8> {
+    pub fn read_to_end(&mut self) -> Vec<u8> {
         while self.more() > 0 {}
         std::mem::take(&mut self.rest)
     }
