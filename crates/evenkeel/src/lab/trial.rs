@@ -8,7 +8,7 @@ use evenkeel_wire::Instant;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Every answer must have been good for so long before it is over. Longer than a request may take, so that no request
+/// The lab must have been as expected, and every answer good, for so long before it is over. Longer than a request may take, so that no request
 /// that was sent into the outage is still to fail.
 const QUIET: Duration = Duration::from_millis(1200);
 /// No act is over before this, as its effect may not have begun.
@@ -32,6 +32,8 @@ pub(super) struct Trial {
     /// Both balancers said that there is a conflict, this long after it was seen that both hold the address.
     conflict_seen: Option<Duration>,
     both_since: Option<Instant>,
+    /// Since when the lab has been as expected.
+    settled_at: Option<Instant>,
 }
 
 /// What came of an act.
@@ -58,6 +60,7 @@ impl Trial {
             taken_after: None,
             conflict_seen: None,
             both_since: None,
+            settled_at: None,
         }
     }
 
@@ -73,7 +76,9 @@ impl Trial {
             }
         }
         let elapsed = now.since(began);
-        if elapsed >= SHORTEST && self.is_as_expected(view) && self.window.good_for(now) >= QUIET {
+        self.settled_at = self.is_as_expected(view).then(|| self.settled_at.unwrap_or(now));
+        let settled_for = self.settled_at.map_or(Duration::ZERO, |at| now.since(at));
+        if elapsed >= SHORTEST && settled_for >= QUIET && self.window.good_for(now) >= QUIET {
             return Some(self.conclude(now, view));
         }
         (elapsed >= LONGEST).then(|| self.clone().give_up(now, view, "not settled after 20 s"))
@@ -168,6 +173,12 @@ mod tests {
         Trial::begin(at(0), act, &BTreeSet::new(), BTreeSet::from([Host::Lb01]))
     }
 
+    /// Judges twice, so that the lab has looked like this for a while at `now`.
+    fn judge(trial: &mut Trial, now: u64, view: &View) -> Option<Finding> {
+        assert_eq!(trial.judge(at(now - 1200), view), None);
+        trial.judge(at(now), view)
+    }
+
     /// A request every 10 ms from 0 to `until`; those that end within `out` fail.
     fn traffic(trial: &mut Trial, until: u64, out: std::ops::Range<u64>) {
         for n in (0..until).step_by(10) {
@@ -182,7 +193,7 @@ mod tests {
         let mut trial = begin(Act::StopDaemon);
         traffic(&mut trial, 2010, 0..0);
         assert_eq!(trial.judge(at(500), &held_by(&[Host::Lb01], 0, 0)), None);
-        let finding = trial.judge(at(2010), &held_by(&[Host::Lb02], 613, 0)).unwrap();
+        let finding = judge(&mut trial, 2010, &held_by(&[Host::Lb02], 613, 0)).unwrap();
         assert_eq!(finding.expected, "address on lb02, 0 errors");
         assert_eq!(finding.seen, "lb02 after 613 ms, out 10 ms, 0 of 201 requests failed");
         assert!(finding.ok);
@@ -192,7 +203,7 @@ mod tests {
     fn one_lost_request_in_a_planned_handover_is_a_difference() {
         let mut trial = begin(Act::StopDaemon);
         traffic(&mut trial, 2010, 600..610);
-        let finding = trial.judge(at(2010), &held_by(&[Host::Lb02], 613, 0)).unwrap();
+        let finding = judge(&mut trial, 2010, &held_by(&[Host::Lb02], 613, 0)).unwrap();
         assert_eq!((finding.ok, finding.seen.ends_with("1 of 201 requests failed")), (false, true));
     }
 
@@ -204,7 +215,7 @@ mod tests {
                 trial.window.add(&Sample { began: at(600), ended: at(601 + n), outcome: Outcome::CutOff });
             }
             traffic(&mut trial, 2010, 0..0);
-            let finding = trial.judge(at(2010), &held_by(&[Host::Lb02], 613, 0)).unwrap();
+            let finding = judge(&mut trial, 2010, &held_by(&[Host::Lb02], 613, 0)).unwrap();
             assert_eq!(finding.ok, ok, "{n}");
             assert!(
                 finding.seen.ends_with(&format!("0 of {} requests failed, {n} cut off", 201 + n)),
@@ -218,7 +229,7 @@ mod tests {
     fn the_address_of_a_killed_daemon_may_still_answer() {
         let mut trial = begin(Act::KillDaemon);
         traffic(&mut trial, 6000, 0..3600);
-        assert!(trial.judge(at(6000), &held_by(&[Host::Lb02], 3600, 1)).unwrap().ok);
+        assert!(judge(&mut trial, 6000, &held_by(&[Host::Lb02], 3600, 1)).unwrap().ok);
     }
 
     #[test]
@@ -226,7 +237,7 @@ mod tests {
         for (out, ok) in [(3600, true), (3900, false)] {
             let mut trial = begin(Act::KillDaemon);
             traffic(&mut trial, 6000, 0..out);
-            assert_eq!(trial.judge(at(6000), &held_by(&[Host::Lb02], out, 0)).unwrap().ok, ok, "{out}");
+            assert_eq!(judge(&mut trial, 6000, &held_by(&[Host::Lb02], out, 0)).unwrap().ok, ok, "{out}");
         }
     }
 
@@ -243,15 +254,26 @@ mod tests {
         let mut trial = begin(Act::CutPeers);
         traffic(&mut trial, 6000, 0..0);
         assert_eq!(trial.judge(at(4000), &held_by(&both, 3610, 1)), None);
-        let finding = trial.judge(at(5000), &held_by(&both, 3610, 2)).unwrap();
+        let finding = judge(&mut trial, 5000, &held_by(&both, 3610, 2)).unwrap();
         assert!(finding.ok);
         assert!(finding.seen.ends_with("both say so after 1000 ms"), "{}", finding.seen);
     }
 
     #[test]
+    fn what_fails_just_after_the_address_moved_is_counted() {
+        let mut trial = begin(Act::StopDaemon);
+        traffic(&mut trial, 3000, 0..0);
+        assert_eq!(trial.judge(at(3000), &held_by(&[Host::Lb02], 2990, 0)), None);
+        trial.window.add(&Sample { began: at(2995), ended: at(3995), outcome: Outcome::TimedOut });
+        trial.window.add(&Sample { began: at(4000), ended: at(4000), outcome: Outcome::Page(Host::Web01) });
+        assert_eq!(trial.judge(at(4300), &held_by(&[Host::Lb02], 2990, 0)), None);
+        assert!(!trial.judge(at(5200), &held_by(&[Host::Lb02], 2990, 0)).unwrap().ok);
+    }
+
+    #[test]
     fn what_never_settles_is_a_difference() {
         let mut trial = begin(Act::CutLink);
-        let finding = trial.judge(at(20_000), &held_by(&[Host::Lb01], 0, 0)).unwrap();
+        let finding = judge(&mut trial, 20_000, &held_by(&[Host::Lb01], 0, 0)).unwrap();
         assert_eq!(
             (finding.ok, finding.seen.as_str()),
             (false, "not settled after 20 s: lb01, out 20000 ms, 0 of 0 requests failed")
@@ -266,7 +288,7 @@ mod tests {
                 let server = Host::SERVERS[usize::from(n % step == 0)];
                 trial.window.add(&Sample { began: at(n), ended: at(n), outcome: Outcome::Page(server) });
             }
-            assert_eq!(trial.judge(at(3000), &held_by(&[Host::Lb01], 0, 0)).unwrap().ok, ok, "{step}");
+            assert_eq!(judge(&mut trial, 3000, &held_by(&[Host::Lb01], 0, 0)).unwrap().ok, ok, "{step}");
         }
     }
 }
