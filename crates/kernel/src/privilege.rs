@@ -53,6 +53,13 @@ pub fn lookup_user(name: &str) -> Result<Option<User>, Error> {
     Ok(find_user(name, &passwd, &group))
 }
 
+/// Whether this process's user namespace knows the user's ids. The one that an unprivileged person makes knows a single
+/// user, root, and to become anybody else is refused there.
+pub fn is_known_here(user: &User) -> bool {
+    let knows = |path: &str, id: u32| fs::read_to_string(path).is_ok_and(|map| maps(&map, id));
+    knows("/proc/self/uid_map", user.uid) && knows("/proc/self/gid_map", user.gid)
+}
+
 /// Becomes `user` for good: its ids and its groups. Nothing of root's powers is left afterwards, in any set.
 pub fn become_user(user: &User) -> Result<(), Error> {
     become_user_keeping(user, &[])
@@ -158,6 +165,17 @@ fn find_user(name: &str, passwd: &str, group: &str) -> Option<User> {
     Some(User { name: name.to_owned(), uid, gid, groups })
 }
 
+/// Whether a map of user_namespaces(7) has the id: lines of first id inside, first id outside, number of ids.
+fn maps(map: &str, id: u32) -> bool {
+    map.lines().any(|line| {
+        let mut fields = line.split_whitespace().map(str::parse::<u64>);
+        let (Some(Ok(first)), Some(Ok(_)), Some(Ok(n))) = (fields.next(), fields.next(), fields.next()) else {
+            return false;
+        };
+        (first..first.saturating_add(n)).contains(&u64::from(id))
+    })
+}
+
 fn set_ids(user: &User) -> Result<(), Error> {
     let become_ = || format!("become user {}", user.name);
     // These three are libc's and not the bare system calls, because libc changes the ids of all threads.
@@ -223,6 +241,21 @@ fn succeeded(result: i32) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_map_has_the_ids_of_its_ranges_and_no_others() {
+        for (map, id, known) in [
+            ("         0       1000          1\n", 0, true),
+            ("         0       1000          1\n", 65534, false),
+            ("         0          0 4294967295\n", 65534, true),
+            ("0 1000 1\n1 100000 65536\n", 65534, true),
+            ("0 1000 1\n1 100000 65533\n", 65534, false),
+            ("0 1000\n", 0, false),
+            ("", 0, false),
+        ] {
+            assert_eq!(maps(map, id), known, "{map:?} {id}");
+        }
+    }
 
     #[test]
     fn a_user_has_its_own_group_first_and_those_it_is_a_member_of() {

@@ -107,33 +107,40 @@ fn start(
 /// From here on this process can open no privileged socket, change no address and become nobody else. Before any thread is
 /// started: those would keep what they have.
 fn lock_up(options: &ProxyOptions, parent: u32) -> anyhow::Result<()> {
-    let is_root = rustix::process::geteuid().is_root();
-    if is_root {
-        let (name, group) = options.user.clone().unwrap_or_else(|| (USER.to_owned(), None));
-        let user = privilege::lookup_user(&name)?.with_context(|| format!("user {name} does not exist"))?;
-        let user = match group {
-            Some(group) => {
-                let gid =
-                    crate::supervisor::group_id(&group).with_context(|| format!("group {group} does not exist"))?;
-                privilege::User { gid, ..user }
+    match user_to_become(options)? {
+        Some(user) => {
+            privilege::become_user_keeping(&user, &[])?;
+            // The kernel forgets it when the user changes.
+            if !privilege::die_with_parent(parent)? {
+                anyhow::bail!("the supervisor is gone");
             }
-            None => user,
-        };
-        privilege::become_user_keeping(&user, &[])?;
-        // The kernel forgets it when the user changes.
-        if !privilege::die_with_parent(parent)? {
-            anyhow::bail!("the supervisor is gone");
         }
-    } else if let Some((name, _)) = &options.user {
-        tracing::warn!(target: "proxy", "the user {name} is not taken: only root can change its user");
-    }
-    if !is_root {
         // Nothing to give up, or, in a user namespace, what it has there.
-        privilege::drop_all_capabilities()?;
+        None => privilege::drop_all_capabilities()?,
     }
     privilege::no_new_privileges()?;
     sandbox::proxy()?;
     Ok(())
+}
+
+/// Who is to serve; `None` when this process can become nobody else.
+fn user_to_become(options: &ProxyOptions) -> anyhow::Result<Option<privilege::User>> {
+    if !rustix::process::geteuid().is_root() {
+        if let Some((name, _)) = &options.user {
+            tracing::warn!(target: "proxy", "the user {name} is not taken: only root can change its user");
+        }
+        return Ok(None);
+    }
+    let (name, group) = options.user.clone().unwrap_or_else(|| (USER.to_owned(), None));
+    let mut user = privilege::lookup_user(&name)?.with_context(|| format!("user {name} does not exist"))?;
+    if let Some(group) = group {
+        user.gid = crate::supervisor::group_id(&group).with_context(|| format!("group {group} does not exist"))?;
+    }
+    if !privilege::is_known_here(&user) {
+        tracing::info!(target: "proxy", "the user {name} is not taken: this user namespace does not know it");
+        return Ok(None);
+    }
+    Ok(Some(user))
 }
 
 fn tell(bus: &mut Channel, message: &FromProxy) {
