@@ -35,18 +35,16 @@ pub fn detach(name: &str, words: &[OsString]) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let mut said = Vec::new();
-    if let Some(mut stdout) = child.stdout.take() {
-        let _ = stdout.read_to_end(&mut said);
-    }
-    if said == READY {
+    // Its end closes the pipe, unless it has said the word before.
+    let mut said = [0; READY.len()];
+    if child.stdout.take().is_some_and(|mut stdout| stdout.read_exact(&mut said).is_ok()) && said == READY {
         return ExitCode::SUCCESS;
     }
     let code = child.wait().ok().and_then(|status| status.code());
     ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 
-const READY: &[u8] = b"ready";
+const READY: [u8; 5] = *b"ready";
 
 /// Leaves the session of the terminal. Call it first in the detached process.
 pub fn leave_session() {
@@ -58,7 +56,7 @@ pub fn leave_session() {
 /// when there is no other log and it is a file.
 pub fn ready(log: Option<&File>, keep_stderr: bool) {
     let mut stdout = std::io::stdout();
-    let _ = stdout.write_all(READY).and_then(|()| stdout.flush());
+    let _ = stdout.write_all(&READY).and_then(|()| stdout.flush());
     let Ok(null) = File::options().read(true).write(true).open("/dev/null") else { return };
     let _ = rustix::stdio::dup2_stdout(&null);
     let is_file = rustix::fs::fstat(std::io::stderr().as_fd())

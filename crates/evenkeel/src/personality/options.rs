@@ -48,8 +48,7 @@ pub fn parse<'t>(table: &'t [Opt], words: &[String]) -> Result<(Vec<Given<'t>>, 
             };
             given.push((opt, value));
         } else if word.len() > 1 && word.starts_with('-') {
-            let mut letters = word[1..].char_indices();
-            while let Some((at, letter)) = letters.next() {
+            for (at, letter) in word[1..].char_indices() {
                 let opt = table.iter().find(|opt| opt.short == letter && letter != ' ');
                 let opt = opt.ok_or_else(|| Mistake::Unknown(format!("-{letter}")))?;
                 let glued = &word[1 + at + letter.len_utf8()..];

@@ -87,7 +87,7 @@ async fn bind_patiently(listen: &Listen) -> io::Result<Socket> {
         match bind(listen) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries < TRIES => {
                 let address = display(&listen.address);
-                tracing::warn!(target: "supervisor", "{address} is in use, trying again");
+                tracing::debug!(target: "supervisor", "{address} is in use, trying again");
                 tries += 1;
                 tokio::time::sleep(PAUSE).await;
             }
@@ -175,7 +175,7 @@ pub fn log_paths(config: &Config) -> Vec<PathBuf> {
             paths.push(path.clone());
         }
     };
-    fn error_log<'a>(log: &'a ErrorLog) -> Option<&'a PathBuf> {
+    fn error_log(log: &ErrorLog) -> Option<&PathBuf> {
         match &log.target {
             ErrorLogTarget::File(path) => Some(path),
             ErrorLogTarget::Stderr => None,

@@ -194,8 +194,7 @@ async fn daemon(plan: Plan, compiled: Compiled, on_ready: OnReady) -> anyhow::Re
         happenings,
         inbox,
     };
-    supervisor.start().await?;
-    on_ready();
+    supervisor.start(on_ready).await?;
     let end = supervisor.live(&mut signals).await;
     supervisor.stop(end, &mut signals).await;
     drop(directory);
@@ -203,10 +202,10 @@ async fn daemon(plan: Plan, compiled: Compiled, on_ready: OnReady) -> anyhow::Re
 }
 
 impl Supervisor {
-    async fn start(&mut self) -> anyhow::Result<()> {
-        tracing::info!(target: "supervisor", "Starting {} (evenkeel {})", self.plan.name, env!("CARGO_PKG_VERSION"));
-        for remark in &self.compiled.remarks {
-            remark.lines().for_each(|line| tracing::warn!(target: "supervisor", "{line}"));
+    async fn start(&mut self, on_ready: OnReady) -> anyhow::Result<()> {
+        if !self.plan.nginx_style {
+            // nginx has told its remarks in its own way before.
+            self.announce_start();
         }
         if let Some(site) = &self.compiled.site {
             let bound = self.listeners.bind(site).await?;
@@ -223,6 +222,11 @@ impl Supervisor {
         if let Some(path) = pid_path {
             self.pid_files.push(PidFile::write(&path, std::process::id())?);
         }
+        // From here on nothing that was inherited from a terminal is kept open; the roles inherit what is left.
+        on_ready();
+        if self.plan.nginx_style {
+            self.announce_start();
+        }
         if self.compiled.site.is_some() {
             self.start_proxy();
         }
@@ -231,6 +235,13 @@ impl Supervisor {
         }
         self.start_checks();
         Ok(())
+    }
+
+    fn announce_start(&self) {
+        tracing::info!(target: "supervisor", "Starting {} (evenkeel {})", self.plan.name, env!("CARGO_PKG_VERSION"));
+        for remark in &self.compiled.remarks {
+            remark.lines().for_each(|line| tracing::warn!(target: "supervisor", "{line}"));
+        }
     }
 
     /// Until something says stop.

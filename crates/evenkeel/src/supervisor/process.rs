@@ -60,6 +60,7 @@ impl<To: Serialize + Send + 'static> Process<To> {
             .env(key, value)
             .env_remove(crate::personality::DETACHED)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
             // A signal to the supervisor's group (Ctrl-C at a terminal) is the supervisor's to act on.
             .process_group(0)
             .current_dir("/");

@@ -38,7 +38,8 @@ pub fn run(mut bus: Channel) -> anyhow::Result<()> {
     privilege::no_new_privileges()?;
     let mut role = match VrrpRole::new(bus, config, &options) {
         Ok(role) => role,
-        Err((mut bus, error)) => {
+        Err(failed) => {
+            let (mut bus, error) = *failed;
             let _ = bus.send_blocking(&FromVrrp::ConfigureFailed { reason: error.to_string() }, Duration::from_secs(1));
             return Err(error);
         }
@@ -92,7 +93,7 @@ struct VrrpRole {
 }
 
 impl VrrpRole {
-    fn new(bus: Channel, config: Config, options: &VrrpOptions) -> Result<Self, (Channel, anyhow::Error)> {
+    fn new(bus: Channel, config: Config, options: &VrrpOptions) -> Result<Self, Box<(Channel, anyhow::Error)>> {
         let open = || -> anyhow::Result<_> {
             let poller = Poller::new()?;
             let timer = Timer::new()?;
@@ -105,7 +106,7 @@ impl VrrpRole {
         };
         let (poller, timer, monitor, kernel) = match open() {
             Ok(opened) => opened,
-            Err(error) => return Err((bus, error)),
+            Err(error) => return Err(Box::new((bus, error))),
         };
         let seed = crate::supervisor::seed();
         let recorder = options.record.as_deref().and_then(|path| Recorder::start(path, &config, seed));
@@ -386,6 +387,10 @@ impl VrrpRole {
 /// keepalived's own phrases, with our reasons behind them.
 fn log_transition(name: &str, transition: &Transition) {
     let Transition { from, to, trigger, decision, .. } = transition;
+    if let Some((before, after)) = decision.strip_prefix("effective priority ").and_then(|p| p.split_once(" -> ")) {
+        tracing::info!(target: "vrrp", trigger, "({name}) Changing effective priority from {before} to {after}");
+        return;
+    }
     if from == to {
         tracing::warn!(target: "vrrp", "({name}) {decision}: {trigger}");
         return;
