@@ -371,8 +371,14 @@ impl Instance {
 
     /// A better master is there. It has the addresses, or will in a moment; until then this node goes on answering.
     /// No priority 0 is sent (keepalived, observed).
+    ///
+    /// After a partition both are masters, and clients may have learned this one. The better master only announces itself
+    /// again when it hears of this one, which would not send another advert: so it sends a last one where the address is
+    /// known to be disputed (keepalived does so when `vrrp_higher_prio_send_advert` is set).
     fn yield_to(&mut self, now: Instant, advert: &Advert, actions: &mut Vec<Action>) {
-        if self.config.higher_prio_send_advert {
+        let has_announced = self.claimed_at.is_some_and(|claimed_at| now.since(claimed_at) <= timers::ANNOUNCED_BEFORE);
+        let is_disputed = matches!(&self.state, State::Master(master) if master.conflict.or(master.suspect).is_some());
+        if self.config.higher_prio_send_advert || (is_disputed && !has_announced) {
             self.send_advert(self.effective, actions);
         }
         self.learn_interval(advert);
@@ -384,7 +390,7 @@ impl Instance {
         } else {
             "the higher priority wins (RFC 9568 6.4.3)"
         };
-        if self.claimed_at.is_some_and(|claimed_at| now.since(claimed_at) <= timers::ANNOUNCED_BEFORE) {
+        if has_announced {
             let decision = format!("{}: {source} has announced it", self.let_go());
             return self.enter(now, self.backup(now), Why::new(trigger, rule, decision), actions);
         }

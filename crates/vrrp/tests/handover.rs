@@ -309,3 +309,16 @@ fn notifications_are_not_repeated() {
     assert!(!node.run(5.0).contains("MASTER"), "scripts never heard that it left");
     assert_eq!(node.actions.iter().filter(|action| matches!(action, Action::Notify { .. })).count(), 0);
 }
+
+#[test]
+fn after_a_partition_the_lesser_master_speaks_once_more_so_that_the_better_one_announces_itself() {
+    // Seen in the lab: clients stayed with the address's former holder for three seconds.
+    let mut node = Node::master(instance());
+    node.run(2.0);
+    node.on(answer(PEER_MAC));
+    node.run(1.5);
+    node.on(answer(PEER_MAC));
+    assert!(node.on(heard(PEER, 200)).contains("advert 100"), "{}", node.why());
+    assert!(node.status().holding);
+    assert_eq!(node.on(claim(PEER_MAC)), RELEASES);
+}
