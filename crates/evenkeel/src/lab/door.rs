@@ -62,7 +62,7 @@ impl Door {
                 if let Ok(Some(waiting)) = down {
                     let _ = news.send(News::Down);
                     // It is closed when this process is gone, which tells the other side.
-                    std::mem::drop(thread::spawn(move || drain(waiting)));
+                    drop(thread::spawn(move || drain(waiting)));
                 }
             }
         })?;

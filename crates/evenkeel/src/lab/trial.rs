@@ -254,9 +254,10 @@ mod tests {
         let mut trial = begin(Act::CutPeers);
         traffic(&mut trial, 6000, 0..0);
         assert_eq!(trial.judge(at(4000), &held_by(&both, 3610, 1)), None);
-        let finding = judge(&mut trial, 5000, &held_by(&both, 3610, 2)).unwrap();
+        assert_eq!(trial.judge(at(4500), &held_by(&both, 3610, 2)), None);
+        let finding = trial.judge(at(5800), &held_by(&both, 3610, 2)).unwrap();
         assert!(finding.ok);
-        assert!(finding.seen.ends_with("both say so after 1000 ms"), "{}", finding.seen);
+        assert!(finding.seen.ends_with("both say so after 500 ms"), "{}", finding.seen);
     }
 
     #[test]
