@@ -52,7 +52,7 @@ fn an_address_left_over_by_a_killed_run_is_cleaned_at_start() {
     }
     let lan = Lan::new();
     let lb = alone(&lan);
-    lb.shell("killall -9 -q keepalived; while pgrep -x keepalived || pgrep -f -- '--role'; do sleep 0.05; done; true");
+    lb.shell("killall -9 -q keepalived; while pgrep -x keepalived || pgrep -f -- '[-]-role'; do sleep 0.05; done; true");
     assert!(lb.holds(VIP), "a killed daemon cannot clean up");
     let other = lan.machine("lb02", "eth0", "10.0.0.11/24").with_evenkeel();
     other.write("/etc/keepalived/keepalived.conf", &ALONE.replace("priority 150", "priority 200"));
@@ -87,7 +87,8 @@ fn a_role_that_dies_is_restarted_and_the_address_answers_again() {
     }
     let lan = Lan::new();
     let lb = alone(&lan);
-    let role = || lb.shell("pgrep -f -- '--role vrrp'").trim().to_owned();
+    // `[-]` keeps the pattern from matching the shell that it stands in.
+    let role = || lb.shell("pgrep -f -- '[-]-role vrrp'").trim().to_owned();
     let first = role();
     lb.shell(&format!("kill -9 {first}"));
     let second = wait_for(TAKEOVER, || {
@@ -133,13 +134,13 @@ fn the_address_follows_the_proxy_without_a_script() {
     await_page(&pair.client, PAGE, "web0", TAKEOVER);
 
     // The proxy cannot answer: each time it comes back it is stopped again.
-    one.shell("for p in $(pgrep -f -- '--role proxy'); do kill -STOP $p; done");
+    one.shell("for p in $(pgrep -f -- '[-]-role proxy'); do kill -STOP $p; done");
     two.await_holding(VIP, TAKEOVER);
     await_page(&pair.client, PAGE, "web0", TAKEOVER);
     let why = two.shell("evenkeel why");
     assert!(!why.is_empty());
 
-    one.shell("for p in $(pgrep -f -- '--role proxy'); do kill -CONT $p; done");
+    one.shell("for p in $(pgrep -f -- '[-]-role proxy'); do kill -CONT $p; done");
     one.await_holding(VIP, TAKEOVER);
     await_page(&pair.client, PAGE, "web0", TAKEOVER);
 
@@ -191,7 +192,7 @@ fn the_proxy_role_has_no_privilege_and_the_vrrp_role_only_two() {
     let mut daemon = run_whole(&lb);
     lb.await_holding(VIP, TAKEOVER);
     let field = |role: &str, name: &str| {
-        let status = lb.shell(&format!("cat /proc/$(pgrep -f -- '--role {role}' | head -n 1)/status"));
+        let status = lb.shell(&format!("cat /proc/$(pgrep -f -- '[-]-role {role}' | head -n 1)/status"));
         let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
         line.split_whitespace().nth(1).unwrap_or_default().to_owned()
     };
@@ -218,7 +219,7 @@ fn a_crashed_proxy_comes_back_by_itself() {
     let mut daemon = run_whole(&lb);
     lb.await_holding(VIP, TAKEOVER);
     await_page(&pair.client, PAGE, "web0", TAKEOVER);
-    lb.shell("kill -9 $(pgrep -f -- '--role proxy' | head -n 1)");
+    lb.shell("kill -9 $(pgrep -f -- '[-]-role proxy' | head -n 1)");
     await_page(&pair.client, PAGE, "web0", TAKEOVER);
     let log = lb.read("/tmp/evenkeel.log");
     assert!(log.contains("proxy") && log.contains("signal"), "the reason is logged: {log}");
