@@ -47,6 +47,8 @@ mount -t proc proc proc
 mount -t tmpfs tmpfs run
 mount -t tmpfs -o mode=1777 tmpfs tmp
 mount --rbind /dev dev
+touch usr/local/bin/evenkeel
+mount --bind "$3" usr/local/bin/evenkeel
 mount -t sysfs sysfs sys
 hostname "$2"
 exec chroot . /bin/sh -c 'echo ready; while :; do sleep 1000; done'
@@ -79,6 +81,7 @@ impl Machine {
             .args(["unshare", "-m", "-p", "-f", "-u", "--kill-child", "sh", "-c", INIT, "init"])
             .arg(&scratch)
             .arg(name)
+            .arg(crate::evenkeel())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -111,19 +114,14 @@ impl Machine {
     pub fn with_evenkeel(self) -> Self {
         self.evenkeel_as(Service::Keepalived);
         self.evenkeel_as(Service::Nginx);
-        self.link_evenkeel("/usr/local/bin/evenkeel");
         self
     }
 
     /// Puts evenkeel in the place of one service.
     pub fn evenkeel_as(&self, service: Service) {
-        self.link_evenkeel(&format!("/usr/sbin/{}", service.name()));
-    }
-
-    fn link_evenkeel(&self, at: &str) {
-        let path = self.path(at);
+        let path = self.path(&format!("/usr/sbin/{}", service.name()));
         let _ = fs::remove_file(&path);
-        std::os::unix::fs::symlink(crate::evenkeel(), path).expect("a link to evenkeel");
+        std::os::unix::fs::symlink("/usr/local/bin/evenkeel", path).expect("a link to evenkeel");
     }
 
     /// Path of one of the machine's files, seen from outside.

@@ -52,7 +52,9 @@ fn an_address_left_over_by_a_killed_run_is_cleaned_at_start() {
     }
     let lan = Lan::new();
     let lb = alone(&lan);
-    lb.shell("killall -9 -q keepalived; while pgrep -x keepalived || pgrep -f -- '[-]-role'; do sleep 0.05; done; true");
+    lb.shell(
+        "killall -9 -q keepalived; while pgrep -x keepalived || pgrep -f -- '[-]-role'; do sleep 0.05; done; true",
+    );
     assert!(lb.holds(VIP), "a killed daemon cannot clean up");
     let other = lan.machine("lb02", "eth0", "10.0.0.11/24").with_evenkeel();
     other.write("/etc/keepalived/keepalived.conf", &ALONE.replace("priority 150", "priority 200"));
@@ -92,7 +94,7 @@ fn a_role_that_dies_is_restarted_and_the_address_answers_again() {
     let first = role();
     lb.shell(&format!("kill -9 {first}"));
     let second = wait_for(TAKEOVER, || {
-        let output = lb.run(&["pgrep", "-f", "--", "--role vrrp"]);
+        let output = lb.run(&["pgrep", "-f", "--", "--rol[e] vrrp"]);
         let pid = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         (output.status.success() && pid != first).then_some(pid)
     });

@@ -25,6 +25,10 @@ fn the_same_with_the_programs_of_the_article() {
 
 fn follows_the_daemon(programs: Programs) {
     let pair = Pair::new(programs);
+    for lb in [&pair.lb01, &pair.lb02] {
+        // Each worker has a round robin of its own, so that only one of them alternates strictly.
+        lb.shell("sed -i 's/worker_processes auto/worker_processes 1/' /etc/nginx/nginx.conf");
+    }
     pair.start();
     pair.lb01.await_holding(VIP, TAKEOVER);
     await_page(&pair.client, PAGE, "web0", TAKEOVER);

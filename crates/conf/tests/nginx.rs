@@ -219,7 +219,7 @@ fn what_nobody_says_is_as_in_nginx() {
     assert_eq!(config.servers[0].names, [ServerName::Exact(String::new())]);
     let scope = &config.servers[0].fallback;
     assert_eq!(scope.root, Path::new("/usr/share/nginx/html"));
-    assert_eq!(scope.access_logs[0].path, Path::new("/usr/share/nginx/logs/access.log"));
+    assert_eq!(scope.access_logs[0].path, Path::new("/var/log/nginx/access.log"));
     assert_eq!(scope.proxy_http_version, HttpVersion::Http10);
     assert_eq!(scope.types.get("html").map(String::as_str), Some("text/html"));
 }

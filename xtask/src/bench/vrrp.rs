@@ -95,7 +95,7 @@ fn vrrp_process(machine: &Machine, programs: Programs) -> Result<String> {
     let find = match programs {
         // The child of the daemon in the pid file.
         Programs::Debian => "cat /proc/$(cat /run/keepalived.pid)/task/*/children",
-        Programs::Evenkeel => "pgrep -f -- '--role vrrp'",
+        Programs::Evenkeel => "pgrep -f -- '--rol[e] vrrp'",
     };
     let pid = machine.shell(find);
     Ok(pid.split_whitespace().next().context("no vrrp process")?.to_owned())

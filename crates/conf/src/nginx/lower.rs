@@ -31,7 +31,7 @@ pub(super) struct Lowering<'o> {
 impl<'o> Lowering<'o> {
     pub(super) fn new(options: &'o Options<'o>, diagnostics: Vec<Diagnostic>) -> Lowering<'o> {
         let error_log =
-            ErrorLog { target: ErrorLogTarget::File(options.prefix.join("logs/error.log")), level: LogLevel::Error };
+            ErrorLog { target: ErrorLogTarget::File(options.logs().join("error.log")), level: LogLevel::Error };
         let config = Config {
             workers: Some(1),
             worker_connections: 512,
@@ -125,7 +125,7 @@ impl<'o> Lowering<'o> {
         let default = Scope {
             root: self.options.prefix.join("html"),
             types: Arc::new(types.map(|(extension, kind)| (extension.to_owned(), kind.to_owned())).into()),
-            access_logs: vec![AccessLog { path: self.options.prefix.join("logs/access.log"), format: 0 }],
+            access_logs: vec![AccessLog { path: self.options.logs().join("access.log"), format: 0 }],
             error_log: self.config.error_log.clone(),
             ..Scope::default()
         };

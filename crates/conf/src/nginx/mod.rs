@@ -40,6 +40,14 @@ pub struct Options<'o> {
     pub shape: Shape,
 }
 
+impl Options<'_> {
+    /// Where logs go that the file does not name: `logs` below the prefix, or, for the prefix of Debian's package,
+    /// where that package was built to put them.
+    fn logs(&self) -> PathBuf {
+        if self.prefix == Path::new("/usr/share/nginx") { "/var/log/nginx".into() } else { self.prefix.join("logs") }
+    }
+}
+
 /// Where the directives of a file stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Shape {

@@ -2,7 +2,7 @@
 
 mod check;
 mod client;
-mod host;
+pub mod host;
 mod node;
 mod run;
 
