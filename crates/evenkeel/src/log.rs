@@ -1,11 +1,14 @@
 //! Where log lines go and how they look. Every process of a node sets this up first, the roles as the supervisor says.
 
 use evenkeel_bus::WallTime;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -186,11 +189,22 @@ impl Visit for Fields<'_> {
     }
 }
 
-/// A log that cannot be written (its reader is gone) is no reason to stop.
+/// A log that cannot be written (its reader is gone) is no reason to stop, and one that is not read (a pipe that is full)
+/// must not hold up an advert: what does not fit is lost, and said so once there is room again.
 struct Quiet<W>(W);
 
-impl<W: Write> Write for Quiet<W> {
+static N_LOST: AtomicU64 = AtomicU64::new(0);
+
+impl<W: Write + AsFd> Write for Quiet<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !takes_a_line(&self.0) {
+            N_LOST.fetch_add(1, Ordering::Relaxed);
+            return Ok(bytes.len());
+        }
+        let n_lost = N_LOST.swap(0, Ordering::Relaxed);
+        if n_lost > 0 {
+            let _ = writeln!(self.0, "{n_lost} lines of the log were lost here: nobody read them");
+        }
         let _ = self.0.write_all(bytes);
         Ok(bytes.len())
     }
@@ -198,6 +212,12 @@ impl<W: Write> Write for Quiet<W> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Whether a write of a page or less returns at once. An error is for the write to meet.
+fn takes_a_line(out: &impl AsFd) -> bool {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::new(out, PollFlags::OUT)], Some(&now)) != Ok(0)
 }
 
 struct SyslogWriter;
@@ -225,4 +245,27 @@ impl Write for SyslogWriter {
 /// Makes `file` the standard error of this process and of those it starts.
 pub fn redirect_stderr(file: &File) -> io::Result<()> {
     Ok(rustix::stdio::dup2_stderr(file)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn a_pipe_that_nobody_reads_holds_nothing_up_and_says_later_what_was_lost() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let mut log = Quiet(writer);
+        let line = [b'x'; 4096];
+        for _ in 0..64 {
+            log.write_all(&line).unwrap();
+        }
+        let mut first = [0; 4096];
+        reader.read_exact(&mut first).unwrap();
+        log.write_all(b"last\n").unwrap();
+        drop(log);
+        let mut rest = String::new();
+        reader.read_to_string(&mut rest).unwrap();
+        assert!(rest.ends_with(" lines of the log were lost here: nobody read them\nlast\n"), "{rest}");
+    }
 }

@@ -14,6 +14,15 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub u64);
 
+/// What about a descriptor is worth waking for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// There is something to read.
+    Read,
+    /// There is something to read, or room to write.
+    ReadAndWrite,
+}
+
 /// At most so many descriptors are reported by one call; the others come with the next.
 const EVENTS_PER_WAIT: usize = 64;
 
@@ -34,6 +43,16 @@ impl Poller {
     pub fn add(&self, fd: impl AsFd, token: Token) -> Result<(), Error> {
         let data = epoll::EventData::new_u64(token.0);
         epoll::add(&self.epoll, fd, data, epoll::EventFlags::IN).during(|| "add a descriptor to an epoll set")
+    }
+
+    /// Reports the token of `fd`, which is in the set already, also whenever `fd` takes bytes; or no longer.
+    pub fn watch(&self, fd: impl AsFd, token: Token, interest: Interest) -> Result<(), Error> {
+        let data = epoll::EventData::new_u64(token.0);
+        let flags = match interest {
+            Interest::Read => epoll::EventFlags::IN,
+            Interest::ReadAndWrite => epoll::EventFlags::IN | epoll::EventFlags::OUT,
+        };
+        epoll::modify(&self.epoll, fd, data, flags).during(|| "change a descriptor in an epoll set")
     }
 
     /// Takes `fd` out.
@@ -137,6 +156,19 @@ mod tests {
         timer.set(None).unwrap();
         poller.wait(&mut ready, Some(Duration::ZERO)).unwrap();
         assert_eq!(ready, []);
+    }
+
+    #[test]
+    fn room_to_write_is_reported_while_it_is_of_interest() {
+        let poller = Poller::new().unwrap();
+        let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        poller.add(&ours, Token(3)).unwrap();
+        let mut ready = Vec::new();
+        for (interest, expected) in [(Interest::ReadAndWrite, vec![Token(3)]), (Interest::Read, vec![])] {
+            poller.watch(&ours, Token(3), interest).unwrap();
+            poller.wait(&mut ready, Some(Duration::ZERO)).unwrap();
+            assert_eq!(ready, expected);
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// Clients served at once; more wait.
 const MAX_CLIENTS: usize = 32;
-/// A client that asks nothing for so long is let go.
+/// A client that asks nothing for so long, or does not read its answer, is let go.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// Name of the socket in the runtime directory.
@@ -112,7 +112,7 @@ pub async fn serve(listener: UnixListener, happenings: mpsc::Sender<Happening>) 
                 let happenings = happenings.clone();
                 tokio::spawn(async move {
                     // A client that breaks off has no one to be told.
-                    let _ = tokio::time::timeout(IDLE, attend(stream, happenings)).await;
+                    let _ = attend(stream, happenings).await;
                     drop(slot);
                 });
             }
@@ -127,19 +127,23 @@ pub async fn serve(listener: UnixListener, happenings: mpsc::Sender<Happening>) 
 async fn attend(stream: tokio::net::UnixStream, happenings: mpsc::Sender<Happening>) -> anyhow::Result<()> {
     let mut channel = Wire::new(Channel::new(stream.into_std()?)?)?;
     loop {
-        let request: Request = loop {
-            channel.readable().await?;
-            if let Some(received) = channel.receive()? {
-                break received.message;
-            }
-        };
+        let request = tokio::time::timeout(IDLE, next_request(&mut channel)).await??;
         let (answer, answered) = oneshot::channel();
         happenings.send(Happening::Asked { request, answer }).await?;
         let reply = answered.await.unwrap_or_else(|_| Reply::Failed { message: "the daemon is stopping".to_owned() });
         channel.send(&reply, Vec::new())?;
         while channel.wants_write() {
-            channel.writable().await?;
+            tokio::time::timeout(IDLE, channel.writable()).await??;
             channel.flush()?;
+        }
+    }
+}
+
+async fn next_request(channel: &mut Wire) -> anyhow::Result<Request> {
+    loop {
+        channel.readable().await?;
+        if let Some(received) = channel.receive()? {
+            return Ok(received.message);
         }
     }
 }

@@ -32,6 +32,8 @@ pub struct Kernel {
 
 struct Sockets {
     name: String,
+    /// Whether the group was joined: a reload may want it otherwise.
+    multicast: bool,
     vrrp: VrrpSocket,
     arp: Option<ArpSocket>,
 }
@@ -222,7 +224,7 @@ impl Kernel {
         }
         let interfaces = &self.interfaces;
         self.sockets.retain(|index, sockets| {
-            wanted.contains_key(sockets.name.as_str())
+            wanted.get(sockets.name.as_str()) == Some(&sockets.multicast)
                 && interfaces.get(index).is_some_and(|interface| interface.name == sockets.name)
         });
         for interface in self.interfaces.values() {
@@ -334,7 +336,7 @@ fn open_pair(interface: &Interface, multicast: bool, poller: &Poller) -> Result<
     if let Some(arp) = &arp {
         poller.add(arp, Token(at + 1))?;
     }
-    Ok(Sockets { name: interface.name.clone(), vrrp, arp })
+    Ok(Sockets { name: interface.name.clone(), multicast, vrrp, arp })
 }
 
 /// `sent advert priority 150`, or why not.

@@ -8,7 +8,7 @@ mod recorder;
 use evenkeel_bus::{Channel, ChannelError, Effect, Explanation, FromVrrp, ToVrrp, VrrpOptions, WallTime};
 use evenkeel_kernel::clock;
 use evenkeel_kernel::netlink::{Change, Monitor};
-use evenkeel_kernel::poll::{Poller, Timer, Token};
+use evenkeel_kernel::poll::{Interest, Poller, Timer, Token};
 use evenkeel_kernel::privilege::{self, Capability};
 use evenkeel_vrrp::{Action, Config, Event, InstanceId, Router, StateName, Transition};
 use evenkeel_wire::Instant;
@@ -89,6 +89,8 @@ struct VrrpRole {
     actions: Vec<Action>,
     /// What the timer is set to.
     timer_at: Option<Instant>,
+    /// What the bus is watched for.
+    bus_interest: Interest,
     stopped: bool,
 }
 
@@ -122,6 +124,7 @@ impl VrrpRole {
             keep_addresses: options.keep_addresses,
             actions: Vec::new(),
             timer_at: None,
+            bus_interest: Interest::Read,
             stopped: false,
         })
     }
@@ -177,12 +180,21 @@ impl VrrpRole {
             self.timer.set(deadline)?;
             self.timer_at = deadline;
         }
+        let interest = if self.bus.wants_write() { Interest::ReadAndWrite } else { Interest::Read };
+        if interest != self.bus_interest {
+            self.poller.watch(&self.bus, BUS, interest)?;
+            self.bus_interest = interest;
+        }
         Ok(())
     }
 
     /// False when the bus is closed.
     fn read_bus(&mut self) -> anyhow::Result<bool> {
-        self.bus.flush()?;
+        match self.bus.flush() {
+            // The end shows at the read below, where leaving is orderly.
+            Ok(()) | Err(ChannelError::Closed) => {}
+            Err(error) => return Err(error.into()),
+        }
         loop {
             let message = match self.bus.receive::<ToVrrp>() {
                 Ok(Some(received)) => received.message,
@@ -232,6 +244,8 @@ impl VrrpRole {
     /// Every interface as it is now.
     fn report_interfaces(&mut self) -> anyhow::Result<()> {
         let changes = self.kernel.resync()?;
+        // First, for an owner of its addresses speaks as soon as it hears of its interface.
+        self.kernel.open_sockets(&self.config, &self.poller);
         for change in changes {
             match change {
                 kernel::Fact::Gone(index) => self.handle(Event::InterfaceGone { index })?,
@@ -241,7 +255,6 @@ impl VrrpRole {
                 }
             }
         }
-        self.kernel.open_sockets(&self.config, &self.poller);
         Ok(())
     }
 
@@ -375,6 +388,10 @@ impl VrrpRole {
             Ok(()) => Ok(()),
             Err(ChannelError::Full) => {
                 tracing::warn!(target: "vrrp", "the supervisor does not read; a message to it is lost");
+                Ok(())
+            }
+            Err(ChannelError::Frame(error)) => {
+                tracing::warn!(target: "vrrp", "a message to the supervisor is lost: {error}");
                 Ok(())
             }
             // Its end shows at the next read, where leaving is orderly.
