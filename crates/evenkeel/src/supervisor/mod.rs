@@ -36,7 +36,7 @@ use listeners::Listeners;
 
 use process::{Generation, Heard};
 use roles::RoleSlot;
-use script::Checks;
+use script::{Checks, Round};
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
@@ -58,6 +58,8 @@ pub enum Happening {
     Respawn(crate::role::Role),
     /// One run of a check script.
     ScriptEnded {
+        /// For which configuration: after a reload another script may have the number.
+        round: Round,
         /// Which.
         id: ScriptId,
         /// How.
@@ -76,6 +78,8 @@ pub enum Happening {
     },
     /// A role took too long over a reload.
     ReloadOverdue,
+    /// A signal asked for a reload while one was under way.
+    ReloadAgain,
 }
 
 /// Why the main loop ends.
@@ -271,7 +275,11 @@ impl Supervisor {
             // A process that is already replaced.
             Happening::Vrrp(..) | Happening::Proxy(..) => {}
             Happening::Respawn(role) => self.respawn(role),
-            Happening::ScriptEnded { id, outcome } => self.script_ended(id, outcome),
+            Happening::ScriptEnded { round, id, outcome } if round == self.checks.round => {
+                self.script_ended(id, outcome);
+            }
+            // Of a configuration that is over.
+            Happening::ScriptEnded { .. } => {}
             Happening::NotifyEnded(instance) => {
                 if let Some(job) = self.notify.ended(&instance) {
                     self.run_notify(job);
@@ -284,6 +292,7 @@ impl Supervisor {
             }
             Happening::Asked { request, answer } => self.answer(request, answer).await,
             Happening::ReloadOverdue => self.reload_overdue(),
+            Happening::ReloadAgain => self.reload(None).await,
         }
     }
 
@@ -350,9 +359,13 @@ impl Supervisor {
             .collect();
         let tracked: Vec<_> = tracked.into_iter().collect();
         let settings = &self.compiled.settings;
-        if self.vrrp.process.is_some() {
-            self.checks = Checks::start(&settings.scripts, &tracked, &settings.script_user, &self.happenings);
-        }
+        self.checks = match self.vrrp.process {
+            Some(_) => {
+                let round = self.checks.round.next();
+                Checks::start(round, &settings.scripts, &tracked, &settings.script_user, &self.happenings)
+            }
+            None => self.checks.stopped(),
+        };
     }
 
     fn script_ended(&mut self, id: ScriptId, outcome: ScriptOutcome) {
@@ -373,7 +386,11 @@ impl Supervisor {
         let happenings = self.happenings.clone();
         let user = self.compiled.settings.script_user.clone();
         tokio::spawn(async move {
-            script::notify(job.instance.clone(), job.commands, user).await;
+            let run = tokio::spawn(script::notify(job.instance.clone(), job.commands, user));
+            if tokio::time::timeout(NOTIFY_PATIENCE, run).await.is_err() {
+                let (instance, state) = (&job.instance, notify::word(job.state));
+                tracing::warn!(target: "script", "({instance}) a notify script for {state} runs for {NOTIFY_PATIENCE:?}; the next state does not wait for it");
+            }
             let _ = happenings.send(Happening::NotifyEnded(job.instance)).await;
         });
     }
@@ -461,6 +478,9 @@ impl Signals {
         }
     }
 }
+
+/// A notify script that runs longer (one that never ends, say) does not keep the next state from being told.
+const NOTIFY_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long a stop waits for scripts and roles: keepalived's `child_wait_time`.
 const CHILD_WAIT: Duration = Duration::from_secs(5);

@@ -129,8 +129,8 @@ async fn attend<To: Serialize, From: DeserializeOwned>(
             }
             ready = channel.writable(), if wants_write => {
                 match ready.map_err(ChannelError::from).and_then(|()| channel.flush()) {
-                    Ok(()) => {}
-                    Err(ChannelError::Closed) => break None,
+                    // Its end shows at a read, after its last words.
+                    Ok(()) | Err(ChannelError::Closed) => {}
                     Err(error) => break Some(error),
                 }
             }
@@ -138,8 +138,7 @@ async fn attend<To: Serialize, From: DeserializeOwned>(
                 // The supervisor let go of the process: it is to end, and closing the bus tells it so.
                 let Some((message, descriptors)) = message else { break None };
                 match channel.send(&message, descriptors) {
-                    Ok(()) => {}
-                    Err(ChannelError::Closed) => break None,
+                    Ok(()) | Err(ChannelError::Closed) => {}
                     Err(error) => break Some(error),
                 }
             }

@@ -3,7 +3,7 @@
 use super::{Happening, Supervisor, load};
 use crate::role::Role;
 use evenkeel_bus::{Reply, RoleState, ToProxy, ToVrrp, WallTime};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// A role says within this that it has taken the configuration.
@@ -15,13 +15,21 @@ pub struct Pending {
     answer: Option<oneshot::Sender<Reply>>,
     waiting: Vec<Role>,
     failures: Vec<String>,
+    began_at: Instant,
+    /// A signal asked for another one meanwhile: the files may have changed since they were read.
+    again: bool,
 }
 
 impl Supervisor {
     /// Loads everything anew. `answer` gets the outcome; it is logged as well.
     pub(super) async fn reload(&mut self, answer: Option<oneshot::Sender<Reply>>) {
-        if self.reloading.is_some() {
-            return self.refuse(answer, "a reload is under way already".to_owned());
+        if self.end.is_some() {
+            return decline(answer, "the daemon is stopping");
+        }
+        if let Some(pending) = &mut self.reloading {
+            // As keepalived: one more is kept in mind.
+            pending.again |= answer.is_none();
+            return decline(answer, "a reload is under way already: try again when it is over");
         }
         tracing::info!(target: "supervisor", "Reloading");
         let compiled = match load::compile(&self.plan) {
@@ -50,13 +58,11 @@ impl Supervisor {
         self.reload_error = None;
         self.listeners.replace(listeners);
         self.outcomes.clear();
-        self.reloading = Some(Pending { answer, waiting: Vec::new(), failures: Vec::new() });
+        let (waiting, failures) = (Vec::new(), Vec::new());
+        self.reloading = Some(Pending { answer, waiting, failures, began_at: Instant::now(), again: false });
         self.pass_on_vrrp();
         self.pass_on_proxy();
         self.start_checks();
-        if self.compiled.vrrp.instances.is_empty() {
-            self.checks = super::Checks::default();
-        }
         self.tell_health();
         self.finish_reload();
         if self.reloading.is_some() {
@@ -76,18 +82,23 @@ impl Supervisor {
                 process.send(self.vrrp_configuration());
                 self.await_role(Role::Vrrp);
             }
-            None if is_wanted && self.vrrp.state == RoleState::Stopped => {
-                self.start_vrrp();
+            // One that waits for its restart may owe its death to what was just mended.
+            None if is_wanted => {
                 self.await_role(Role::Vrrp);
+                self.start_vrrp();
             }
-            // One that waits for its restart gets the configuration then.
-            None => {}
+            None => self.vrrp.enter(RoleState::Stopped),
         }
     }
 
     fn pass_on_proxy(&mut self) {
         let is_wanted = self.compiled.site.is_some();
         match (&self.proxy.process, is_wanted) {
+            // It drains and takes nothing new: another one takes its place.
+            (Some(_), true) if self.proxy.state == RoleState::Stopping => {
+                self.await_role(Role::Proxy);
+                self.start_proxy();
+            }
             (Some(process), true) => match self.proxy_configuration() {
                 Ok((message, descriptors)) => {
                     process.send_with(message, descriptors);
@@ -99,11 +110,11 @@ impl Supervisor {
                 process.send(ToProxy::Drain);
                 self.proxy.enter(RoleState::Stopping);
             }
-            (None, true) if self.proxy.state == RoleState::Stopped => {
-                self.start_proxy();
+            (None, true) => {
                 self.await_role(Role::Proxy);
+                self.start_proxy();
             }
-            (None, _) => {}
+            (None, false) => self.proxy.enter(RoleState::Stopped),
         }
         if !is_wanted && let Some(process) = &self.vrrp.process {
             process.send(ToVrrp::Proxy { healthy: false, reason: "no proxy is configured".to_owned() });
@@ -136,6 +147,10 @@ impl Supervisor {
 
     pub(super) fn reload_overdue(&mut self) {
         let Some(pending) = &mut self.reloading else { return };
+        if pending.began_at.elapsed() < LIMIT {
+            // The time of an earlier reload, which is long finished.
+            return;
+        }
         let silent: Vec<_> = pending.waiting.drain(..).map(Role::name).collect();
         if !silent.is_empty() {
             pending.failures.push(format!("no confirmation within {LIMIT:?} from: {}", silent.join(", ")));
@@ -148,6 +163,10 @@ impl Supervisor {
             return;
         }
         let Some(pending) = self.reloading.take() else { return };
+        if pending.again {
+            let happenings = self.happenings.clone();
+            tokio::spawn(async move { happenings.send(Happening::ReloadAgain).await });
+        }
         if !pending.failures.is_empty() {
             return self.refuse(pending.answer, pending.failures.join("\n"));
         }
@@ -176,6 +195,14 @@ impl Supervisor {
         if let Some(answer) = answer {
             let _ = answer.send(Reply::Failed { message: reason });
         }
+    }
+}
+
+/// Nothing was tried, so nothing about the last reload changes.
+fn decline(answer: Option<oneshot::Sender<Reply>>, reason: &str) {
+    tracing::info!(target: "supervisor", "No reload now: {reason}");
+    if let Some(answer) = answer {
+        let _ = answer.send(Reply::Failed { message: reason.to_owned() });
     }
 }
 

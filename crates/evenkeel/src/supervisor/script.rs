@@ -19,15 +19,29 @@ const GRACE: Duration = Duration::from_secs(2);
 /// User and group, as the configuration names them.
 type Identity = Option<(String, Option<String>)>;
 
+/// Which start of the check scripts: late outcomes of an earlier one are told apart by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Round(u64);
+
+impl Round {
+    /// The one after this.
+    pub fn next(self) -> Self {
+        Round(self.0 + 1)
+    }
+}
+
 /// The check scripts that run. Dropping it ends them.
 #[derive(Debug, Default)]
 pub struct Checks {
+    /// Their outcomes carry it.
+    pub round: Round,
     tasks: Vec<AbortHandle>,
 }
 
 impl Checks {
     /// Starts each of `tracked` on its interval, beginning now.
     pub fn start(
+        round: Round,
         scripts: &[ScriptCommand],
         tracked: &[ScriptId],
         script_user: &Identity,
@@ -36,9 +50,14 @@ impl Checks {
         let tasks = tracked.iter().filter_map(|&id| {
             let script = scripts.get(id.0 as usize)?.clone();
             let user = script.command.user.clone().or(script.user.clone()).or(script_user.clone());
-            Some(tokio::spawn(check(id, script, user, happenings.clone())).abort_handle())
+            Some(tokio::spawn(check((round, id), script, user, happenings.clone())).abort_handle())
         });
-        Checks { tasks: tasks.collect() }
+        Checks { round, tasks: tasks.collect() }
+    }
+
+    /// None, and nobody hears of those that ran any more.
+    pub fn stopped(&self) -> Self {
+        Checks { round: self.round.next(), tasks: Vec::new() }
     }
 }
 
@@ -51,13 +70,18 @@ impl Drop for Checks {
 }
 
 /// One script for ever. Runs never overlap: a run that lasts longer than the interval delays the next one.
-async fn check(id: ScriptId, script: ScriptCommand, user: Identity, happenings: mpsc::Sender<Happening>) {
+async fn check(
+    (round, id): (Round, ScriptId),
+    script: ScriptCommand,
+    user: Identity,
+    happenings: mpsc::Sender<Happening>,
+) {
     let mut interval = tokio::time::interval(script.interval.max(Duration::from_millis(1)));
     interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         interval.tick().await;
         let outcome = run_check(&script, &user).await;
-        if happenings.send(Happening::ScriptEnded { id, outcome }).await.is_err() {
+        if happenings.send(Happening::ScriptEnded { round, id, outcome }).await.is_err() {
             return;
         }
     }

@@ -13,13 +13,13 @@ impl Supervisor {
     /// Ends everything that this daemon started.
     pub(super) async fn stop(&mut self, end: End, signals: &mut Signals) {
         tracing::info!(target: "supervisor", "Stopping");
-        self.checks = super::Checks::default();
+        self.checks = self.checks.stopped();
         self.stop_vrrp().await;
         self.stop_proxy(end, signals).await;
         let scripts_until = Instant::now() + CHILD_WAIT;
         self.attend_until(scripts_until, |supervisor| supervisor.notify.is_empty()).await;
         if !self.notify.is_empty() {
-            tracing::warn!(target: "supervisor", "notify scripts still run; they are left to themselves");
+            tracing::warn!(target: "supervisor", "notify scripts still run after {CHILD_WAIT:?}; they are killed");
         }
         self.pid_files.clear();
         self.listeners.replace(super::Listeners::default());
