@@ -14,6 +14,7 @@ mod process;
 mod reload;
 mod roles;
 mod script;
+mod service;
 mod status;
 mod stop;
 mod wire;
@@ -238,6 +239,7 @@ impl Supervisor {
             self.start_vrrp();
         }
         self.start_checks();
+        service::tell(service::Doing::Ready);
         Ok(())
     }
 

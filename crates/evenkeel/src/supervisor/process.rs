@@ -59,6 +59,7 @@ impl<To: Serialize + Send + 'static> Process<To> {
             .args(["--role", role.name(), "--parent", &std::process::id().to_string(), "--comm", names.comm])
             .env(key, value)
             .env_remove(crate::personality::DETACHED)
+            .env_remove(super::service::VARIABLE)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             // A signal to the supervisor's group (Ctrl-C at a terminal) is the supervisor's to act on.

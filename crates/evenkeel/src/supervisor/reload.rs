@@ -1,6 +1,6 @@
 //! Reload: all of it or nothing.
 
-use super::{Happening, Supervisor, load};
+use super::{Happening, Supervisor, load, service};
 use crate::role::Role;
 use evenkeel_bus::{Reply, RoleState, ToProxy, ToVrrp, WallTime};
 use std::time::{Duration, Instant};
@@ -32,6 +32,7 @@ impl Supervisor {
             return decline(answer, "a reload is under way already: try again when it is over");
         }
         tracing::info!(target: "supervisor", "Reloading");
+        service::tell(service::Doing::Reloading);
         let compiled = match load::compile(&self.plan) {
             Ok(compiled) => compiled,
             Err(refused) => return self.refuse(answer, join(&refused.diagnostics)),
@@ -170,6 +171,7 @@ impl Supervisor {
         if !pending.failures.is_empty() {
             return self.refuse(pending.answer, pending.failures.join("\n"));
         }
+        service::tell(service::Doing::Ready);
         tracing::info!(target: "supervisor", "Reload finished: the new configuration is in force");
         let message = match self.compiled.remarks.len() {
             0 => "the new configuration is in force".to_owned(),
@@ -181,6 +183,7 @@ impl Supervisor {
     }
 
     fn refuse(&mut self, answer: Option<oneshot::Sender<Reply>>, reason: String) {
+        service::tell(service::Doing::Ready);
         match self.plan.nginx_style {
             true => reason.lines().for_each(|line| {
                 let text = line.split_once("] ").map_or(line, |(_, text)| text);

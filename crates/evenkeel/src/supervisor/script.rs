@@ -177,6 +177,7 @@ impl Running {
             "ENV",
             "EVENKEEL_LOG_TO",
             crate::personality::DETACHED,
+            super::service::VARIABLE,
         ] {
             program.env_remove(name);
         }

@@ -1,6 +1,6 @@
 //! Stopping: the address moves first, while the proxy still serves; then everything else goes.
 
-use super::{CHILD_WAIT, End, Signals, Supervisor, Told};
+use super::{CHILD_WAIT, End, Signals, Supervisor, Told, service};
 use evenkeel_bus::{RoleState, ToProxy, ToVrrp};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ impl Supervisor {
     /// Ends everything that this daemon started.
     pub(super) async fn stop(&mut self, end: End, signals: &mut Signals) {
         tracing::info!(target: "supervisor", "Stopping");
+        service::tell(service::Doing::Stopping);
         self.checks = self.checks.stopped();
         self.stop_vrrp().await;
         self.stop_proxy(end, signals).await;
