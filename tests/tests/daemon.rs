@@ -52,9 +52,9 @@ fn an_address_left_over_by_a_killed_run_is_cleaned_at_start() {
     }
     let lan = Lan::new();
     let lb = alone(&lan);
-    lb.shell(
-        "killall -9 -q keepalived; while pgrep -x keepalived || pgrep -f -- '[-]-role'; do sleep 0.05; done; true",
-    );
+    // Stopped first: a role that sees its supervisor die has the time to let go.
+    lb.shell("kill -STOP $(pgrep -f -- '[-]-role vrrp'); killall -9 -q keepalived");
+    lb.shell("while pgrep -x keepalived || pgrep -f -- '[-]-role'; do sleep 0.05; done");
     assert!(lb.holds(VIP), "a killed daemon cannot clean up");
     let other = lan.machine("lb02", "eth0", "10.0.0.11/24").with_evenkeel();
     other.write("/etc/keepalived/keepalived.conf", &ALONE.replace("priority 150", "priority 200"));

@@ -15,7 +15,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Carries [`Target::name`] to the roles.
+/// Carries the name of the [`Target`] to the roles.
 const TARGET_VARIABLE: &str = "EVENKEEL_LOG_TO";
 /// Least severe level that is written: `error`, `warn`, `info` (the default), `debug`, `trace`.
 const LEVEL_VARIABLE: &str = "EVENKEEL_LOG";

@@ -105,8 +105,8 @@ fn measure(case: Case, timing: Timing, owner: Programs, other: Programs) -> Resu
         high.start_service(Service::Keepalived);
         high.await_holding(VIP, LIMIT);
         low.start_service(Service::Keepalived);
-        // The backup has heard the master, and every gratuitous ARP of the start is over.
-        wait_until(Duration::from_secs(6), || false);
+        // The backup has heard the master by now.
+        wait_until(Duration::from_secs(2), || false);
     }
     let probe = DatagramProbe::start(&client, format!("{VIP}:7").parse()?);
     wait_until(Duration::from_millis(300), || false);
