@@ -264,6 +264,7 @@ impl Supervisor {
                     Told::Reload => self.reload(None).await,
                     Told::Reopen => self.on_user_signal(),
                     Told::Stats => self.write_stats(),
+                    Told::Json => self.write_json(),
                 },
             }
         }
@@ -438,6 +439,11 @@ impl Supervisor {
     }
 }
 
+/// keepalived's SIGRTMIN+2 and SIGRTMAX-1, as `--signum` prints them. Exporters send the first at every scrape, and what is
+/// not handled ends the daemon.
+const SIGNAL_JSON: i32 = 36;
+const SIGNAL_STATS_CLEAR: i32 = 63;
+
 /// The signals that the daemon acts on.
 struct Signals {
     term: Signal,
@@ -446,6 +452,8 @@ struct Signals {
     hup: Signal,
     usr1: Signal,
     usr2: Signal,
+    json: Signal,
+    stats_clear: Signal,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -455,6 +463,7 @@ enum Told {
     Reload,
     Reopen,
     Stats,
+    Json,
 }
 
 impl Signals {
@@ -466,6 +475,8 @@ impl Signals {
             hup: signal(SignalKind::hangup())?,
             usr1: signal(SignalKind::user_defined1())?,
             usr2: signal(SignalKind::user_defined2())?,
+            json: signal(SignalKind::from_raw(SIGNAL_JSON))?,
+            stats_clear: signal(SignalKind::from_raw(SIGNAL_STATS_CLEAR))?,
         })
     }
 
@@ -477,6 +488,9 @@ impl Signals {
             _ = self.hup.recv() => Told::Reload,
             _ = self.usr1.recv() => Told::Reopen,
             _ = self.usr2.recv() => Told::Stats,
+            _ = self.json.recv() => Told::Json,
+            // The counters go on counting: they belong to the vrrp role's life.
+            _ = self.stats_clear.recv() => Told::Stats,
         }
     }
 }

@@ -5,7 +5,7 @@ use super::{Supervisor, load};
 use evenkeel_bus::{
     InstanceView, NodeStatus, ProxyHealth, ProxyView, Reply, RoleState, RoleView, ToProxy, ToVrrp, WallTime,
 };
-use evenkeel_vrrp::AdvertCounters;
+use evenkeel_vrrp::{AdvertCounters, StateName};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::future::Future;
@@ -98,6 +98,11 @@ impl Supervisor {
     /// SIGUSR1: in place of keepalived's dump, which is no stable format, the same facts as `status --json`.
     pub(super) fn write_data(&mut self) {
         self.write_to("keepalived.data", |status| serde_json::to_string_pretty(status).unwrap_or_default() + "\n");
+    }
+
+    /// keepalived's SIGRTMIN+2: the facts that it has in common with us, in its form.
+    pub(super) fn write_json(&mut self) {
+        self.write_to("keepalived.json", |status| json(status.instances.as_deref().unwrap_or_default()));
     }
 
     fn write_to(&mut self, name: &'static str, render: fn(&NodeStatus) -> String) {
@@ -217,4 +222,70 @@ fn stats(instances: &[InstanceView]) -> String {
         );
     }
     out
+}
+
+/// The first version of keepalived's JSON: a list of `data` and `stats`, with the members that both programs know.
+fn json(instances: &[InstanceView]) -> String {
+    let state = |state| match state {
+        StateName::Init | StateName::Stopped => 0,
+        StateName::Backup => 1,
+        StateName::Master | StateName::Leaving => 2,
+        StateName::Fault => 3,
+    };
+    let list: Vec<_> = instances
+        .iter()
+        .map(|instance| {
+            serde_json::json!({
+                "data": {
+                    "iname": instance.name,
+                    "ifp_ifname": instance.interface,
+                    "last_transition": instance.since.unix_millis() as f64 / 1000.0,
+                    "vrid": instance.vrid,
+                    "base_priority": instance.priority,
+                    "effective_priority": instance.effective_priority,
+                    "vipset": instance.holding,
+                    "state": state(instance.state),
+                    "version": instance.version,
+                    "vips": instance.addresses,
+                },
+                "stats": instance.counters,
+            })
+        })
+        .collect();
+    serde_json::to_string(&list).unwrap_or_default() + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_json_of_an_instance_has_keepaliveds_names_and_numbers() {
+        let now = WallTime::now();
+        let instance = InstanceView {
+            name: "VI_1".to_owned(),
+            interface: "eth0".to_owned(),
+            vrid: 51,
+            version: 2,
+            state: StateName::Master,
+            since: now,
+            since_seconds: 0.0,
+            reason: String::new(),
+            priority: 100,
+            effective_priority: 80,
+            addresses: vec!["10.0.0.100/24".to_owned()],
+            holding: true,
+            owner: None,
+            peer: None,
+            conflict: None,
+            trackers: Vec::new(),
+            counters: AdvertCounters { advert_sent: 7, ..AdvertCounters::default() },
+        };
+        let list: serde_json::Value = serde_json::from_str(&json(&[instance])).unwrap();
+        let data = &list[0]["data"];
+        assert_eq!((&data["iname"], &data["state"], &data["vrid"]), (&"VI_1".into(), &2.into(), &51.into()));
+        assert_eq!(data["vips"][0], "10.0.0.100/24");
+        assert_eq!(list[0]["stats"]["advert_sent"], 7);
+        assert_eq!(json(&[]), "[]\n");
+    }
 }
