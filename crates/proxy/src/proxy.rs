@@ -27,7 +27,7 @@ pub struct Options {
 /// What only a privileged process can open.
 #[derive(Debug, Default)]
 pub struct Resources {
-    /// Bound and listening sockets, parallel to `Config::listens`.
+    /// Bound and listening sockets, parallel to `Config::sockets`.
     pub listeners: Vec<OwnedFd>,
     /// Every log of the configuration, opened for appending.
     pub logs: Vec<(PathBuf, OwnedFd)>,
@@ -39,10 +39,10 @@ pub enum StartError {
     /// The configuration contradicts itself.
     #[error("compile the configuration: {0}")]
     Compile(#[from] CompileError),
-    /// Not one socket for each listen.
-    #[error("{listens} listens are configured, {sockets} sockets were handed over")]
+    /// Not one socket for each listen that has its own.
+    #[error("{listens} listening sockets are configured, {sockets} were handed over")]
     Listeners {
-        /// In the configuration.
+        /// In the configuration, those that share another's socket left out.
         listens: usize,
         /// In the resources.
         sockets: usize,
@@ -233,8 +233,9 @@ fn generations(
     options: Options,
     n: usize,
 ) -> Result<Vec<Generation>, StartError> {
-    if config.listens.len() != resources.listeners.len() {
-        return Err(StartError::Listeners { listens: config.listens.len(), sockets: resources.listeners.len() });
+    let n_sockets = config.sockets().len();
+    if n_sockets != resources.listeners.len() {
+        return Err(StartError::Listeners { listens: n_sockets, sockets: resources.listeners.len() });
     }
     let site = Arc::new(Site::new(config)?);
     let logs = log_files(resources.logs);

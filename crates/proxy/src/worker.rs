@@ -212,7 +212,8 @@ fn serve(worker: &Rc<Worker>, generation: Generation) -> std::io::Result<Serving
     let upstreams = generation.site.config().upstreams.iter().map(UpstreamState::new).collect();
     let snapshot = Rc::new(Snapshot { site: generation.site, upstreams, retired: Cell::new(false) });
     let mut tasks = Vec::new();
-    for (listen, listener) in listeners.into_iter().enumerate() {
+    let sockets = snapshot.site.config().sockets();
+    for (listen, listener) in sockets.into_iter().zip(listeners) {
         tasks.push(spawn_local(accept(Rc::clone(worker), Rc::clone(&snapshot), listen, listener)));
     }
     if let Some(interval) = generation.probe {
@@ -277,13 +278,15 @@ fn admit(worker: &Rc<Worker>, snapshot: &Rc<Snapshot>, listen: usize, stream: St
         client::turn_away(stream);
         return;
     }
+    let local = stream.local_address();
+    let listen = local.map_or(listen, |local| snapshot.site.config().listen_at(listen, local));
     let number = worker.shared.n_connections.fetch_add(1, Ordering::Relaxed) + 1;
     let identity = Identity {
         number,
         listen,
         peer,
         peer_text: peer.map_or_else(|| "unix:".to_owned(), |peer| peer.ip().to_canonical().to_string()),
-        local: stream.local_address(),
+        local,
         opened_at: worker.clock.now(),
     };
     let guard = OpenClient::new(worker);

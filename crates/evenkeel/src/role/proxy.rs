@@ -38,7 +38,7 @@ pub fn run(mut bus: Channel, parent: u32) -> anyhow::Result<()> {
         let Received { message, descriptors } = received;
         match message {
             ToProxy::Configure { config, logs, options } => {
-                let resources = resources(config.listens.len(), logs, descriptors);
+                let resources = resources(config.sockets().len(), logs, descriptors);
                 let probe_upstreams = options.probe_upstreams.then_some(PROBE);
                 let outcome = match &proxy {
                     Some(proxy) => {

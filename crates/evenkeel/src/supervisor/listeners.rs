@@ -38,7 +38,7 @@ impl Listeners {
     pub async fn bind(&self, config: &Config) -> Result<Listeners, BindError> {
         let mut sockets = BTreeMap::new();
         let mut bound_files = Vec::new();
-        for listen in &config.listens {
+        for listen in own_sockets(config) {
             let existing = self.sockets.get(&listen.address).map(Socket::try_clone);
             let result = match existing {
                 Some(socket) => socket,
@@ -59,9 +59,9 @@ impl Listeners {
         Ok(Listeners { sockets })
     }
 
-    /// Copies of the sockets in the order of `config.listens`.
+    /// Copies of the sockets in the order of `Config::sockets`.
     pub fn descriptors(&self, config: &Config) -> io::Result<Vec<OwnedFd>> {
-        let sockets = config.listens.iter().filter_map(|listen| self.sockets.get(&listen.address));
+        let sockets = own_sockets(config).filter_map(|listen| self.sockets.get(&listen.address));
         sockets.map(|socket| socket.try_clone().map(OwnedFd::from)).collect()
     }
 
@@ -79,6 +79,11 @@ impl Listeners {
         }
         self.sockets = next.sockets;
     }
+}
+
+/// The listens that do not share a wildcard's socket.
+fn own_sockets(config: &Config) -> impl Iterator<Item = &Listen> {
+    config.sockets().into_iter().filter_map(|index| config.listens.get(index))
 }
 
 async fn bind_patiently(listen: &Listen) -> io::Result<Socket> {
@@ -218,6 +223,16 @@ mod tests {
     fn an_address_that_is_not_here_can_be_bound() {
         // Documentation's address: nobody has it.
         assert!(bind(&listen("192.0.2.1:0")).is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_address_beside_its_wildcard_needs_no_socket_of_its_own() {
+        let port = std::net::TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port();
+        let listens = vec![listen(&format!("127.0.0.1:{port}")), listen(&format!("0.0.0.0:{port}"))];
+        let config = Config { listens, ..Config::default() };
+        let bound = Listeners::default().bind(&config).await.unwrap();
+        assert_eq!(bound.addresses().collect::<Vec<_>>(), [&config.listens[1].address]);
+        assert_eq!(bound.descriptors(&config).unwrap().len(), 1);
     }
 
     #[test]
