@@ -39,8 +39,9 @@ enum Next {
     TimedOut,
 }
 
-/// Limits of the lingering close: nginx's `lingering_timeout` and a bound on the whole of it.
+/// Limits of the lingering close: nginx's `lingering_timeout`, its `lingering_time`, and a bound on what is read.
 const LINGER_EACH: Duration = Duration::from_secs(5);
+const LINGER_WHOLE: Duration = Duration::from_secs(30);
 const LINGER_READS: usize = 4096;
 
 /// Serves a client to the end of its connection.
@@ -172,8 +173,13 @@ impl Line {
             return;
         }
         worker.buffers.put(std::mem::replace(buffer, worker.buffers.small()));
+        let until = worker.clock.now().saturating_add(LINGER_WHOLE);
         for _ in 0..LINGER_READS {
-            match slot.within(LINGER_EACH, |cx| stream.poll_read(cx, buffer.room())).await {
+            let limit = until.saturating_sub(worker.clock.now()).min(LINGER_EACH);
+            if limit.is_zero() {
+                return;
+            }
+            match slot.within(limit, |cx| stream.poll_read(cx, buffer.room())).await {
                 Ok(n) if n > 0 => {}
                 _ => return,
             }
@@ -344,7 +350,7 @@ async fn refuse(
         n_requests: 1,
     };
     asked.error(LogLevel::Info, reject.reason, None);
-    let mut record = Record::default();
+    let mut record = Record { started_at: worker.clock.precise(), ..Record::default() };
     reply::page(line, &asked, reject.status, false, &mut record).await;
     worker.count(record.status);
     asked.log(&record);
@@ -356,7 +362,7 @@ fn log_unread(line: &Line, snapshot: &Snapshot, identity: &Identity, head: &mut 
     *head = first_line(bytes);
     let asked = Asked { worker: &line.worker, site: &snapshot.site, identity, head, bytes, plan: None, n_requests: 1 };
     asked.error(LogLevel::Info, &format!("{why} while reading client request headers"), None);
-    asked.log(&Record { status, ..Record::default() });
+    asked.log(&Record { status, started_at: line.worker.clock.precise(), ..Record::default() });
 }
 
 /// A head of which only the first line, for logs, may be known.

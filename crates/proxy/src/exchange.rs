@@ -62,6 +62,8 @@ enum Failed {
     Server { failure: Failure, text: String, sent: bool, stale: bool },
     /// The client is: this is the status for it, or for the log when it has gone.
     Client { status: u16, text: &'static str },
+    /// Neither is: something has run out here, and no server may be set aside for it.
+    Ours { text: String },
 }
 
 /// An answer whose head has been read.
@@ -129,7 +131,9 @@ impl Exchange<'_> {
                 self.asked.error(LogLevel::Error, "no live upstreams while connecting to upstream", Some(&url));
                 self.note_attempt(self.upstream.config.name.clone(), Some(502));
                 let status = last.map_or(502, Failure::status);
-                return reply::page(self.line, self.asked, status, self.keep, self.record).await;
+                // What is left of a body that nobody took must not be read as the next request.
+                let keep = self.keep && !matches!(body, RequestBody::Stream { .. });
+                return reply::page(self.line, self.asked, status, keep, self.record).await;
             };
             let state = &self.upstream.servers[server];
             state.n_requests.set(state.n_requests.get() + 1);
@@ -156,6 +160,10 @@ impl Exchange<'_> {
             };
             match failed {
                 Failed::Client { status, text } => return self.blame_client(status, text).await,
+                Failed::Ours { text } => {
+                    self.asked.error(LogLevel::Crit, &text, Some(&self.url(server)));
+                    return reply::page(self.line, self.asked, 500, false, self.record).await;
+                }
                 Failed::Server { failure, text, sent, .. } => {
                     let retry = may_retry(failure, sent);
                     let whole = !matches!(body, RequestBody::Stream { .. });
@@ -192,6 +200,10 @@ impl Exchange<'_> {
         }
         let stream = connect(address, &self.line.slot, values.proxy_connect_timeout).await;
         let stream = stream.map_err(|error| {
+            if is_about_us(&error) {
+                let text = format!("socket() failed ({}) while connecting to upstream", error_text(&error));
+                return Failed::Ours { text };
+            }
             let (failure, text) = match error.kind() {
                 io::ErrorKind::TimedOut => {
                     (Failure::Timeout, "upstream timed out (110: Connection timed out)".to_owned())
@@ -384,7 +396,7 @@ impl Exchange<'_> {
         let values = &self.scope.values;
         let worker = self.asked.worker;
         if head.status == 101 {
-            return self.upgrade(connection, &head, buffer).await;
+            return self.upgrade(connection, &head, buffer, upload, body).await;
         }
         let framing = if self.asked.is_head() { Framing::None } else { head.framing };
         let source = Source::of(framing, Strictness::Upstream);
@@ -412,7 +424,11 @@ impl Exchange<'_> {
         let outcome = Self::wait(self.line, |cx, line| {
             if let (true, Some(upload)) = (uploading, upload.as_mut()) {
                 match upload.poll(cx, line, &mut connection.stream) {
-                    Poll::Ready(Ok(())) => uploading = false,
+                    Poll::Ready(Ok(())) => {
+                        uploading = false;
+                        // The deadline was the upload's; the answer has waited in its shadow.
+                        line.slot.arm(values.proxy_read_timeout);
+                    }
                     Poll::Ready(Err(_)) => return Poll::Ready(Ok(Err(PumpError::Ended))),
                     Poll::Pending => {}
                 }
@@ -466,14 +482,23 @@ impl Exchange<'_> {
     }
 
     /// Both sides speak something else from now on.
-    async fn upgrade(&mut self, mut connection: Connection, head: &ResponseHead, mut buffer: Buffer) -> After {
+    async fn upgrade(
+        &mut self,
+        mut connection: Connection,
+        head: &ResponseHead,
+        mut buffer: Buffer,
+        upload: Option<Upload>,
+        body: &RequestBody,
+    ) -> After {
         let asked_for = self.scope.values.proxy_http_version == HttpVersion::Http11
             && self.asked.head.upgrade.is_some()
             && sends_header(self.scope, self.asked, "upgrade");
-        if !asked_for {
+        // The other protocol begins after the request's body, which has to be over (RFC 9110, section 7.8).
+        if !asked_for || upload.as_ref().is_some_and(|upload| !upload.done) {
             let text = "upstream sent 101 response without being asked while reading response header from upstream";
             self.asked.error(LogLevel::Error, text, Some(&self.url(connection.server)));
-            return reply::page(self.line, self.asked, 502, self.keep, self.record).await;
+            let keep = self.keep && upload.is_none();
+            return reply::page(self.line, self.asked, 502, keep, self.record).await;
         }
         let values = &self.scope.values;
         let worker = self.asked.worker;
@@ -483,8 +508,14 @@ impl Exchange<'_> {
         self.record.status = 101;
         self.record.head_sent = out.len() as u64;
         buffer.consume(head.len);
-        let mut early = worker.buffers.large();
-        early.append(&self.asked.bytes[self.asked.head.len..]);
+        let early = match upload {
+            Some(upload) => upload.pump.into_buffer(&worker.buffers),
+            None => {
+                let mut early = worker.buffers.large();
+                early.append(&self.asked.bytes[self.asked.head.len + body.used()..]);
+                early
+            }
+        };
         let mut down =
             Pump::new(out, buffer, Source::Close, Sink::Plain, (values.proxy_read_timeout, values.send_timeout));
         let mut up = Pump::new(
@@ -578,6 +609,11 @@ impl Exchange<'_> {
             false => std::time::Duration::ZERO,
         }
     }
+}
+
+/// ENOMEM, ENFILE, EMFILE and ENOBUFS: nginx answers 500 and holds nothing against the server.
+fn is_about_us(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(12 | 23 | 24 | 105))
 }
 
 const CLIENT_LEFT: &str =

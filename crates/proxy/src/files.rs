@@ -119,7 +119,11 @@ async fn send_file(
         return reply::send(line, asked, &reply, record).await;
     }
     let length = metadata.len();
-    let range = asked.head.known(asked.bytes, Known::Range).map(|range| parse_range(range, length));
+    let range = asked
+        .head
+        .known(asked.bytes, Known::Range)
+        .filter(|_| is_still_whole(asked, &modified, tag.as_bytes()))
+        .map(|range| parse_range(range, length));
     let (status, from, to) = match range {
         None | Some(Range::Ignored) => {
             push_field(&mut headers, b"Accept-Ranges", b"bytes");
@@ -192,6 +196,13 @@ fn is_unchanged(asked: &Asked<'_>, modified: &[u8], tag: &[u8]) -> bool {
             .any(|known| known == b"*" || known == tag || known.strip_prefix(b"W/") == Some(tag));
     }
     asked.head.known(asked.bytes, Known::IfModifiedSince) == Some(modified)
+}
+
+/// `If-Range`: a part of another version than the one the client has would spoil what it puts together
+/// (RFC 9110, section 13.1.5).
+fn is_still_whole(asked: &Asked<'_>, modified: &[u8], tag: &[u8]) -> bool {
+    let mut validator = Vec::new();
+    !asked.header("if-range", b", ", &mut validator) || validator == tag || validator == modified
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

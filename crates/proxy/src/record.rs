@@ -125,7 +125,8 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn header(&self, name: &str, separator: &[u8], out: &mut Vec<u8>) -> bool {
+    /// Appends the values of all fields of this name; false when there is none.
+    pub(crate) fn header(&self, name: &str, separator: &[u8], out: &mut Vec<u8>) -> bool {
         let mut found = false;
         for field in &self.head.fields {
             if field.name.of_bytes(self.bytes).eq_ignore_ascii_case(name.as_bytes()) {

@@ -31,13 +31,20 @@ pub(crate) fn request_head(
         HttpVersion::Http11 => b" HTTP/1.1\r\n",
     });
     for header in &scope.proxy_headers {
+        // Where the body ends is ours to say: said twice, or wrong, it would let a client hide a request in its body.
+        if is_framing(header.name.as_bytes()) {
+            continue;
+        }
         let start = out.len();
         out.extend_from_slice(header.name.as_bytes());
         out.extend_from_slice(b": ");
         let value = out.len();
         match header.value.literal() {
             Some(text) => out.extend_from_slice(text.as_bytes()),
-            None => header.value.render(asked, out),
+            None => {
+                header.value.render(asked, out);
+                drop_line_ends(out, value);
+            }
         }
         match out.len() == value {
             true => out.truncate(start),
@@ -61,6 +68,29 @@ pub(crate) fn request_head(
         push_field(out, name, field.value.of_bytes(asked.bytes));
     }
     out.extend_from_slice(b"\r\n");
+}
+
+fn is_framing(name: &[u8]) -> bool {
+    match name.len() {
+        14 => name.eq_ignore_ascii_case(b"content-length"),
+        17 => name.eq_ignore_ascii_case(b"transfer-encoding"),
+        _ => false,
+    }
+}
+
+/// Variables may hold anything that a client wrote with `%` (`$uri`, captures): what follows `from` must not end a header.
+fn drop_line_ends(out: &mut Vec<u8>, from: usize) {
+    if memchr::memchr3(b'\r', b'\n', 0, &out[from..]).is_none() {
+        return;
+    }
+    let mut kept = from;
+    for at in from..out.len() {
+        if !matches!(out[at], b'\r' | b'\n' | 0) {
+            out[kept] = out[at];
+            kept += 1;
+        }
+    }
+    out.truncate(kept);
 }
 
 /// Headers that nginx does not pass to an upstream unless `proxy_set_header` names them.

@@ -139,6 +139,10 @@ fn files_are_sent_with_their_type_and_validators() {
     assert_eq!((head.status, head.header("content-length")), (200, Some("10")));
     let part = proxy.client().ask("GET /a.html HTTP/1.1\r\nHost: a\r\nRange: bytes=2-4\r\n\r\n");
     assert_eq!((part.status, part.text().as_str(), part.header("content-range")), (206, "234", Some("bytes 2-4/10")));
+    for (validator, status) in [(tag, 206), (modified, 206), ("\"0-0\"", 200)] {
+        let text = format!("GET /a.html HTTP/1.1\r\nHost: a\r\nRange: bytes=2-4\r\nIf-Range: {validator}\r\n\r\n");
+        assert_eq!(proxy.client().ask(&text).status, status, "{validator}");
+    }
     assert_eq!(proxy.get("/sub/").text(), "index");
     assert_eq!(proxy.get("/big").body.len(), 1_000_000);
     let slash = proxy.get("/sub?x");

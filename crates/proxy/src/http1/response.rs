@@ -61,8 +61,10 @@ pub fn parse_response(bytes: &[u8], head: &mut ResponseHead) -> Result<bool, Bad
         return Err(BadResponse::Syntax);
     }
     // `HTTP/1.x ` is nine bytes; what follows up to the line end goes to the client as it is.
-    let line_end = memchr::memchr(b'\n', bytes).unwrap_or(len);
-    let line = bytes[..line_end].trim_ascii_end();
+    // Empty lines before it are the parser's to skip.
+    let line_start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(0);
+    let line = &bytes[line_start..len];
+    let line = line[..memchr::memchr(b'\n', line).unwrap_or(line.len())].trim_ascii_end();
     head.status_line = Span::of(bytes, line.get(9..).unwrap_or_default());
 
     head.fields.clear();
@@ -155,6 +157,8 @@ mod tests {
         assert_eq!(head.status_line.of_bytes(text.as_bytes()), b"299 Odd  Reason");
         assert_eq!(head.field(text.as_bytes(), b"a"), Some(&b"b"[..]));
         assert_eq!(&text.as_bytes()[head.len..], b"body");
+        let late = "\r\n\nHTTP/1.1 200 OK\r\n\r\n";
+        assert_eq!(parse(late).unwrap().unwrap().status_line.of_bytes(late.as_bytes()), b"200 OK");
         let bare = "HTTP/1.1 200\r\n\r\n";
         assert_eq!(parse(bare).unwrap().unwrap().status_line.of_bytes(bare.as_bytes()), b"200");
     }
