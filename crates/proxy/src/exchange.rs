@@ -409,7 +409,7 @@ impl Exchange<'_> {
         let mut out = worker.buffers.text();
         let connection_header = if keep { "keep-alive" } else { "close" };
         let bytes = buffer.filled();
-        response_head(worker, values, self.pass, &head, bytes, answer_body, connection_header, &mut out);
+        response_head(self.asked, values, self.pass, &head, bytes, answer_body, connection_header, &mut out);
         self.record.status = head.status;
         self.record.head_sent = out.len() as u64;
         if self.asked.is_logged() {
@@ -504,7 +504,7 @@ impl Exchange<'_> {
         let worker = self.asked.worker;
         let mut out = worker.buffers.text();
         let bytes = buffer.filled();
-        response_head(worker, values, self.pass, head, bytes, AnswerBody::AsFramed, "upgrade", &mut out);
+        response_head(self.asked, values, self.pass, head, bytes, AnswerBody::AsFramed, "upgrade", &mut out);
         self.record.status = 101;
         self.record.head_sent = out.len() as u64;
         buffer.consume(head.len);

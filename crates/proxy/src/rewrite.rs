@@ -128,7 +128,7 @@ pub(crate) enum AnswerBody {
 /// Appends the head of an answer: nginx's own headers first and in its order, then the upstream's as they came.
 #[allow(clippy::too_many_arguments, reason = "one flat function; each is a different ingredient of the head")]
 pub(crate) fn response_head(
-    worker: &Worker,
+    asked: &Asked<'_>,
     scope: &Scope,
     pass: &CompiledPass,
     head: &ResponseHead,
@@ -140,7 +140,7 @@ pub(crate) fn response_head(
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(head.status_line.of_bytes(bytes));
     out.extend_from_slice(b"\r\n");
-    own_headers(worker, scope, out);
+    own_headers(asked.worker, scope, out);
     for name in ["Content-Type", "Content-Length"] {
         if let Some(value) = head.field(bytes, name.as_bytes()) {
             push_field(out, name.as_bytes(), value);
@@ -156,7 +156,11 @@ pub(crate) fn response_head(
             continue;
         }
         if name.len() == 8 && name.eq_ignore_ascii_case(b"location") {
+            // nginx puts scheme and host before what it has rewritten, but leaves a relative target of the upstream's own.
+            let port = asked.identity.local.map_or(0, |local| local.port());
             let redirected = std::str::from_utf8(value).ok().and_then(|location| pass.redirect(location));
+            let redirected =
+                redirected.zip(asked.plan).map(|(location, plan)| plan.redirect_target(&location, "http", port));
             push_field(out, name, redirected.as_deref().map_or(value, str::as_bytes));
             continue;
         }
