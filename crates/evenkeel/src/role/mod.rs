@@ -8,7 +8,8 @@ pub mod vrrp;
 
 use crate::log;
 use evenkeel_bus::Channel;
-use evenkeel_kernel::privilege;
+use evenkeel_kernel::{privilege, signal};
+use rustix::process::Signal;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -31,6 +32,20 @@ impl Role {
         }
     }
 }
+
+/// Signals that are the supervisor's to act on. systemd sends them to every process of a unit, `killall keepalived` to every
+/// process of that name: a role that ended of them would leave its addresses behind and its clients unserved, before the
+/// supervisor could hand over. Roles end by the bus, or by KILL.
+const SUPERVISORS: [i32; 8] = [
+    Signal::TERM.as_raw(),
+    Signal::INT.as_raw(),
+    Signal::QUIT.as_raw(),
+    Signal::HUP.as_raw(),
+    Signal::USR1.as_raw(),
+    Signal::USR2.as_raw(),
+    crate::supervisor::SIGNAL_JSON,
+    crate::supervisor::SIGNAL_STATS_CLEAR,
+];
 
 /// What the supervisor writes after `--role`. Not for people, so a few words in fixed order do.
 struct Words {
@@ -56,6 +71,9 @@ pub fn main(words: &[String]) -> ExitCode {
         return ExitCode::from(64);
     };
     let _ = privilege::name_process(&comm);
+    if let Err(error) = signal::leave_unheard(&SUPERVISORS) {
+        tracing::warn!(target: "supervisor", "{error}");
+    }
     // The vrrp role is not killed with its supervisor: it sees the bus close, says that it leaves and lets go of its
     // addresses, which a killed one would leave behind.
     if role == Role::Proxy {

@@ -439,10 +439,11 @@ impl Supervisor {
     }
 }
 
-/// keepalived's SIGRTMIN+2 and SIGRTMAX-1, as `--signum` prints them. Exporters send the first at every scrape, and what is
-/// not handled ends the daemon.
-const SIGNAL_JSON: i32 = 36;
-const SIGNAL_STATS_CLEAR: i32 = 63;
+/// keepalived's SIGRTMIN+2, as `--signum` prints it. Exporters send it at every scrape, and what is not handled ends the
+/// daemon.
+pub const SIGNAL_JSON: i32 = 36;
+/// keepalived's SIGRTMAX-1. The counters are written; they go on counting.
+pub const SIGNAL_STATS_CLEAR: i32 = 63;
 
 /// The signals that the daemon acts on.
 struct Signals {
