@@ -342,3 +342,29 @@ pub(crate) fn error_text(error: &std::io::Error) -> String {
         None => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_one_connection_ends_only_that_one() {
+        let shared = Arc::new(Shared { n_connections: AtomicU64::new(0), hostname: Vec::new() });
+        let worker = Rc::new(Worker::new(shared, LogFiles::default(), 0));
+        let tasks = tokio::task::LocalSet::new();
+        let connection = |breaks: bool| {
+            let worker = Rc::clone(&worker);
+            tasks.spawn_local(async move {
+                let _guard = OpenClient::new(&worker);
+                let slot = worker.clock.slot();
+                tokio::task::yield_now().await;
+                assert!(!breaks, "this connection is meant to panic");
+                slot.arm(Duration::ZERO);
+            })
+        };
+        let (broken, sound) = (connection(true), connection(false));
+        let (broken, sound) = tasks.run_until(async { (broken.await, sound.await) }).await;
+        assert!(broken.is_err_and(|error| error.is_panic()) && sound.is_ok());
+        assert_eq!(worker.n_clients.get(), 0);
+    }
+}
