@@ -16,6 +16,8 @@ pub(crate) struct UpstreamState {
     pub(crate) config: Upstream,
     pub(crate) balancer: RefCell<Balancer>,
     idle: RefCell<Vec<Idle>>,
+    /// Nobody will come for a connection any more, nor sweep it away.
+    closed: Cell<bool>,
     pub(crate) servers: Vec<ServerState>,
 }
 
@@ -55,6 +57,7 @@ impl UpstreamState {
         UpstreamState {
             balancer: RefCell::new(Balancer::new(config)),
             idle: RefCell::default(),
+            closed: Cell::new(false),
             servers: servers.collect(),
             config: config.clone(),
         }
@@ -74,7 +77,7 @@ impl UpstreamState {
 
     /// Keeps a connection for later. The one unused longest makes room for it.
     pub(crate) fn put(&self, connection: Connection, now: Duration) {
-        if self.config.keepalive == 0 || connection.n_requests >= self.config.keepalive_requests {
+        if self.closed.get() || self.config.keepalive == 0 || connection.n_requests >= self.config.keepalive_requests {
             return;
         }
         let mut idle = self.idle.borrow_mut();
@@ -91,8 +94,9 @@ impl UpstreamState {
         });
     }
 
-    /// Closes all connections at rest.
+    /// Closes all connections at rest, for good.
     pub(crate) fn close_idle(&self) {
+        self.closed.set(true);
         self.idle.borrow_mut().clear();
     }
 

@@ -111,3 +111,30 @@ fn several_workers_serve_are_reconfigured_and_drain_as_one() {
     assert!(proxy.proxy.is_drained());
     assert_eq!(proxy.status().requests, 24);
 }
+
+#[test]
+fn a_replaced_configuration_keeps_no_connections_to_its_upstreams() {
+    let (go, gone) = std::sync::mpsc::channel::<()>();
+    let gone = std::sync::Mutex::new(gone);
+    let (left, was_left) = std::sync::mpsc::channel();
+    let origin = support::origin(move |_, client| {
+        if client.request().unwrap().contains("/hang") {
+            client.read_to_end();
+            return;
+        }
+        gone.lock().unwrap().recv().unwrap();
+        client.send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nold");
+        left.send(client.request().is_none()).unwrap();
+    });
+    let proxy = start(proxying(scope(), upstream(&[origin.address])));
+    let (mut busy, mut hanging) = (proxy.client(), proxy.client());
+    busy.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    hanging.send("GET /hang HTTP/1.1\r\nHost: a\r\n\r\n");
+    proxy.until("both are under way", |status| status.upstreams[0].servers[0].requests == 2);
+    let resources = Resources { listeners: vec![TcpListener::bind("127.0.0.1:0").unwrap().into()], logs: Vec::new() };
+    let config = serving(scope(), vec![location("/", scope(), returns(200, "new"))]);
+    proxy.proxy.reconfigure(config, resources, Default::default()).unwrap();
+    go.send(()).unwrap();
+    assert_eq!(busy.response(false).text(), "old");
+    assert_eq!(was_left.recv_timeout(support::PATIENCE), Ok(true));
+}
