@@ -322,6 +322,11 @@ impl Kernel {
         sent.map_err(|error| error.to_string())
     }
 
+    /// Whether there is an interface of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.index_of(name).is_some()
+    }
+
     fn index_of(&self, name: &str) -> Option<u32> {
         self.interfaces.values().find(|interface| interface.name == name).map(|interface| interface.index)
     }

@@ -132,6 +132,7 @@ impl VrrpRole {
     fn run(&mut self) -> anyhow::Result<()> {
         self.kernel.clean_leftovers();
         self.report_interfaces()?;
+        self.report_absent();
         self.tell(&FromVrrp::Ready)?;
         let mut ready = Vec::new();
         while !self.stopped {
@@ -148,7 +149,9 @@ impl VrrpRole {
                     TIMER => {
                         if self.timer.drain()? {
                             self.timer_at = None;
-                            self.handle(Event::Deadline)?;
+                            if self.router.deadline().is_some_and(|deadline| deadline <= clock::now()) {
+                                self.handle(Event::Deadline)?;
+                            }
                         }
                     }
                     MONITOR => self.read_monitor()?,
@@ -175,10 +178,13 @@ impl VrrpRole {
     }
 
     fn arm(&mut self) -> anyhow::Result<()> {
-        let deadline = self.router.deadline();
-        if deadline != self.timer_at {
-            self.timer.set(deadline)?;
-            self.timer_at = deadline;
+        // A timer that is set too early is left alone: with many backups each advert puts the next deadline off, and
+        // setting the timer each time would cost more than the few wake-ups for nothing.
+        if let Some(deadline) = self.router.deadline()
+            && self.timer_at.is_none_or(|timer_at| deadline < timer_at)
+        {
+            self.timer.set(Some(deadline))?;
+            self.timer_at = Some(deadline);
         }
         let interest = if self.bus.wants_write() { Interest::ReadAndWrite } else { Interest::Read };
         if interest != self.bus_interest {
@@ -238,7 +244,16 @@ impl VrrpRole {
         self.kernel.configure(&self.config)?;
         self.kernel.reconcile(&mut Vec::new());
         self.report_interfaces()?;
+        self.report_absent();
         self.tell(&FromVrrp::Ready)
+    }
+
+    /// A virtual router without its interface does nothing, and its log would be empty.
+    fn report_absent(&self) {
+        for instance in self.config.instances.iter().filter(|instance| !self.kernel.has(&instance.interface)) {
+            let (name, interface) = (&instance.name, &instance.interface);
+            tracing::warn!(target: "vrrp", "({name}) interface {interface} does not exist; waiting for it");
+        }
     }
 
     /// Every interface as it is now.
