@@ -62,6 +62,17 @@ pub fn compile(plan: &Plan) -> Result<Compiled, Refused> {
     Ok(compiled)
 }
 
+/// Why what was compiled cannot be handed to its roles, if it cannot: better said before anything is started or replaced.
+pub fn too_large(compiled: &Compiled) -> Option<String> {
+    // Beside the configuration there are paths of logs and a few options.
+    const REST: usize = 1 << 16;
+    let length = |json: serde_json::Result<Vec<u8>>| json.map_or(0, |json| json.len());
+    let lengths = [length(serde_json::to_vec(&compiled.vrrp)), length(serde_json::to_vec(&compiled.site))];
+    let longest = lengths.into_iter().max().unwrap_or_default();
+    let most = evenkeel_bus::MAX_FRAME - REST;
+    (longest > most).then(|| format!("the configuration is too large: {longest} bytes when compiled, {most} at most"))
+}
+
 /// One keepalived.conf.
 pub fn load_keepalived(path: &Path, config_id: Option<&str>) -> keepalived::Loaded {
     let host = host_name();

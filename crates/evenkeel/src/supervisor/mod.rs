@@ -212,6 +212,9 @@ impl Supervisor {
             // nginx has told its remarks in its own way before.
             self.announce_start();
         }
+        if let Some(reason) = load::too_large(&self.compiled) {
+            anyhow::bail!(reason);
+        }
         if let Some(site) = &self.compiled.site {
             let bound = self.listeners.bind(site).await?;
             self.listeners.replace(bound);

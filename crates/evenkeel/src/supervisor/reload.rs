@@ -40,6 +40,9 @@ impl Supervisor {
         if compiled.settings.net_namespace != self.compiled.settings.net_namespace {
             return self.refuse(answer, "net_namespace cannot change at a reload: restart for that".to_owned());
         }
+        if let Some(reason) = load::too_large(&compiled) {
+            return self.refuse(answer, reason);
+        }
         // The last step that can fail, before anything has changed.
         let site = compiled.site.clone().unwrap_or_default();
         let listeners = match self.listeners.bind(&site).await {
