@@ -14,7 +14,7 @@ rows! {
         "static_ipaddress" "{ ADDRESS ... }" 0..0 T3 values missed() "Addresses that are there from start to exit, whoever is master.";
         "static_routes" "{ ROUTE ... }" 0..0 T3 values missed() "Routes that are there from start to exit.";
         "static_rules" "{ RULE ... }" 0..0 T3 values missed() "Policy rules that are there from start to exit.";
-        "vrrp_sync_group" "NAME { ... }" 1..1 T2 SyncGroup does(group::begin) "Instances that change state together: read and checked, not yet acted on.";
+        "vrrp_sync_group" "NAME { ... }" 1..1 T2 SyncGroup does(group::begin) "Instances that change state together: read and checked; with more than one member a warning says that it is not yet acted on.";
     }
     in [SyncGroup] {
         "group" "{ INSTANCE ... }" 0..0 T2 values does(group::members) "Its member instances.";
