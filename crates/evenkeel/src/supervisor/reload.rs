@@ -172,7 +172,9 @@ impl Supervisor {
             tokio::spawn(async move { happenings.send(Happening::ReloadAgain).await });
         }
         if !pending.failures.is_empty() {
-            return self.refuse(pending.answer, pending.failures.join("\n"));
+            // What compiled is expected to apply; a role that still cannot is told again when it is restarted.
+            let reason = format!("the new configuration is in force only in part:\n{}", pending.failures.join("\n"));
+            return self.report_failure(pending.answer, "Reload incomplete", reason);
         }
         service::tell(service::Doing::Ready);
         tracing::info!(target: "supervisor", "Reload finished: the new configuration is in force");
@@ -186,6 +188,10 @@ impl Supervisor {
     }
 
     fn refuse(&mut self, answer: Option<oneshot::Sender<Reply>>, reason: String) {
+        self.report_failure(answer, "Reload refused; what ran before goes on", reason);
+    }
+
+    fn report_failure(&mut self, answer: Option<oneshot::Sender<Reply>>, headline: &str, reason: String) {
         service::tell(service::Doing::Ready);
         match self.plan.nginx_style {
             true => reason.lines().for_each(|line| {
@@ -193,7 +199,7 @@ impl Supervisor {
                 tracing::error!(target: "supervisor", "{text}");
             }),
             false => {
-                tracing::error!(target: "supervisor", "Reload refused; what ran before goes on");
+                tracing::error!(target: "supervisor", "{headline}");
                 reason.lines().for_each(|line| tracing::error!(target: "supervisor", "{line}"));
             }
         }
