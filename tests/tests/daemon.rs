@@ -52,8 +52,9 @@ fn an_address_left_over_by_a_killed_run_is_cleaned_at_start() {
     }
     let lan = Lan::new();
     let lb = alone(&lan);
-    // Stopped first: a role that sees its supervisor die has the time to let go.
-    lb.shell("kill -STOP $(pgrep -f -- '[-]-role vrrp'); killall -9 -q keepalived");
+    // A role that sees its supervisor die lets go, and a supervisor that sees its role die starts another: so the
+    // supervisor stands still while the role is killed. (A role that stands still is woken when its parent dies.)
+    lb.shell("p=$(cat /run/keepalived.pid); kill -STOP $p; kill -9 $(pgrep -f -- '[-]-role vrrp'); kill -9 $p");
     lb.shell("while pgrep -x keepalived || pgrep -f -- '[-]-role'; do sleep 0.05; done");
     assert!(lb.holds(VIP), "a killed daemon cannot clean up");
     let other = lan.machine("lb02", "eth0", "10.0.0.11/24").with_evenkeel();
