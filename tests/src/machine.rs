@@ -239,11 +239,6 @@ impl Machine {
         output.status.success().then(|| serde_json::from_slice(&output.stdout).ok()).flatten()
     }
 
-    /// Name of the machine's network namespace.
-    pub fn namespace(&self) -> &str {
-        &self.namespace
-    }
-
     /// Opens the network namespace, for a thread of the test to move into.
     pub fn network(&self) -> fs::File {
         fs::File::open(format!("/proc/{}/ns/net", self.pid)).expect("the machine's network namespace")
