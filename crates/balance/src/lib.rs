@@ -5,6 +5,7 @@
 
 pub mod config;
 mod event;
+pub mod maglev;
 pub mod table;
 
 pub use config::Config;
