@@ -78,8 +78,11 @@ struct Handle {
     thread: Option<JoinHandle<()>>,
 }
 
-/// How long a worker may take to begin or change its work.
+/// How long a worker may take to begin its work.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long all workers together may take to make ready for another configuration. The supervisor waits longer.
+const PREPARE: Duration = Duration::from_secs(5);
 
 impl Proxy {
     /// Starts to serve. When this returns an error nothing has been started.
@@ -121,17 +124,41 @@ impl Proxy {
 
     /// Puts another configuration to work, or leaves everything as it is. Connections that exist finish their request
     /// under the old configuration; listeners that the new one does not have are closed. The number of workers stays.
+    ///
+    /// All workers make ready at once, and none begins before each has said that it can.
     pub fn reconfigure(&self, config: Config, resources: Resources, options: Options) -> Result<(), StartError> {
         let generations = generations(config, resources, options, self.workers.len())?;
+        if let Err(error) = self.prepare(generations) {
+            // In order behind what was asked: a worker that was only late forgets it too.
+            for index in 0..self.workers.len() {
+                let _ = self.tell(index, Command::Abandon);
+            }
+            return Err(error);
+        }
+        let (done, begun) = sync_channel(self.workers.len());
+        let asked = (0..self.workers.len()).filter(|&index| self.tell(index, Command::Commit(done.clone())).is_ok());
+        // A worker that could a moment ago and does not begin now is dead or hangs: that shows in the status.
+        for _ in 0..asked.count() {
+            let _ = begun.recv_timeout(PREPARE);
+        }
+        tracing::info!("configuration replaced");
+        Ok(())
+    }
+
+    fn prepare(&self, generations: Vec<Generation>) -> Result<(), StartError> {
+        let deadline = Instant::now() + PREPARE;
+        let mut asked = Vec::with_capacity(generations.len());
         for (index, generation) in generations.into_iter().enumerate() {
             let (done, outcome) = sync_channel(1);
-            self.tell(index, Command::Reconfigure(generation, done))?;
+            self.tell(index, Command::Prepare(generation, done))?;
+            asked.push(outcome);
+        }
+        for (index, outcome) in asked.into_iter().enumerate() {
             outcome
-                .recv_timeout(PATIENCE)
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
                 .map_err(|_| StartError::Worker(index))?
                 .map_err(StartError::system("take over the listeners"))?;
         }
-        tracing::info!("configuration replaced");
         Ok(())
     }
 

@@ -35,7 +35,12 @@ pub(crate) struct Generation {
 
 /// What a worker is told.
 pub(crate) enum Command {
-    Reconfigure(Generation, SyncSender<std::io::Result<()>>),
+    /// Make ready to serve this, and say whether it would work. Nothing changes before [`Command::Commit`].
+    Prepare(Generation, SyncSender<std::io::Result<()>>),
+    /// Serve what was prepared, and say so.
+    Commit(SyncSender<()>),
+    /// Forget what was prepared.
+    Abandon,
     Reopen(LogFiles),
     Drain,
     Status(SyncSender<Report>),
@@ -149,8 +154,8 @@ pub(crate) async fn run(
     mut commands: tokio::sync::mpsc::Receiver<Command>,
     started: SyncSender<std::io::Result<()>>,
 ) {
-    let mut serving = match serve(&worker, first) {
-        Ok(serving) => serving,
+    let mut serving = match Prepared::new(first) {
+        Ok(first) => first.serve(&worker),
         Err(error) => {
             let _ = started.send(Err(error));
             return;
@@ -159,24 +164,24 @@ pub(crate) async fn run(
     let _ = started.send(Ok(()));
     let ticking = spawn_local(tick(Rc::clone(&worker), Rc::clone(&serving.snapshot)));
     let mut ticking = AbortOnDrop(ticking);
+    let mut prepared: Option<Prepared> = None;
     while let Some(command) = commands.recv().await {
         match command {
-            Command::Reconfigure(generation, done) => {
-                let logs = Arc::clone(&generation.logs);
-                match serve(&worker, generation) {
-                    Ok(next) => {
-                        worker.logs.replace(logs);
-                        serving = next;
-                        worker.clock.close_idle();
-                        worker.draining.set(false);
-                        ticking = AbortOnDrop(spawn_local(tick(Rc::clone(&worker), Rc::clone(&serving.snapshot))));
-                        let _ = done.send(Ok(()));
-                    }
-                    Err(error) => {
-                        let _ = done.send(Err(error));
-                    }
-                }
+            Command::Prepare(generation, done) => {
+                let outcome = Prepared::new(generation).map(|ready| prepared = Some(ready));
+                let _ = done.send(outcome);
             }
+            Command::Commit(done) => {
+                if let Some(next) = prepared.take() {
+                    worker.logs.replace(Arc::clone(&next.logs));
+                    serving = next.serve(&worker);
+                    worker.clock.close_idle();
+                    worker.draining.set(false);
+                    ticking = AbortOnDrop(spawn_local(tick(Rc::clone(&worker), Rc::clone(&serving.snapshot))));
+                }
+                let _ = done.send(());
+            }
+            Command::Abandon => prepared = None,
             Command::Reopen(files) => worker.logs.replace(files),
             Command::Drain => {
                 worker.draining.set(true);
@@ -206,25 +211,41 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// Starts to accept for a generation. All listeners or none.
-fn serve(worker: &Rc<Worker>, generation: Generation) -> std::io::Result<Serving> {
-    let listeners = generation.listeners.into_iter().map(Listener::new).collect::<Result<Vec<_>, _>>()?;
-    let upstreams = generation.site.config().upstreams.iter().map(UpstreamState::new).collect();
-    let snapshot = Rc::new(Snapshot { site: generation.site, upstreams, retired: Cell::new(false) });
-    let mut tasks = Vec::new();
-    let sockets = snapshot.site.config().sockets();
-    for (listen, listener) in sockets.into_iter().zip(listeners) {
-        tasks.push(spawn_local(accept(Rc::clone(worker), Rc::clone(&snapshot), listen, listener)));
+/// A generation of which nothing can fail any more: its listeners are known to this thread's runtime.
+struct Prepared {
+    site: Arc<Site>,
+    listeners: Vec<Listener>,
+    logs: LogFiles,
+    probe: Option<Duration>,
+}
+
+impl Prepared {
+    /// All listeners or none.
+    fn new(generation: Generation) -> std::io::Result<Prepared> {
+        let Generation { site, listeners, logs, probe } = generation;
+        let listeners = listeners.into_iter().map(Listener::new).collect::<Result<Vec<_>, _>>()?;
+        Ok(Prepared { site, listeners, logs, probe })
     }
-    if let Some(interval) = generation.probe {
-        for upstream in 0..snapshot.upstreams.len() {
-            for server in 0..snapshot.upstreams[upstream].servers.len() {
-                let snapshot = Rc::clone(&snapshot);
-                tasks.push(spawn_local(keep_probing(Rc::clone(worker), snapshot, upstream, server, interval)));
+
+    /// Starts to accept.
+    fn serve(self, worker: &Rc<Worker>) -> Serving {
+        let upstreams = self.site.config().upstreams.iter().map(UpstreamState::new).collect();
+        let snapshot = Rc::new(Snapshot { site: self.site, upstreams, retired: Cell::new(false) });
+        let mut tasks = Vec::new();
+        let sockets = snapshot.site.config().sockets();
+        for (listen, listener) in sockets.into_iter().zip(self.listeners) {
+            tasks.push(spawn_local(accept(Rc::clone(worker), Rc::clone(&snapshot), listen, listener)));
+        }
+        if let Some(interval) = self.probe {
+            for upstream in 0..snapshot.upstreams.len() {
+                for server in 0..snapshot.upstreams[upstream].servers.len() {
+                    let snapshot = Rc::clone(&snapshot);
+                    tasks.push(spawn_local(keep_probing(Rc::clone(worker), snapshot, upstream, server, interval)));
+                }
             }
         }
+        Serving { snapshot, tasks }
     }
-    Ok(Serving { snapshot, tasks })
 }
 
 /// Moves the clock, writes logs and closes upstream connections nobody wants.

@@ -113,6 +113,30 @@ fn several_workers_serve_are_reconfigured_and_drain_as_one() {
 }
 
 #[test]
+fn a_configuration_that_a_worker_cannot_serve_changes_no_worker() {
+    let mut config = serving(scope(), vec![location("/", scope(), returns(200, "old"))]);
+    config.workers = Some(3);
+    let proxy = start(config.clone());
+    config.servers[0].locations = vec![location("/", scope(), returns(200, "new"))];
+    // A plain file is no socket, which shows only when a worker takes the descriptor over.
+    let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+    let resources = Resources { listeners: vec![file.into()], logs: Vec::new() };
+    let error = proxy.proxy.reconfigure(config.clone(), resources, Default::default()).unwrap_err();
+    assert!(error.to_string().starts_with("take over the listeners"), "{error}");
+    for _ in 0..12 {
+        assert_eq!(proxy.get("/").text(), "old");
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let resources = Resources { listeners: vec![listener.into()], logs: Vec::new() };
+    proxy.proxy.reconfigure(config, resources, Default::default()).unwrap();
+    let proxy = Running { proxy: proxy.proxy, address };
+    for _ in 0..12 {
+        assert_eq!(proxy.get("/").text(), "new");
+    }
+}
+
+#[test]
 fn a_replaced_configuration_keeps_no_connections_to_its_upstreams() {
     let (go, gone) = std::sync::mpsc::channel::<()>();
     let gone = std::sync::Mutex::new(gone);
