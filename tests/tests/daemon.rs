@@ -186,6 +186,59 @@ fn a_bad_file_never_disturbs_what_runs_and_a_good_one_is_taken() {
 }
 
 #[test]
+fn a_configuration_that_the_proxy_refuses_changes_nothing_anywhere() {
+    if !able_to_run(&["nginx"]) {
+        return;
+    }
+    let lan = Lan::new();
+    let lb = lan.machine("lb01", "eth0", "10.0.0.10/24").with_evenkeel();
+    lb.write("/etc/keepalived/keepalived.conf", ALONE);
+    lb.write("/etc/nginx/conf.d/site.conf", "server { listen 8080; return 200 old; }\n");
+    let mut daemon = run_whole(&lb);
+    lb.await_holding(VIP, TAKEOVER);
+    let ask = |port: u16| on(&lb, || get(&format!("127.0.0.1:{port}"), "lab", "/", Duration::from_secs(2)));
+    assert!(wait_until(TAKEOVER, || ask(8080).is_ok_and(|answer| answer.1 == "old")), "{}", lb.logs());
+
+    // What compiles, binds and is then too much: copies of twenty sockets for each worker, of which few fit.
+    let listens: String = (8080..8100).map(|port| format!("listen {port}; ")).collect();
+    lb.write(
+        "/etc/nginx/conf.d/site.conf",
+        &format!("server {{ {listens} listen unix:/run/new.sock; return 200 new; }}\n"),
+    );
+    lb.write("/etc/keepalived/keepalived.conf", &ALONE.replace("10.0.0.100", "10.0.0.100\n        10.0.0.101"));
+    let role = lb.shell("pgrep -f -- '[-]-role proxy'").trim().to_owned();
+    // As the user of the process: root may change another's limits only where it has CAP_SYS_RESOURCE.
+    let prlimit = format!(
+        "setpriv --reuid $(stat -c %u /proc/{role}) --regid $(stat -c %g /proc/{role}) --clear-groups prlimit --pid {role}"
+    );
+    let limit = lb.shell(&format!("{prlimit} --nofile --output SOFT --noheadings")).trim().to_owned();
+    lb.shell(&format!("{prlimit} --nofile=$(($(ls /proc/{role}/fd | wc -l) + 30)):"));
+    let refused = lb.run(&["evenkeel", "reload"]);
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned() + &String::from_utf8_lossy(&refused.stdout);
+    assert!(!refused.status.success(), "{text}");
+    assert!(text.contains("duplicate a listening socket") && !text.contains("in part"), "{text}");
+    let log = lb.read("/tmp/evenkeel.log");
+    assert!(log.contains("Reload refused; what ran before goes on"), "{log}");
+    // The vrrp role has answered after whatever it was told before.
+    assert!(lb.status().expect("a status")["instances"][0]["addresses"].as_array().is_some_and(|list| list.len() == 1));
+    assert!(lb.holds(VIP) && !lb.holds("10.0.0.101"));
+    assert_eq!(ask(8080).expect("an answer").1, "old");
+    assert!(ask(8081).is_err(), "nobody listens there");
+    assert!(!lb.path("/run/new.sock").exists());
+    assert_eq!(lb.shell("pgrep -f -- '[-]-role proxy'").trim(), role, "the same process serves");
+
+    lb.shell(&format!("{prlimit} --nofile={limit}:"));
+    lb.shell("evenkeel reload");
+    lb.await_holding("10.0.0.101", TAKEOVER);
+    assert_eq!(
+        (ask(8080).expect("an answer").1, ask(8099).expect("an answer").1),
+        ("new".to_owned(), "new".to_owned())
+    );
+    let _ = daemon.kill();
+    let _ = daemon.wait();
+}
+
+#[test]
 fn the_proxy_role_has_no_privilege_and_the_vrrp_role_only_two() {
     if !able_to_run(&["nginx"]) {
         return;

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 pub enum ToVrrp {
     /// The first one starts the virtual routers, later ones change them. Answered by [`FromVrrp::Ready`].
     Configure {
+        /// Number of this configuration: the answer has it, so that an answer to an earlier one is not taken for it.
+        number: u64,
         /// The virtual routers.
         config: evenkeel_vrrp::Config,
         /// How the process runs.
@@ -55,9 +57,14 @@ pub struct VrrpOptions {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FromVrrp {
     /// The configuration is in force.
-    Ready,
+    Ready {
+        /// Its number.
+        number: u64,
+    },
     /// The configuration cannot be carried out; the process exits when it was the first.
     ConfigureFailed {
+        /// Its number.
+        number: u64,
         /// Why.
         reason: String,
     },
@@ -89,6 +96,8 @@ pub enum ToProxy {
     /// Serve this. Beside the frame come the listeners, in the order of `config.listens`, and then the log files, in the
     /// order of `logs`. Answered by [`FromProxy::Ready`] or [`FromProxy::ConfigureFailed`].
     Configure {
+        /// Number of this configuration: the answer has it, so that an answer to an earlier one is not taken for it.
+        number: u64,
         /// The sites.
         config: Box<evenkeel_site::Config>,
         /// Paths of the log files whose descriptors follow those of the listeners.
@@ -127,9 +136,14 @@ pub struct ProxyOptions {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FromProxy {
     /// The configuration is in force.
-    Ready,
+    Ready {
+        /// Its number.
+        number: u64,
+    },
     /// The configuration cannot be carried out; the one before stays in force.
     ConfigureFailed {
+        /// Its number.
+        number: u64,
         /// Why.
         reason: String,
     },

@@ -37,7 +37,7 @@ pub fn run(mut bus: Channel, parent: u32) -> anyhow::Result<()> {
         };
         let Received { message, descriptors } = received;
         match message {
-            ToProxy::Configure { config, logs, options } => {
+            ToProxy::Configure { number, config, logs, options } => {
                 let resources = resources(config.sockets().len(), logs, descriptors);
                 let probe_upstreams = options.probe_upstreams.then_some(PROBE);
                 let outcome = match &proxy {
@@ -47,9 +47,10 @@ pub fn run(mut bus: Channel, parent: u32) -> anyhow::Result<()> {
                     None => start(*config, resources, &options, parent).map(|started| proxy = Some(started)),
                 };
                 match outcome {
-                    Ok(()) => tell(&mut bus, &FromProxy::Ready),
+                    Ok(()) => tell(&mut bus, &FromProxy::Ready { number }),
                     Err(error) => {
-                        tell(&mut bus, &FromProxy::ConfigureFailed { reason: format!("{error:#}") });
+                        let reason = format!("{error:#}");
+                        tell(&mut bus, &FromProxy::ConfigureFailed { number, reason });
                         if proxy.is_none() {
                             return Err(error);
                         }

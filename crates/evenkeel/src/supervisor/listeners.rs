@@ -22,6 +22,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub struct Listeners {
     sockets: BTreeMap<ListenAddress, Socket>,
+    /// Socket files that were made for this set and that nobody uses before it takes its place.
+    made: Vec<PathBuf>,
 }
 
 /// A socket that could not be had, in nginx's words.
@@ -37,26 +39,26 @@ impl Listeners {
     /// as before.
     pub async fn bind(&self, config: &Config) -> Result<Listeners, BindError> {
         let mut sockets = BTreeMap::new();
-        let mut bound_files = Vec::new();
+        let mut made = Vec::new();
         for listen in own_sockets(config) {
             let existing = self.sockets.get(&listen.address).map(Socket::try_clone);
             let result = match existing {
                 Some(socket) => socket,
                 None => bind_patiently(listen).await.inspect(|_| {
                     if let ListenAddress::Unix(path) = &listen.address {
-                        bound_files.push(path.clone());
+                        made.push(path.clone());
                     }
                 }),
             };
             match result {
                 Ok(socket) => drop(sockets.insert(listen.address.clone(), socket)),
                 Err(cause) => {
-                    bound_files.iter().for_each(|path| drop(std::fs::remove_file(path)));
+                    Listeners { sockets, made }.abandon();
                     return Err(BindError { address: listen.address.clone(), cause });
                 }
             }
         }
-        Ok(Listeners { sockets })
+        Ok(Listeners { sockets, made })
     }
 
     /// Copies of the sockets in the order of `Config::sockets`.
@@ -70,7 +72,12 @@ impl Listeners {
         self.sockets.keys()
     }
 
-    /// Takes `next`'s place; socket files that are no longer used are removed.
+    /// Closes a set that does not come into use. What it shares with the one in use stays open there.
+    pub fn abandon(self) {
+        self.made.iter().for_each(|path| drop(std::fs::remove_file(path)));
+    }
+
+    /// Makes way for `next`; socket files that are no longer used are removed.
     pub fn replace(&mut self, next: Listeners) {
         for address in self.sockets.keys().filter(|address| !next.sockets.contains_key(*address)) {
             if let ListenAddress::Unix(path) = address {

@@ -77,8 +77,8 @@ pub enum Happening {
         /// Where the answer goes.
         answer: oneshot::Sender<Reply>,
     },
-    /// A role took too long over a reload.
-    ReloadOverdue,
+    /// A role had its time to take the configuration of this number.
+    ReloadOverdue(u64),
     /// A signal asked for a reload while one was under way.
     ReloadAgain,
 }
@@ -113,6 +113,8 @@ struct Supervisor {
     notify: notify::Queue,
     history: History,
     questions: status::Questions,
+    /// Configurations that roles were given; each has its number.
+    n_configurations: u64,
     reloading: Option<reload::Pending>,
     pid_files: Vec<PidFile>,
     end: Option<End>,
@@ -191,6 +193,7 @@ async fn daemon(plan: Plan, compiled: Compiled, on_ready: OnReady) -> anyhow::Re
         notify: notify::Queue::default(),
         history: History::default(),
         questions: status::Questions::default(),
+        n_configurations: 0,
         reloading: None,
         pid_files: Vec::new(),
         end: None,
@@ -297,7 +300,7 @@ impl Supervisor {
                 }
             }
             Happening::Asked { request, answer } => self.answer(request, answer).await,
-            Happening::ReloadOverdue => self.reload_overdue(),
+            Happening::ReloadOverdue(number) => self.reload_overdue(number),
             Happening::ReloadAgain => self.reload(None).await,
         }
     }

@@ -1,9 +1,14 @@
 //! Reload: all of it or nothing.
+//!
+//! Everything is compiled and opened first. Then the proxy, which may still refuse, is asked to take its part, while the
+//! rest goes on as before; only when it has done so is the new configuration that of the supervisor, and vrrp's.
 
+use super::listeners::Listeners;
+use super::load::Compiled;
 use super::{Happening, Supervisor, load, service};
 use crate::role::Role;
 use evenkeel_bus::{Reply, RoleState, ToProxy, ToVrrp, WallTime};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// A role says within this that it has taken the configuration.
@@ -13,11 +18,21 @@ const LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Pending {
     answer: Option<oneshot::Sender<Reply>>,
-    waiting: Vec<Role>,
+    /// What is to come into force, until the proxy has taken its part.
+    candidate: Option<Candidate>,
+    /// Who has yet to confirm which number.
+    waiting: Vec<(Role, u64)>,
     failures: Vec<String>,
-    began_at: Instant,
     /// A signal asked for another one meanwhile: the files may have changed since they were read.
     again: bool,
+    /// A signal asked to open the logs anew meanwhile.
+    pub(super) reopen: bool,
+}
+
+#[derive(Debug)]
+struct Candidate {
+    compiled: Compiled,
+    listeners: Listeners,
 }
 
 impl Supervisor {
@@ -33,27 +48,58 @@ impl Supervisor {
         }
         tracing::info!(target: "supervisor", "Reloading");
         service::tell(service::Doing::Reloading);
-        let compiled = match load::compile(&self.plan) {
-            Ok(compiled) => compiled,
-            Err(refused) => return self.refuse(answer, join(&refused.diagnostics)),
+        let candidate = match self.candidate().await {
+            Ok(candidate) => candidate,
+            Err(reason) => return self.refuse(answer, reason),
         };
-        if compiled.settings.net_namespace != self.compiled.settings.net_namespace {
-            return self.refuse(answer, "net_namespace cannot change at a reload: restart for that".to_owned());
-        }
-        if let Some(reason) = load::too_large(&compiled) {
-            return self.refuse(answer, reason);
-        }
-        // The last step that can fail, before anything has changed.
-        let site = compiled.site.clone().unwrap_or_default();
-        let listeners = match self.listeners.bind(&site).await {
-            Ok(listeners) => listeners,
-            Err(error) => return self.refuse(answer, error.to_string()),
-        };
-        for path in super::log_paths(&site) {
-            if let Err(error) = super::open_log(&path) {
-                return self.refuse(answer, error);
+        let number = self.next_number();
+        let part = self.proxy_configuration(number, &candidate.compiled, &candidate.listeners);
+        let is_wanted = candidate.compiled.site.is_some();
+        let (waiting, failures) = (Vec::new(), Vec::new());
+        let candidate = Some(candidate);
+        self.reloading = Some(Pending { answer, candidate, waiting, failures, again: false, reopen: false });
+        match &self.proxy.process {
+            _ if !is_wanted => {}
+            // One that drains takes nothing new: another one takes its place.
+            Some(process) if self.proxy.state != RoleState::Stopping => match part {
+                Ok((message, descriptors)) => {
+                    process.send_with(message, descriptors);
+                    self.await_role(Role::Proxy, number);
+                }
+                Err(error) => self.fail_reload(error),
+            },
+            // One that waits for its restart may owe its death to what was just mended.
+            Some(_) | None => {
+                self.await_role(Role::Proxy, number);
+                self.launch_proxy(part);
             }
         }
+        self.go_on_reloading();
+    }
+
+    /// Everything that can be found out without asking a role. Nothing has changed afterwards.
+    async fn candidate(&self) -> Result<Candidate, String> {
+        let compiled = load::compile(&self.plan).map_err(|refused| join(&refused.diagnostics))?;
+        if compiled.settings.net_namespace != self.compiled.settings.net_namespace {
+            return Err("net_namespace cannot change at a reload: restart for that".to_owned());
+        }
+        if let Some(reason) = load::too_large(&compiled) {
+            return Err(reason);
+        }
+        let site = compiled.site.clone().unwrap_or_default();
+        let listeners = self.listeners.bind(&site).await.map_err(|error| error.to_string())?;
+        for path in super::log_paths(&site) {
+            if let Err(error) = super::open_log(&path) {
+                listeners.abandon();
+                return Err(error);
+            }
+        }
+        Ok(Candidate { compiled, listeners })
+    }
+
+    /// The proxy has its part: now the rest.
+    fn commit(&mut self, candidate: Candidate) {
+        let Candidate { compiled, listeners } = candidate;
         for remark in &compiled.remarks {
             remark.lines().for_each(|line| tracing::warn!(target: "supervisor", "{line}"));
         }
@@ -62,115 +108,120 @@ impl Supervisor {
         self.reload_error = None;
         self.listeners.replace(listeners);
         self.outcomes.clear();
-        let (waiting, failures) = (Vec::new(), Vec::new());
-        self.reloading = Some(Pending { answer, waiting, failures, began_at: Instant::now(), again: false });
         self.pass_on_vrrp();
-        self.pass_on_proxy();
+        if self.compiled.site.is_none() {
+            self.retire_needless_proxy();
+        }
         self.start_checks();
         self.tell_health();
-        self.finish_reload();
-        if self.reloading.is_some() {
-            let happenings = self.happenings.clone();
-            tokio::spawn(async move {
-                tokio::time::sleep(LIMIT).await;
-                let _ = happenings.send(Happening::ReloadOverdue).await;
-            });
-        }
     }
 
     fn pass_on_vrrp(&mut self) {
         let is_wanted = !self.plan.without_vrrp && !self.compiled.vrrp.instances.is_empty();
+        let number = self.next_number();
         match &self.vrrp.process {
             // Also with no instance left: the role releases what it holds.
             Some(process) => {
-                process.send(self.vrrp_configuration());
-                self.await_role(Role::Vrrp);
+                process.send(self.vrrp_configuration(number));
+                self.await_role(Role::Vrrp, number);
             }
             // One that waits for its restart may owe its death to what was just mended.
             None if is_wanted => {
-                self.await_role(Role::Vrrp);
-                self.start_vrrp();
+                self.await_role(Role::Vrrp, number);
+                self.launch_vrrp(number);
             }
             None => self.vrrp.enter(RoleState::Stopped),
         }
     }
 
-    fn pass_on_proxy(&mut self) {
-        let is_wanted = self.compiled.site.is_some();
-        match (&self.proxy.process, is_wanted) {
-            // It drains and takes nothing new: another one takes its place.
-            (Some(_), true) if self.proxy.state == RoleState::Stopping => {
-                self.await_role(Role::Proxy);
-                self.start_proxy();
-            }
-            (Some(process), true) => match self.proxy_configuration() {
-                Ok((message, descriptors)) => {
-                    process.send_with(message, descriptors);
-                    self.await_role(Role::Proxy);
-                }
-                Err(error) => self.reload_failed(error),
-            },
-            (Some(process), false) => {
+    fn retire_needless_proxy(&mut self) {
+        match &self.proxy.process {
+            Some(process) => {
                 process.send(ToProxy::Drain);
                 self.proxy.enter(RoleState::Stopping);
             }
-            (None, true) => {
-                self.await_role(Role::Proxy);
-                self.start_proxy();
-            }
-            (None, false) => self.proxy.enter(RoleState::Stopped),
+            None => self.proxy.enter(RoleState::Stopped),
         }
-        if !is_wanted && let Some(process) = &self.vrrp.process {
+        if let Some(process) = &self.vrrp.process {
             process.send(ToVrrp::Proxy { healthy: false, reason: "no proxy is configured".to_owned() });
         }
     }
 
-    fn await_role(&mut self, role: Role) {
-        if let Some(pending) = &mut self.reloading {
-            pending.waiting.push(role);
-        }
+    fn await_role(&mut self, role: Role, number: u64) {
+        let Some(pending) = &mut self.reloading else { return };
+        pending.waiting.push((role, number));
+        let happenings = self.happenings.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(LIMIT).await;
+            let _ = happenings.send(Happening::ReloadOverdue(number)).await;
+        });
     }
 
-    fn reload_failed(&mut self, error: String) {
+    fn fail_reload(&mut self, error: String) {
         if let Some(pending) = &mut self.reloading {
             pending.failures.push(error);
         }
     }
 
-    /// A role has taken the configuration, or has not.
-    pub(super) fn reloaded(&mut self, role: Role, failure: Option<String>) {
+    /// A role has taken the configuration `number`, or has not. Without a number it is dead, and confirms nothing more.
+    pub(super) fn reloaded(&mut self, role: Role, number: Option<u64>, failure: Option<String>) {
         let Some(pending) = &mut self.reloading else { return };
         let before = pending.waiting.len();
-        pending.waiting.retain(|waiting| *waiting != role);
+        pending
+            .waiting
+            .retain(|(waiting, awaited)| *waiting != role || number.is_some_and(|number| number != *awaited));
         if before == pending.waiting.len() {
+            // An answer to an earlier configuration, or to none.
             return;
         }
         pending.failures.extend(failure.map(|failure| format!("the {} role: {failure}", role.name())));
-        self.finish_reload();
+        self.go_on_reloading();
     }
 
-    pub(super) fn reload_overdue(&mut self) {
+    pub(super) fn reload_overdue(&mut self, number: u64) {
         let Some(pending) = &mut self.reloading else { return };
-        if pending.began_at.elapsed() < LIMIT {
-            // The time of an earlier reload, which is long finished.
+        let Some(at) = pending.waiting.iter().position(|(_, awaited)| *awaited == number) else { return };
+        let (role, _) = pending.waiting.remove(at);
+        pending.failures.push(format!("the {} role: no confirmation within {LIMIT:?}", role.name()));
+        if role == Role::Proxy {
+            self.put_proxy_back();
+        }
+        self.go_on_reloading();
+    }
+
+    /// A proxy that is only late may yet take the new configuration: then it takes the old one again right after it.
+    fn put_proxy_back(&mut self) {
+        let number = self.next_number();
+        let old = self.proxy_configuration(number, &self.compiled, &self.listeners);
+        let Some(process) = &self.proxy.process else { return };
+        match old {
+            Ok((message, descriptors)) if self.proxy.is_running() => process.send_with(message, descriptors),
+            // It never served anything else, or cannot be told: its successor starts with the old configuration.
+            Ok(_) | Err(_) => process.kill(),
+        }
+    }
+
+    fn go_on_reloading(&mut self) {
+        let Some(pending) = &mut self.reloading else { return };
+        if !pending.waiting.is_empty() {
             return;
         }
-        let silent: Vec<_> = pending.waiting.drain(..).map(Role::name).collect();
-        if !silent.is_empty() {
-            pending.failures.push(format!("no confirmation within {LIMIT:?} from: {}", silent.join(", ")));
+        match pending.candidate.take() {
+            Some(candidate) if pending.failures.is_empty() => {
+                self.commit(candidate);
+                self.go_on_reloading();
+            }
+            Some(candidate) => {
+                candidate.listeners.abandon();
+                let Some(pending) = self.end_reload() else { return };
+                self.refuse(pending.answer, pending.failures.join("\n"));
+            }
+            None => self.finish_reload(),
         }
-        self.finish_reload();
     }
 
     fn finish_reload(&mut self) {
-        if self.reloading.as_ref().is_none_or(|pending| !pending.waiting.is_empty()) {
-            return;
-        }
-        let Some(pending) = self.reloading.take() else { return };
-        if pending.again {
-            let happenings = self.happenings.clone();
-            tokio::spawn(async move { happenings.send(Happening::ReloadAgain).await });
-        }
+        let Some(pending) = self.end_reload() else { return };
         if !pending.failures.is_empty() {
             // What compiled is expected to apply; a role that still cannot is told again when it is restarted.
             let reason = format!("the new configuration is in force only in part:\n{}", pending.failures.join("\n"));
@@ -185,6 +236,28 @@ impl Supervisor {
         if let Some(answer) = pending.answer {
             let _ = answer.send(Reply::Done { message });
         }
+    }
+
+    /// Nothing is awaited any more; what was put off until now is done.
+    fn end_reload(&mut self) -> Option<Pending> {
+        let pending = self.reloading.take()?;
+        if pending.reopen {
+            self.reopen_logs();
+        }
+        if pending.again {
+            let happenings = self.happenings.clone();
+            tokio::spawn(async move { happenings.send(Happening::ReloadAgain).await });
+        }
+        Some(pending)
+    }
+
+    /// The daemon stops before the roles have answered.
+    pub(super) fn give_up_reload(&mut self) {
+        let Some(pending) = self.reloading.take() else { return };
+        if let Some(candidate) = pending.candidate {
+            candidate.listeners.abandon();
+        }
+        decline(pending.answer, "the daemon is stopping");
     }
 
     fn refuse(&mut self, answer: Option<oneshot::Sender<Reply>>, reason: String) {

@@ -1,7 +1,8 @@
 //! Starting the roles, hearing them, and starting them again.
 
 use super::backoff::Backoff;
-use super::listeners::{log_paths, open_log};
+use super::listeners::{Listeners, log_paths, open_log};
+use super::load::Compiled;
 use super::notify;
 use super::pidfile::PidFile;
 use super::process::{Generation, Heard, Names, Process};
@@ -60,8 +61,17 @@ impl<To> RoleSlot<To> {
     }
 }
 
+/// A configuration for the proxy, with the descriptors that go beside it.
+pub type ProxyPart = (ToProxy, Vec<OwnedFd>);
+
 impl Supervisor {
     pub(super) fn start_vrrp(&mut self) {
+        let number = self.next_number();
+        self.launch_vrrp(number);
+    }
+
+    /// Starts the role on the configuration in force, as `number`.
+    pub(super) fn launch_vrrp(&mut self, number: u64) {
         self.vrrp.generation.0 += 1;
         self.vrrp.is_done = false;
         let names = Names { title: &format!("{}: vrrp", self.plan.name), comm: self.plan.name };
@@ -76,7 +86,7 @@ impl Supervisor {
         match started {
             Ok(process) => {
                 tracing::info!(target: "supervisor", "Starting VRRP child process, pid={}", process.pid);
-                process.send(self.vrrp_configuration());
+                process.send(self.vrrp_configuration(number));
                 if let Some(path) = &self.plan.vrrp_pid_file {
                     self.pid_files.retain(|file| !file.is_at(path));
                     match PidFile::write(path, process.pid) {
@@ -92,17 +102,30 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn vrrp_configuration(&self) -> ToVrrp {
+    /// Ties an answer to the configuration that it answers.
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.n_configurations += 1;
+        self.n_configurations
+    }
+
+    pub(super) fn vrrp_configuration(&self, number: u64) -> ToVrrp {
         let options = VrrpOptions {
             realtime: self.compiled.settings.vrrp_rt_priority,
             no_swap: self.compiled.settings.vrrp_no_swap,
             record: self.plan.record.clone(),
             keep_addresses: self.plan.keep_addresses,
         };
-        ToVrrp::Configure { config: self.compiled.vrrp.clone(), options }
+        ToVrrp::Configure { number, config: self.compiled.vrrp.clone(), options }
     }
 
     pub(super) fn start_proxy(&mut self) {
+        let number = self.next_number();
+        let part = self.proxy_configuration(number, &self.compiled, &self.listeners);
+        self.launch_proxy(part);
+    }
+
+    /// Starts the role on `part`.
+    pub(super) fn launch_proxy(&mut self, part: Result<ProxyPart, String>) {
         self.proxy.generation.0 += 1;
         self.proxy.is_done = false;
         let title = format!("{}: worker process", self.plan.name);
@@ -116,7 +139,7 @@ impl Supervisor {
             Happening::Proxy,
         );
         let configured = started.map_err(|error| error.to_string()).and_then(|process| {
-            let (message, descriptors) = self.proxy_configuration()?;
+            let (message, descriptors) = part?;
             process.send_with(message, descriptors);
             Ok(process)
         });
@@ -130,23 +153,34 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn proxy_configuration(&self) -> Result<(ToProxy, Vec<OwnedFd>), String> {
-        let site = self.compiled.site.clone().unwrap_or_default();
-        let mut descriptors = self.listeners.descriptors(&site).map_err(|error| error.to_string())?;
+    /// What the proxy is told of `compiled`.
+    pub(super) fn proxy_configuration(
+        &self,
+        number: u64,
+        compiled: &Compiled,
+        listeners: &Listeners,
+    ) -> Result<ProxyPart, String> {
+        let site = compiled.site.clone().unwrap_or_default();
+        let mut descriptors = listeners.descriptors(&site).map_err(|error| error.to_string())?;
         let (logs, files) = open_logs(&site)?;
         descriptors.extend(files);
         let is_tracked = |instance: &evenkeel_vrrp::config::Instance| {
             instance.tracks.iter().any(|track| track.target == TrackTarget::Proxy)
         };
         let options = ProxyOptions {
-            probe_upstreams: self.compiled.vrrp.instances.iter().any(is_tracked),
+            probe_upstreams: compiled.vrrp.instances.iter().any(is_tracked),
             user: site.user.clone(),
             process_name: self.plan.name.to_owned(),
         };
-        Ok((ToProxy::Configure { config: Box::new(site), logs, options }, descriptors))
+        Ok((ToProxy::Configure { number, config: Box::new(site), logs, options }, descriptors))
     }
 
     pub(super) fn reopen_logs(&mut self) {
+        if let Some(pending) = &mut self.reloading {
+            // Which files those are is being decided.
+            pending.reopen = true;
+            return;
+        }
         let (Some(site), Some(process)) = (&self.compiled.site, &self.proxy.process) else { return };
         match open_logs(site) {
             Ok((logs, descriptors)) => process.send_with(ToProxy::ReopenLogs { logs }, descriptors),
@@ -156,15 +190,15 @@ impl Supervisor {
 
     pub(super) fn hear_vrrp(&mut self, heard: Heard<FromVrrp>) {
         match heard {
-            Heard::Message(FromVrrp::Ready) => {
+            Heard::Message(FromVrrp::Ready { number }) => {
                 if self.vrrp.state == RoleState::Starting {
                     self.vrrp.enter(RoleState::Running);
                 }
-                self.reloaded(Role::Vrrp, None);
+                self.reloaded(Role::Vrrp, Some(number), None);
             }
-            Heard::Message(FromVrrp::ConfigureFailed { reason }) => {
+            Heard::Message(FromVrrp::ConfigureFailed { number, reason }) => {
                 tracing::error!(target: "supervisor", "the vrrp role cannot do what is configured: {reason}");
-                self.reloaded(Role::Vrrp, Some(reason));
+                self.reloaded(Role::Vrrp, Some(number), Some(reason));
             }
             Heard::Message(FromVrrp::Notify { instance, state, priority }) => {
                 let settings = self.compiled.settings.instances.iter().find(|settings| settings.name == instance);
@@ -182,7 +216,7 @@ impl Supervisor {
 
     fn retire_vrrp(&mut self, how: String) {
         let lived = self.vrrp.process.take().map(|process| process.started_at.elapsed()).unwrap_or_default();
-        self.reloaded(Role::Vrrp, Some(how.clone()));
+        self.reloaded(Role::Vrrp, None, Some(how.clone()));
         if self.vrrp.state == RoleState::Stopping {
             self.vrrp.is_done = true;
             self.vrrp.enter(RoleState::Stopped);
@@ -197,16 +231,16 @@ impl Supervisor {
 
     pub(super) fn hear_proxy(&mut self, heard: Heard<FromProxy>) {
         match heard {
-            Heard::Message(FromProxy::Ready) => {
+            Heard::Message(FromProxy::Ready { number }) => {
                 if self.proxy.state == RoleState::Starting {
                     self.proxy.enter(RoleState::Running);
                     self.check_proxy();
                 }
-                self.reloaded(Role::Proxy, None);
+                self.reloaded(Role::Proxy, Some(number), None);
             }
-            Heard::Message(FromProxy::ConfigureFailed { reason }) => {
+            Heard::Message(FromProxy::ConfigureFailed { number, reason }) => {
                 tracing::error!(target: "supervisor", "the proxy cannot do what is configured: {reason}");
-                self.reloaded(Role::Proxy, Some(reason));
+                self.reloaded(Role::Proxy, Some(number), Some(reason));
             }
             Heard::Message(FromProxy::Status { id, status }) => self.questions.proxy_answered(id, status),
             Heard::Message(FromProxy::Drained) => self.proxy.is_done = true,
@@ -216,8 +250,8 @@ impl Supervisor {
 
     fn retire_proxy(&mut self, how: String) {
         let lived = self.proxy.process.take().map(|process| process.started_at.elapsed()).unwrap_or_default();
-        self.reloaded(Role::Proxy, Some(how.clone()));
-        if self.proxy.state == RoleState::Stopping {
+        self.reloaded(Role::Proxy, None, Some(how.clone()));
+        if self.proxy.state == RoleState::Stopping || self.compiled.site.is_none() {
             self.proxy.is_done = true;
             self.proxy.enter(RoleState::Stopped);
         } else {

@@ -14,6 +14,7 @@ impl Supervisor {
     pub(super) async fn stop(&mut self, end: End, signals: &mut Signals) {
         tracing::info!(target: "supervisor", "Stopping");
         service::tell(service::Doing::Stopping);
+        self.give_up_reload();
         self.checks = self.checks.stopped();
         self.stop_vrrp().await;
         self.stop_proxy(end, signals).await;

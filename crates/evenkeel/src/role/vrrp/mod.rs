@@ -32,7 +32,7 @@ pub fn run(mut bus: Channel) -> anyhow::Result<()> {
         tracing::error!(target: "vrrp", "panic: {info}");
         std::process::abort();
     }));
-    let Some((config, options)) = await_configuration(&mut bus)? else { return Ok(()) };
+    let Some((number, config, options)) = await_configuration(&mut bus)? else { return Ok(()) };
     take_options(&options);
     privilege::keep_only(&[Capability::NetAdmin, Capability::NetRaw])?;
     privilege::no_new_privileges()?;
@@ -40,18 +40,19 @@ pub fn run(mut bus: Channel) -> anyhow::Result<()> {
         Ok(role) => role,
         Err(failed) => {
             let (mut bus, error) = *failed;
-            let _ = bus.send_blocking(&FromVrrp::ConfigureFailed { reason: error.to_string() }, Duration::from_secs(1));
+            let refused = FromVrrp::ConfigureFailed { number, reason: error.to_string() };
+            let _ = bus.send_blocking(&refused, Duration::from_secs(1));
             return Err(error);
         }
     };
-    role.run()
+    role.run(number)
 }
 
-fn await_configuration(bus: &mut Channel) -> anyhow::Result<Option<(Config, VrrpOptions)>> {
+fn await_configuration(bus: &mut Channel) -> anyhow::Result<Option<(u64, Config, VrrpOptions)>> {
     loop {
         match bus.receive_blocking(Duration::from_secs(60)) {
             Ok(received) => match received.message {
-                ToVrrp::Configure { config, options } => return Ok(Some((config, options))),
+                ToVrrp::Configure { number, config, options } => return Ok(Some((number, config, options))),
                 ToVrrp::Stop => return Ok(None),
                 ToVrrp::ScriptEnded { .. } | ToVrrp::Proxy { .. } | ToVrrp::Command(_) | ToVrrp::Status { .. } => {}
             },
@@ -129,11 +130,11 @@ impl VrrpRole {
         })
     }
 
-    fn run(&mut self) -> anyhow::Result<()> {
+    fn run(&mut self, number: u64) -> anyhow::Result<()> {
         self.kernel.clean_leftovers();
         self.report_interfaces()?;
         self.report_absent();
-        self.tell(&FromVrrp::Ready)?;
+        self.tell(&FromVrrp::Ready { number })?;
         let mut ready = Vec::new();
         while !self.stopped {
             self.arm()?;
@@ -209,7 +210,7 @@ impl VrrpRole {
                 Err(error) => return Err(error.into()),
             };
             match message {
-                ToVrrp::Configure { config, options: _ } => self.reconfigure(config)?,
+                ToVrrp::Configure { number, config, options: _ } => self.reconfigure(number, config)?,
                 ToVrrp::ScriptEnded { script, outcome } => self.handle(Event::ScriptEnded { script, outcome })?,
                 ToVrrp::Proxy { healthy, reason } => self.handle(Event::Proxy { healthy, reason })?,
                 ToVrrp::Command(command) => self.handle(Event::Command(command))?,
@@ -226,7 +227,7 @@ impl VrrpRole {
         }
     }
 
-    fn reconfigure(&mut self, config: Config) -> anyhow::Result<()> {
+    fn reconfigure(&mut self, number: u64, config: Config) -> anyhow::Result<()> {
         let now = clock::now();
         if let Some(recorder) = &mut self.recorder {
             recorder.reconfigure(now, &config);
@@ -245,7 +246,7 @@ impl VrrpRole {
         self.kernel.reconcile(&mut Vec::new());
         self.report_interfaces()?;
         self.report_absent();
-        self.tell(&FromVrrp::Ready)
+        self.tell(&FromVrrp::Ready { number })
     }
 
     /// A virtual router without its interface does nothing, and its log would be empty.
