@@ -105,6 +105,42 @@ fn a_role_that_dies_is_restarted_and_the_address_answers_again() {
     assert!(known, "{:?}", lb.status());
 }
 
+#[test]
+fn a_vrrp_role_that_dies_as_master_is_master_again_before_its_peer_can_be() {
+    if !able_to_run(&["nginx"]) {
+        return;
+    }
+    let lan = Lan::new();
+    // An instance that depends on a script waits for it at any other start.
+    let script = "vrrp_script chk {\n    script \"/bin/true\"\n    interval 1\n}\n";
+    let conf = ALONE.replace("advert_int 0.1", "advert_int 2\n    track_script {\n        chk\n    }");
+    let [lb, peer] =
+        [("lb01", "10.0.0.10/24", "150"), ("lb02", "10.0.0.11/24", "100")].map(|(name, address, priority)| {
+            let lb = lan.machine(name, "eth0", address).with_evenkeel();
+            let conf = conf.replace("priority 150", &format!("priority {priority}"));
+            lb.write("/etc/keepalived/keepalived.conf", &(script.to_owned() + &conf));
+            lb.start_service(Service::Keepalived);
+            lb
+        });
+    lb.await_holding(VIP, 2 * TAKEOVER);
+    let instance = |machine: &Machine| machine.status().map_or(serde_json::Value::Null, |s| s["instances"][0].clone());
+    assert!(wait_until(TAKEOVER, || instance(&peer)["state"] == "backup" && !instance(&peer)["peer"].is_null()));
+
+    let heard = instance(&peer)["counters"]["advert_rcvd"].as_u64();
+    lb.shell("kill -9 $(pgrep -f -- '[-]-role vrrp')");
+    let again = wait_until(TAKEOVER, || {
+        assert!(lb.holds(VIP), "the address stays where it is\n{}", lb.logs());
+        instance(&lb)["state"] == "master"
+    });
+    assert!(again, "{}\n{}", lb.logs(), lb.shell("evenkeel why"));
+    assert!(wait_until(TAKEOVER, || instance(&peer)["counters"]["advert_rcvd"].as_u64() > heard), "{}", peer.logs());
+    let seen = instance(&peer);
+    assert_eq!((&seen["state"], &seen["counters"]["become_master"]), (&"backup".into(), &0.into()), "{}", peer.logs());
+    assert_eq!(instance(&lb)["counters"]["become_master"], 1);
+    let why = lb.shell("evenkeel why VI_1");
+    assert!(why.contains("died as master and was started again"), "{why}");
+}
+
 /// A balancer that runs proxy and virtual router in one daemon, with a tracked proxy.
 fn whole(lan: &Lan, name: &str, address: &str, priority: u8) -> Machine {
     let lb = lan.machine(name, "eth0", address).with_evenkeel();

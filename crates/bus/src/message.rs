@@ -14,6 +14,9 @@ pub enum ToVrrp {
         config: evenkeel_vrrp::Config,
         /// How the process runs.
         options: VrrpOptions,
+        /// What a process before this one was, and what trackers reported to it: told to the routers before they hear of
+        /// any interface. Only the first configuration of a process has it.
+        known: Vec<evenkeel_vrrp::Event>,
     },
     /// One run of a check script is over.
     ScriptEnded {

@@ -27,6 +27,7 @@ pub(crate) fn event(event: &Event) -> String {
         Event::AddressVanished { address, .. } => format!("address {address} vanished"),
         Event::ScriptEnded { outcome, .. } => format!("script: {outcome:?}"),
         Event::Proxy { healthy, reason } => format!("proxy healthy: {healthy} ({reason})"),
+        Event::Resume { instance, within } => format!("{}: resume within {within:?}", instance.0),
         Event::Command(command) => format!("command: {command:?}"),
         Event::Shutdown => "shutdown".to_owned(),
     }

@@ -68,6 +68,15 @@ pub enum Event {
         /// Why, in words for people.
         reason: String,
     },
+    /// A process that was master for this instance died a moment ago, and this router takes its place. Starting within
+    /// this time it goes on as master, unless it hears of a better one first. Told before any interface; afterwards it
+    /// changes nothing.
+    Resume {
+        /// Which instance.
+        instance: InstanceId,
+        /// For how much longer nobody else can have taken over.
+        within: Duration,
+    },
     /// A person asked for something.
     Command(Command),
     /// Hand over every address, then report [`Action::Stopped`].

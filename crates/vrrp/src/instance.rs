@@ -7,7 +7,7 @@ use crate::explain::{self, Why};
 use crate::link::{Link, Present};
 use crate::packet::{Advert, Cast, Expected, Reject};
 use crate::sender::{self, Sender};
-use crate::state::{Burst, Leave, Leaving, Master, State};
+use crate::state::{Burst, Init, Leave, Leaving, Master, State};
 use crate::status::{AdvertCounters, ConflictStatus, InstanceStatus, PeerStatus, TrackerStatus};
 use crate::timers;
 use crate::track::{self, Tracker};
@@ -68,7 +68,7 @@ impl Instance {
     pub(crate) fn new(id: InstanceId, config: config::Instance, now: Instant, seed: u64) -> Self {
         Instance {
             id,
-            state: State::Init,
+            state: State::Init(Init::default()),
             link: Link::Unreported,
             trackers: Vec::new(),
             duplicate_of: None,
@@ -252,7 +252,7 @@ impl Instance {
         self.state = next;
         self.since_at = now;
         match next {
-            State::Init => {}
+            State::Init(_) => {}
             State::Backup(_) => {
                 self.hold_nothing(actions);
                 self.notify(Report::Backup, actions);
@@ -394,7 +394,7 @@ impl Instance {
     pub(crate) fn status(&self, now: Instant) -> InstanceStatus {
         let conflict = match &self.state {
             State::Master(master) => master.conflict,
-            State::Init | State::Backup(_) | State::Leaving(_) | State::Fault | State::Stopped => None,
+            State::Init(_) | State::Backup(_) | State::Leaving(_) | State::Fault | State::Stopped => None,
         };
         InstanceStatus {
             id: self.id,
@@ -440,7 +440,8 @@ impl Instance {
         );
         let waits = match self.state {
             State::Backup(_) | State::Master(_) | State::Leaving(_) => true,
-            State::Init | State::Fault | State::Stopped => false,
+            State::Init(init) => init.resume_until.is_some(),
+            State::Fault | State::Stopped => false,
         };
         debug_assert_eq!(self.state.deadline().is_some(), waits, "{}: a state without its deadline", self.config.name);
         debug_assert!(self.effective >= 1, "{}: priority 0 is no priority", self.config.name);

@@ -5,11 +5,12 @@ use crate::event::Action;
 use crate::explain::{self, Why};
 use crate::instance::{Instance, Peer};
 use crate::packet::Advert;
-use crate::state::{Backup, Burst, Claim, DownTimer, Leave, Leaving, Master, State};
+use crate::state::{Backup, Burst, Claim, DownTimer, Init, Leave, Leaving, Master, State};
 use crate::timers;
 use evenkeel_wire::{Instant, Mac};
 use std::cmp::Ordering;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 /// What reaches one instance of an [`Event`](crate::Event).
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +28,8 @@ pub(crate) enum Input<'a> {
     Vanished(Ipv4Addr),
     /// The interface, a tracker or the configuration changed, for this reason; the instance has the new facts.
     Facts(&'a str),
+    /// A process that was master died, and this one may take its place for so long.
+    Resume(Duration),
     /// Hand over, and do not take back.
     Failover,
     /// Take back when the time comes.
@@ -38,20 +41,25 @@ pub(crate) enum Input<'a> {
 impl Instance {
     pub(crate) fn handle(&mut self, now: Instant, input: Input, actions: &mut Vec<Action>) {
         match (self.state, input) {
-            (State::Init, Input::Facts(trigger)) => self.init_learns(now, trigger, actions),
+            (State::Init(init), Input::Facts(trigger)) => self.init_learns(now, init, trigger, actions),
             (State::Backup(_), Input::Facts(trigger)) => self.backup_learns(now, trigger, actions),
             (State::Master(_), Input::Facts(trigger)) => self.master_learns(now, trigger, actions),
             (State::Leaving(leaving), Input::Facts(trigger)) => self.leaving_learns(now, leaving, trigger, actions),
             (State::Fault, Input::Facts(trigger)) => self.fault_learns(now, trigger, actions),
 
+            (State::Init(init), Input::Deadline) => self.init_deadline(now, init, actions),
             (State::Backup(backup), Input::Deadline) => self.backup_deadline(now, backup, actions),
             (State::Master(_), Input::Deadline) => self.master_deadline(now, actions),
             (State::Leaving(leaving), Input::Deadline) => self.leaving_deadline(now, leaving, actions),
 
+            (State::Init(init), Input::Advert(advert)) => self.init_hears(init, advert, actions),
             (State::Backup(backup), Input::Advert(advert)) => self.backup_hears(now, backup, advert),
             (State::Master(master), Input::Advert(advert)) => self.master_hears(now, master, advert, actions),
             (State::Leaving(leaving), Input::Advert(advert)) => self.leaving_hears(now, leaving, advert, actions),
 
+            (State::Init(Init { resume_until: Some(_) }), Input::Announced { address, mac }) => {
+                self.give_up_resuming(format!("{mac} announces {address}"), actions);
+            }
             (State::Master(mut master), Input::Announced { address, mac }) => {
                 self.claimed_at = Some(now);
                 self.suspect(now, &mut master, address, mac);
@@ -69,7 +77,13 @@ impl Instance {
             // Nobody's table says otherwise yet, and a late announcement would take the address from the successor.
             (State::Leaving(_), Input::Vanished(address)) => self.repair(address, Announce::No, actions),
 
-            (State::Init | State::Backup(_) | State::Fault, Input::Failover) => {
+            (State::Init(_), Input::Resume(within)) => {
+                self.state = State::Init(Init { resume_until: Some(now + within) });
+            }
+            // It is not at its start any more.
+            (State::Backup(_) | State::Master(_) | State::Leaving(_) | State::Fault, Input::Resume(_)) => {}
+
+            (State::Init(_) | State::Backup(_) | State::Fault, Input::Failover) => {
                 self.standby = true;
                 self.explain(
                     Why::new("failover was asked for", "this node is not master", "do not preempt until failback"),
@@ -93,7 +107,10 @@ impl Instance {
                 );
                 self.enter(now, self.master(now), why, actions);
             }
-            (State::Init | State::Backup(_) | State::Master(_) | State::Leaving(_) | State::Fault, Input::Failback) => {
+            (
+                State::Init(_) | State::Backup(_) | State::Master(_) | State::Leaving(_) | State::Fault,
+                Input::Failback,
+            ) => {
                 let was_standby = std::mem::replace(&mut self.standby, false);
                 if was_standby {
                     self.explain(
@@ -103,7 +120,7 @@ impl Instance {
                 }
             }
 
-            (State::Init | State::Backup(_) | State::Fault, Input::Shutdown) => {
+            (State::Init(_) | State::Backup(_) | State::Fault, Input::Shutdown) => {
                 self.enter(now, State::Stopped, Why::new("shutdown", "no address is held here", "stop"), actions);
             }
             (State::Master(_), Input::Shutdown) => self.leave(now, Leave::Shutdown, "shutdown", actions),
@@ -119,13 +136,14 @@ impl Instance {
 
             // Adverts count for nothing before the start and in FAULT (keepalived, observed), and nothing is held.
             (
-                State::Init | State::Fault,
+                State::Fault,
                 Input::Deadline
                 | Input::Advert(_)
                 | Input::Announced { .. }
                 | Input::Answered { .. }
                 | Input::Vanished(_),
             )
+            | (State::Init(_), Input::Announced { .. } | Input::Answered { .. } | Input::Vanished(_))
             | (State::Backup(_), Input::Announced { .. } | Input::Answered { .. } | Input::Vanished(_)) => {}
             (
                 State::Stopped,
@@ -135,6 +153,7 @@ impl Instance {
                 | Input::Answered { .. }
                 | Input::Vanished(_)
                 | Input::Facts(_)
+                | Input::Resume(_)
                 | Input::Failover
                 | Input::Failback
                 | Input::Shutdown,
@@ -145,18 +164,49 @@ impl Instance {
 
     // ----- facts -----
 
-    fn init_learns(&mut self, now: Instant, trigger: &str, actions: &mut Vec<Action>) {
+    fn init_learns(&mut self, now: Instant, init: Init, trigger: &str, actions: &mut Vec<Action>) {
         self.effective = self.effective_now();
         if let Some(fault) = self.fault() {
             return self.fail(now, fault, actions);
         }
         if let Some(awaited) = self.awaited() {
-            if self.present().is_some() {
+            if self.present().is_some() && init.resume_until.is_none() {
                 self.hold_nothing(actions);
             }
             return self.set_reason(awaited);
         }
+        if !self.standby && init.resume_until.is_some_and(|until| now < until) {
+            let trigger = "the vrrp process of this node died as master and was started again";
+            let rule = "nobody can have taken over since";
+            let why = Why::new(trigger, rule, format!("go on as master of {}", self.address_names()));
+            return self.enter(now, self.master(now), why, actions);
+        }
         self.start(now, trigger, actions);
+    }
+
+    fn init_deadline(&mut self, now: Instant, init: Init, actions: &mut Vec<Action>) {
+        if init.resume_until.is_some_and(|until| until <= now) {
+            self.give_up_resuming("a peer may have taken over by now".to_owned(), actions);
+        }
+    }
+
+    /// Counts only while this node means to go on as master: what it does not know yet, another one may.
+    fn init_hears(&mut self, init: Init, advert: &Advert, actions: &mut Vec<Action>) {
+        let own = self.present().and_then(|present| present.source).unwrap_or(Ipv4Addr::UNSPECIFIED);
+        if init.resume_until.is_some() && (advert.priority, advert.source) > (self.effective, own) {
+            let Advert { source, priority, .. } = advert;
+            let trigger = format!("advert from {source} with priority {priority}, ours is {}", self.effective);
+            self.give_up_resuming(trigger, actions);
+        }
+    }
+
+    fn give_up_resuming(&mut self, trigger: String, actions: &mut Vec<Action>) {
+        self.state = State::Init(Init::default());
+        if self.present().is_some() {
+            self.hold_nothing(actions);
+        }
+        let rule = "a process started again goes on as master only while nobody else can be";
+        self.explain(Why::new(trigger, rule, format!("start as any other: {}", self.let_go())), actions);
     }
 
     fn fault_learns(&mut self, now: Instant, trigger: &str, actions: &mut Vec<Action>) {
@@ -564,7 +614,7 @@ enum Announce {
 }
 
 /// The next instant of a period. After a long stall it starts anew, so that nothing is sent in a row to catch up.
-fn next(due_at: Instant, now: Instant, period: std::time::Duration) -> Instant {
+fn next(due_at: Instant, now: Instant, period: Duration) -> Instant {
     let next = due_at + period;
     if next > now { next } else { now + period }
 }

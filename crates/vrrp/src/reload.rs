@@ -29,7 +29,7 @@ impl Instance {
             State::Master(master) => {
                 master.advert_at = master.advert_at.min(now + interval);
             }
-            State::Init | State::Leaving(_) | State::Fault | State::Stopped => {}
+            State::Init(_) | State::Leaving(_) | State::Fault | State::Stopped => {}
         }
         self.push_hold(actions);
         if self.state.is_holding() {

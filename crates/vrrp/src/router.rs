@@ -84,6 +84,7 @@ impl Router {
                 self.proxy = Some(Verdict { healthy: Some(healthy), detail: reason });
                 self.target_changed(now, &TrackTarget::Proxy, actions);
             }
+            Event::Resume { instance, within } => self.command(instance, now, Input::Resume(within), actions),
             Event::Command(Command::Failover(id)) => self.command(id, now, Input::Failover, actions),
             Event::Command(Command::Failback(id)) => self.command(id, now, Input::Failback, actions),
             Event::Shutdown => {

@@ -12,7 +12,8 @@
 //!                +----------------------------------------------+      any ---- shutdown ----> Stopped
 //! ```
 //!
-//! The owner (priority 255) goes from Init and Fault to Master without Backup.
+//! The owner (priority 255) goes from Init and Fault to Master without Backup, and so does from Init, for a moment, one
+//! whose process died as master.
 
 use crate::event::StateName;
 use evenkeel_wire::{Instant, Mac};
@@ -21,12 +22,20 @@ use std::net::Ipv4Addr;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum State {
     /// The interface has not been reported yet, or an unweighted tracker has not.
-    Init,
+    Init(Init),
     Backup(Backup),
     Master(Master),
     Leaving(Leaving),
     Fault,
     Stopped,
+}
+
+/// Not started.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Init {
+    /// A process that was master died a moment ago: to start before this instant is to go on as master. What it held is
+    /// left where it is until then.
+    pub(crate) resume_until: Option<Instant>,
 }
 
 /// Waiting for the master to fall silent.
@@ -106,7 +115,7 @@ pub(crate) enum Leave {
 impl State {
     pub(crate) fn name(&self) -> StateName {
         match self {
-            State::Init => StateName::Init,
+            State::Init(_) => StateName::Init,
             State::Backup(_) => StateName::Backup,
             State::Master(_) => StateName::Master,
             State::Leaving(_) => StateName::Leaving,
@@ -119,7 +128,7 @@ impl State {
     pub(crate) fn is_holding(&self) -> bool {
         match self {
             State::Master(_) | State::Leaving(_) => true,
-            State::Init | State::Backup(_) | State::Fault | State::Stopped => false,
+            State::Init(_) | State::Backup(_) | State::Fault | State::Stopped => false,
         }
     }
 
@@ -129,7 +138,8 @@ impl State {
             State::Backup(backup) => Some(backup.master_down_at),
             State::Master(master) => Some(master.deadline()),
             State::Leaving(leaving) => Some(leaving.release_at),
-            State::Init | State::Fault | State::Stopped => None,
+            State::Init(init) => init.resume_until,
+            State::Fault | State::Stopped => None,
         }
     }
 }

@@ -10,18 +10,30 @@ use node::*;
 use std::fmt::Write;
 use std::net::Ipv4Addr;
 
-const STATES: [&str; 8] =
-    ["init", "backup", "master", "leaving:yield", "leaving:failover", "leaving:shutdown", "fault", "stopped"];
+const STATES: [&str; 9] = [
+    "init",
+    "init:resuming",
+    "backup",
+    "master",
+    "leaving:yield",
+    "leaving:failover",
+    "leaving:shutdown",
+    "fault",
+    "stopped",
+];
 
 /// A node in this state. All track the proxy without weight, so that Init lasts until it reports.
 fn reach(state: &str) -> Node {
     let mut node = Node::new(config(tracking(instance(), TrackTarget::Proxy, 0)));
+    if state == "init:resuming" {
+        node.on(resume(2.0));
+    }
     node.on(eth0(true));
-    if state != "init" {
+    if !state.starts_with("init") {
         node.on(proxy(state != "fault"));
     }
     match state {
-        "init" | "fault" => {}
+        "init" | "init:resuming" | "fault" => {}
         "backup" => {
             node.on(heard(PEER, 150));
         }
@@ -61,6 +73,7 @@ fn events() -> Vec<(&'static str, Event)> {
         ("link up", eth0(true)),
         ("link down", eth0(false)),
         ("link gone", Event::InterfaceGone { index: ETH0 }),
+        ("resume", resume(2.0)),
         ("failover", failover()),
         ("failback", failback()),
         ("shutdown", Event::Shutdown),

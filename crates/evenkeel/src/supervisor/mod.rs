@@ -7,6 +7,7 @@ mod health;
 mod history;
 mod listeners;
 mod load;
+mod mastership;
 mod notify;
 mod pidfile;
 mod plan;
@@ -34,6 +35,7 @@ use evenkeel_vrrp::{Command, InstanceId, ScriptId, ScriptOutcome};
 use health::{Findings, Health};
 use history::History;
 use listeners::Listeners;
+use mastership::Mastership;
 
 use process::{Generation, Heard};
 use roles::RoleSlot;
@@ -108,8 +110,9 @@ struct Supervisor {
     health: Health,
     health_since: Instant,
     checks: Checks,
-    /// Last outcome of each script, so that the log tells changes only.
-    outcomes: BTreeMap<ScriptId, bool>,
+    /// Last outcome of each script: the log tells changes only, and a new vrrp role in an old one's place starts with it.
+    outcomes: BTreeMap<ScriptId, ScriptOutcome>,
+    mastership: Mastership,
     notify: notify::Queue,
     history: History,
     questions: status::Questions,
@@ -190,6 +193,7 @@ async fn daemon(plan: Plan, compiled: Compiled, on_ready: OnReady) -> anyhow::Re
         health_since: Instant::now(),
         checks: Checks::default(),
         outcomes: BTreeMap::new(),
+        mastership: Mastership::default(),
         notify: notify::Queue::default(),
         history: History::default(),
         questions: status::Questions::default(),
@@ -378,8 +382,9 @@ impl Supervisor {
     }
 
     fn script_ended(&mut self, id: ScriptId, outcome: ScriptOutcome) {
-        let well = outcome == ScriptOutcome::Success;
-        if self.outcomes.insert(id, well) != Some(well) {
+        let is_well = |outcome| outcome == ScriptOutcome::Success;
+        let well = is_well(outcome);
+        if self.outcomes.insert(id, outcome).map(is_well) != Some(well) {
             let name = self.compiled.settings.scripts.get(id.0 as usize).map_or("", |script| script.name.as_str());
             match well {
                 true => tracing::info!(target: "script", "VRRP_Script({name}) succeeded"),

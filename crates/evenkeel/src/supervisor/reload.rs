@@ -108,6 +108,7 @@ impl Supervisor {
         self.reload_error = None;
         self.listeners.replace(listeners);
         self.outcomes.clear();
+        self.mastership.forget_the_dead();
         self.pass_on_vrrp();
         if self.compiled.site.is_none() {
             self.retire_needless_proxy();
@@ -122,7 +123,7 @@ impl Supervisor {
         match &self.vrrp.process {
             // Also with no instance left: the role releases what it holds.
             Some(process) => {
-                process.send(self.vrrp_configuration(number));
+                process.send(self.vrrp_configuration(number, Vec::new()));
                 self.await_role(Role::Vrrp, number);
             }
             // One that waits for its restart may owe its death to what was just mended.

@@ -9,6 +9,7 @@ use super::process::{Generation, Heard, Names, Process};
 use super::{End, Happening, Supervisor};
 use crate::role::Role;
 use evenkeel_bus::{FromProxy, FromVrrp, ProxyOptions, RoleState, ToProxy, ToVrrp, VrrpOptions};
+use evenkeel_vrrp::Event;
 use evenkeel_vrrp::config::TrackTarget;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -86,7 +87,7 @@ impl Supervisor {
         match started {
             Ok(process) => {
                 tracing::info!(target: "supervisor", "Starting VRRP child process, pid={}", process.pid);
-                process.send(self.vrrp_configuration(number));
+                process.send(self.vrrp_configuration(number, self.known()));
                 if let Some(path) = &self.plan.vrrp_pid_file {
                     self.pid_files.retain(|file| !file.is_at(path));
                     match PidFile::write(path, process.pid) {
@@ -108,14 +109,27 @@ impl Supervisor {
         self.n_configurations
     }
 
-    pub(super) fn vrrp_configuration(&self, number: u64) -> ToVrrp {
+    /// What a vrrp role in place of one that was master has to know to go on; nothing when it starts like any other.
+    fn known(&self) -> Vec<Event> {
+        let mut known = self.mastership.resumptions(Instant::now(), &self.compiled.vrrp.instances);
+        if known.is_empty() {
+            return known;
+        }
+        known.extend(self.outcomes.iter().map(|(&script, &outcome)| Event::ScriptEnded { script, outcome }));
+        if self.compiled.site.is_some() {
+            known.push(Event::Proxy { healthy: self.health.healthy, reason: self.health.reason.clone() });
+        }
+        known
+    }
+
+    pub(super) fn vrrp_configuration(&self, number: u64, known: Vec<Event>) -> ToVrrp {
         let options = VrrpOptions {
             realtime: self.compiled.settings.vrrp_rt_priority,
             no_swap: self.compiled.settings.vrrp_no_swap,
             record: self.plan.record.clone(),
             keep_addresses: self.plan.keep_addresses,
         };
-        ToVrrp::Configure { number, config: self.compiled.vrrp.clone(), options }
+        ToVrrp::Configure { number, config: self.compiled.vrrp.clone(), options, known }
     }
 
     pub(super) fn start_proxy(&mut self) {
@@ -207,7 +221,10 @@ impl Supervisor {
                     self.run_notify(job);
                 }
             }
-            Heard::Message(FromVrrp::Explained(explanation)) => self.keep(explanation),
+            Heard::Message(FromVrrp::Explained(explanation)) => {
+                self.mastership.note(&explanation);
+                self.keep(explanation);
+            }
             Heard::Message(FromVrrp::Status { id, status }) => self.questions.vrrp_answered(id, status),
             Heard::Message(FromVrrp::Stopped) => self.vrrp.is_done = true,
             Heard::Gone(how) => self.retire_vrrp(how),
@@ -216,6 +233,7 @@ impl Supervisor {
 
     fn retire_vrrp(&mut self, how: String) {
         let lived = self.vrrp.process.take().map(|process| process.started_at.elapsed()).unwrap_or_default();
+        self.mastership.role_died(Instant::now());
         self.reloaded(Role::Vrrp, None, Some(how.clone()));
         if self.vrrp.state == RoleState::Stopping {
             self.vrrp.is_done = true;

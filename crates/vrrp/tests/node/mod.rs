@@ -98,6 +98,11 @@ pub(crate) fn failback() -> Event {
     Event::Command(Command::Failback(InstanceId(0)))
 }
 
+/// The process before this one died as master.
+pub(crate) fn resume(seconds: f64) -> Event {
+    Event::Resume { instance: InstanceId(0), within: Duration::from_secs_f64(seconds) }
+}
+
 impl Node {
     pub(crate) fn new(config: Config) -> Self {
         Node { router: Router::new(config, 0), now: Instant::ORIGIN + Duration::from_secs(1000), actions: Vec::new() }

@@ -96,15 +96,7 @@ impl Kernel {
 
     /// Takes over what the core says an instance is to hold, and makes the kernel so. What was done goes into `done`.
     pub fn hold(&mut self, id: InstanceId, config: &Config, addresses: Vec<VirtualAddress>, done: &mut Vec<String>) {
-        let own = config.instances.get(id.0 as usize).map_or("", |instance| instance.interface.as_str());
-        let mut held = Vec::new();
-        for address in addresses {
-            let device = address.device.as_deref().unwrap_or(own);
-            match self.index_of(device) {
-                Some(index) => held.push(Held::new(index, lower(address))),
-                None => done.push(format!("could not add {} to {device}: no such interface", address.prefix)),
-            }
-        }
+        let held = self.lower_all(id, config, addresses, done);
         if held.is_empty() && !self.holds.contains_key(&id) {
             self.holds.insert(id, held);
             return;
@@ -115,6 +107,33 @@ impl Kernel {
         }
         self.holds.insert(id, held);
         self.reconcile(done);
+    }
+
+    /// What a process before this one held for an instance stays where it is until the core says otherwise.
+    pub fn resume(&mut self, id: InstanceId, config: &Config) {
+        let Some(instance) = config.instances.get(id.0 as usize) else { return };
+        let addresses = instance.addresses.iter().chain(&instance.excluded).cloned().collect();
+        let held = self.lower_all(id, config, addresses, &mut Vec::new());
+        self.holds.insert(id, held);
+    }
+
+    fn lower_all(
+        &self,
+        id: InstanceId,
+        config: &Config,
+        addresses: Vec<VirtualAddress>,
+        done: &mut Vec<String>,
+    ) -> Vec<Held> {
+        let own = config.instances.get(id.0 as usize).map_or("", |instance| instance.interface.as_str());
+        let mut held = Vec::new();
+        for address in addresses {
+            let device = address.device.as_deref().unwrap_or(own);
+            match self.index_of(device) {
+                Some(index) => held.push(Held::new(index, lower(address))),
+                None => done.push(format!("could not add {} to {device}: no such interface", address.prefix)),
+            }
+        }
+        held
     }
 
     /// Makes the kernel hold exactly what is to be held, of what is ours.

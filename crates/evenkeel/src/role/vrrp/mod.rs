@@ -32,7 +32,7 @@ pub fn run(mut bus: Channel) -> anyhow::Result<()> {
         tracing::error!(target: "vrrp", "panic: {info}");
         std::process::abort();
     }));
-    let Some((number, config, options)) = await_configuration(&mut bus)? else { return Ok(()) };
+    let Some(First { number, config, options, known }) = await_configuration(&mut bus)? else { return Ok(()) };
     take_options(&options);
     privilege::keep_only(&[Capability::NetAdmin, Capability::NetRaw])?;
     privilege::no_new_privileges()?;
@@ -45,14 +45,24 @@ pub fn run(mut bus: Channel) -> anyhow::Result<()> {
             return Err(error);
         }
     };
-    role.run(number)
+    role.run(number, known)
 }
 
-fn await_configuration(bus: &mut Channel) -> anyhow::Result<Option<(u64, Config, VrrpOptions)>> {
+/// What a process starts with.
+struct First {
+    number: u64,
+    config: Config,
+    options: VrrpOptions,
+    known: Vec<Event>,
+}
+
+fn await_configuration(bus: &mut Channel) -> anyhow::Result<Option<First>> {
     loop {
         match bus.receive_blocking(Duration::from_secs(60)) {
             Ok(received) => match received.message {
-                ToVrrp::Configure { number, config, options } => return Ok(Some((number, config, options))),
+                ToVrrp::Configure { number, config, options, known } => {
+                    return Ok(Some(First { number, config, options, known }));
+                }
                 ToVrrp::Stop => return Ok(None),
                 ToVrrp::ScriptEnded { .. } | ToVrrp::Proxy { .. } | ToVrrp::Command(_) | ToVrrp::Status { .. } => {}
             },
@@ -130,8 +140,16 @@ impl VrrpRole {
         })
     }
 
-    fn run(&mut self, number: u64) -> anyhow::Result<()> {
+    fn run(&mut self, number: u64, known: Vec<Event>) -> anyhow::Result<()> {
+        for event in &known {
+            if let Event::Resume { instance, .. } = event {
+                self.kernel.resume(*instance, &self.config);
+            }
+        }
         self.kernel.clean_leftovers();
+        for event in known {
+            self.handle(event)?;
+        }
         self.report_interfaces()?;
         self.report_absent();
         self.tell(&FromVrrp::Ready { number })?;
@@ -210,7 +228,7 @@ impl VrrpRole {
                 Err(error) => return Err(error.into()),
             };
             match message {
-                ToVrrp::Configure { number, config, options: _ } => self.reconfigure(number, config)?,
+                ToVrrp::Configure { number, config, options: _, known: _ } => self.reconfigure(number, config)?,
                 ToVrrp::ScriptEnded { script, outcome } => self.handle(Event::ScriptEnded { script, outcome })?,
                 ToVrrp::Proxy { healthy, reason } => self.handle(Event::Proxy { healthy, reason })?,
                 ToVrrp::Command(command) => self.handle(Event::Command(command))?,
