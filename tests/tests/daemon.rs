@@ -172,6 +172,8 @@ fn the_address_follows_the_proxy_without_a_script() {
     one.await_holding(VIP, TAKEOVER);
     await_page(&pair.client, PAGE, "web0", TAKEOVER);
 
+    assert!(!one.shell("evenkeel why").contains("proxy has failed"), "a start is no failure");
+
     // The proxy cannot answer: each time it comes back it is stopped again.
     one.shell("for p in $(pgrep -f -- '[-]-role proxy'); do kill -STOP $p; done");
     two.await_holding(VIP, TAKEOVER);
@@ -317,6 +319,28 @@ fn a_crashed_proxy_comes_back_by_itself() {
     assert!(log.contains("proxy") && log.contains("signal"), "the reason is logged: {log}");
     let answer = on(&pair.client, || get(PAGE, "kd", "/", Duration::from_secs(2)));
     assert_eq!(answer.expect("an answer").0, 200);
+    let _ = daemon.kill();
+    let _ = daemon.wait();
+}
+
+#[test]
+fn a_proxy_that_hangs_is_killed_and_started_again() {
+    if !able_to_run(&["nginx"]) {
+        return;
+    }
+    let pair = Pair::new(Programs::Evenkeel);
+    let lb = whole(&pair.lan, "one", "10.0.0.20/24", 150);
+    let mut daemon = run_whole(&lb);
+    lb.await_holding(VIP, TAKEOVER);
+    await_page(&pair.client, PAGE, "web0", TAKEOVER);
+    lb.shell("kill -STOP $(pgrep -f -- '[-]-role proxy')");
+    let explained = wait_until(3 * TAKEOVER, || lb.shell("evenkeel why").contains("had not answered its supervisor"));
+    assert!(explained, "{}\n{}", lb.shell("evenkeel why"), lb.logs());
+    await_page(&pair.client, PAGE, "web0", TAKEOVER);
+    let log = lb.read("/tmp/evenkeel.log");
+    assert!(log.contains("the proxy role was killed: it had not answered its supervisor"), "{log}");
+    let role = lb.status().expect("a status")["roles"][1].clone();
+    assert_eq!((&role["name"], &role["restarts"]), (&"proxy".into(), &1.into()), "{role}");
     let _ = daemon.kill();
     let _ = daemon.wait();
 }

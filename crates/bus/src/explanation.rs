@@ -8,7 +8,8 @@ use std::time::Duration;
 /// `evenkeel why` prints these; in JSON they are the contract. Spans are seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
-    /// Name of the instance.
+    /// Name of the instance; `proxy` where the proxy's process is meant, which goes from `fault` to `init` when it is
+    /// started again.
     pub instance: String,
     /// When the decision was made.
     pub at: WallTime,

@@ -3,7 +3,7 @@
 use evenkeel_site::Status;
 use evenkeel_site::config::ListenAddress;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 
 /// Limit of one connection and of the status question.
@@ -14,6 +14,10 @@ pub const PERIOD: Duration = Duration::from_secs(1);
 
 /// Silences in a row that count. Once may be a moment of load; a dead process or a refused connection counts at once.
 const PATIENCE: u32 = 2;
+
+/// A proxy that has not answered its supervisor for so long, or is not ready so long after its start, is killed: what it
+/// accepts nobody serves, and its successor may.
+pub const PATIENCE_TO_KILL: Duration = Duration::from_secs(10);
 
 /// What one check found.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +46,13 @@ pub enum Failure {
     Silent,
 }
 
+impl Findings {
+    /// The process, or a worker of it, said nothing. A listener that takes no connection is no such sign: it may be busy.
+    fn hangs(&self) -> bool {
+        self.status.as_ref().is_none_or(|status| status.workers_alive < status.workers)
+    }
+}
+
 /// The judgement over the checks so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
@@ -49,18 +60,33 @@ pub struct Health {
     pub healthy: bool,
     /// Why.
     pub reason: String,
+    /// There was a judgement: a proxy that is starting has not failed.
+    is_judged: bool,
     n_silent: u32,
+    hangs_since: Option<Instant>,
 }
 
 impl Default for Health {
     fn default() -> Self {
-        Health { healthy: false, reason: "the proxy has not started yet".to_owned(), n_silent: 0 }
+        let reason = "the proxy has not started yet".to_owned();
+        Health { healthy: false, reason, is_judged: false, n_silent: 0, hangs_since: None }
     }
 }
 
 impl Health {
+    /// What to tell others; nothing before the first judgement.
+    pub fn judgement(&self) -> Option<(bool, String)> {
+        self.is_judged.then(|| (self.healthy, self.reason.clone()))
+    }
+
+    /// For how long the process has not answered.
+    pub fn silent_for(&self, now: Instant) -> Duration {
+        self.hangs_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
     /// Takes in one check; true when the judgement changed.
-    pub fn judge(&mut self, findings: &Findings) -> bool {
+    pub fn judge(&mut self, now: Instant, findings: &Findings) -> bool {
+        self.hangs_since = findings.hangs().then(|| self.hangs_since.unwrap_or(now));
         match verdict(findings) {
             Verdict::Well => {
                 self.n_silent = 0;
@@ -80,12 +106,14 @@ impl Health {
 
     /// The process is not there. True when the judgement changed.
     pub fn gone(&mut self, reason: String) -> bool {
+        self.hangs_since = None;
         self.n_silent = 0;
         self.set(false, reason)
     }
 
     fn set(&mut self, healthy: bool, reason: String) -> bool {
-        let changed = self.healthy != healthy || self.reason != reason;
+        let changed = !self.is_judged || self.healthy != healthy || self.reason != reason;
+        self.is_judged = true;
         self.healthy = healthy;
         self.reason = reason;
         changed
@@ -171,25 +199,57 @@ mod tests {
     #[test]
     fn one_silence_is_forgiven_and_two_are_not() {
         let mut health = Health::default();
-        assert!(health.judge(&answering(true)) && health.healthy);
-        assert!(!health.judge(&Findings::default()));
-        assert!(!health.judge(&answering(true)));
-        assert!(!health.judge(&Findings::default()));
-        assert!(health.judge(&Findings::default()));
+        assert!(health.judge(Instant::now(), &answering(true)) && health.healthy);
+        assert!(!health.judge(Instant::now(), &Findings::default()));
+        assert!(!health.judge(Instant::now(), &answering(true)));
+        assert!(!health.judge(Instant::now(), &Findings::default()));
+        assert!(health.judge(Instant::now(), &Findings::default()));
         assert_eq!((health.healthy, health.reason.as_str()), (false, "the proxy does not answer its supervisor"));
+    }
+
+    #[test]
+    fn a_proxy_that_is_starting_is_not_said_to_have_failed() {
+        let mut health = Health::default();
+        assert_eq!(health.judgement(), None);
+        assert!(health.gone("the proxy exited with status 1".to_owned()), "the first judgement is news");
+        assert_eq!(health.judgement(), Some((false, "the proxy exited with status 1".to_owned())));
+    }
+
+    #[test]
+    fn silence_of_the_process_adds_up_and_that_of_a_listener_does_not() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let busy = Failed { address: "127.0.0.1:80".parse().unwrap(), how: Failure::Silent };
+        let mut worker_hangs = answering(true);
+        worker_hangs.status.as_mut().unwrap().workers_alive = 0;
+        // Second, what is found, and for how long nothing was said then.
+        let rows = [
+            (1, answering(true), 0),
+            (2, Findings { failed: vec![busy], ..answering(true) }, 0),
+            (3, Findings::default(), 0),
+            (8, worker_hangs, 5),
+            (13, Findings::default(), 10),
+            (14, answering(true), 0),
+            (15, Findings::default(), 0),
+        ];
+        let mut health = Health::default();
+        for (second, findings, silent) in rows {
+            health.judge(after(second), &findings);
+            assert_eq!(health.silent_for(after(second)).as_secs(), silent, "at second {second}");
+        }
     }
 
     #[test]
     fn a_dead_upstream_or_a_closed_listener_counts_at_once() {
         let mut health = Health::default();
-        health.judge(&answering(true));
-        assert!(health.judge(&answering(false)));
+        health.judge(Instant::now(), &answering(true));
+        assert!(health.judge(Instant::now(), &answering(false)));
         assert_eq!(health.reason, "upstream kd has no live server");
-        health.judge(&answering(true));
+        health.judge(Instant::now(), &answering(true));
         let address = "127.0.0.1:80".parse().unwrap();
         let mut findings = answering(true);
         findings.failed.push(Failed { address, how: Failure::Refused });
-        assert!(health.judge(&findings));
+        assert!(health.judge(Instant::now(), &findings));
         assert_eq!(health.reason, "nothing listens on 127.0.0.1:80");
     }
 

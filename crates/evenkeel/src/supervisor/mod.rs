@@ -29,7 +29,7 @@ pub use script::group_id;
 
 use anyhow::Context;
 use control::RuntimeDirectory;
-use evenkeel_bus::{Explanation, FromProxy, FromVrrp, Reply, Request, ToProxy, ToVrrp, WallTime};
+use evenkeel_bus::{Explanation, FromProxy, FromVrrp, Reply, Request, RoleState, ToProxy, ToVrrp, WallTime};
 use evenkeel_kernel::privilege;
 use evenkeel_vrrp::{Command, InstanceId, ScriptId, ScriptOutcome};
 use health::{Findings, Health};
@@ -299,8 +299,8 @@ impl Supervisor {
                 }
             }
             Happening::Checked(generation, findings) => {
-                if generation == self.proxy.generation && self.proxy.is_running() && self.health.judge(&findings) {
-                    self.health_changed();
+                if generation == self.proxy.generation && self.proxy.is_running() {
+                    self.proxy_checked(&findings);
                 }
             }
             Happening::Asked { request, answer } => self.answer(request, answer).await,
@@ -345,7 +345,7 @@ impl Supervisor {
     fn unknown_instance(&self, name: Option<&str>) -> Option<String> {
         let name = name?;
         let names: Vec<&str> = self.compiled.vrrp.instances.iter().map(|instance| instance.name.as_str()).collect();
-        if names.contains(&name) {
+        if names.contains(&name) || (name == roles::PROXY && self.compiled.site.is_some()) {
             return None;
         }
         Some(match names.as_slice() {
@@ -421,12 +421,29 @@ impl Supervisor {
     }
 
     fn tell_health(&self) {
+        let Some((healthy, reason)) = self.health.judgement() else { return };
         if let (Some(process), Some(_)) = (&self.vrrp.process, &self.compiled.site) {
-            process.send(ToVrrp::Proxy { healthy: self.health.healthy, reason: self.health.reason.clone() });
+            process.send(ToVrrp::Proxy { healthy, reason });
+        }
+    }
+
+    fn proxy_checked(&mut self, findings: &Findings) {
+        let now = Instant::now();
+        if self.health.judge(now, findings) {
+            self.health_changed();
+        }
+        if self.health.silent_for(now) >= health::PATIENCE_TO_KILL {
+            self.kill_proxy(format!(
+                "was killed: it had not answered its supervisor for {:?}",
+                health::PATIENCE_TO_KILL
+            ));
         }
     }
 
     fn check_proxy(&mut self) {
+        if self.proxy.state == RoleState::Starting && self.proxy.since.elapsed() >= health::PATIENCE_TO_KILL {
+            self.kill_proxy(format!("was killed: it was not ready {:?} after its start", health::PATIENCE_TO_KILL));
+        }
         if !self.proxy.is_running() {
             return;
         }

@@ -3,6 +3,7 @@
 //! Everything is compiled and opened first. Then the proxy, which may still refuse, is asked to take its part, while the
 //! rest goes on as before; only when it has done so is the new configuration that of the supervisor, and vrrp's.
 
+use super::health::Health;
 use super::listeners::Listeners;
 use super::load::Compiled;
 use super::{Happening, Supervisor, load, service};
@@ -100,6 +101,9 @@ impl Supervisor {
     /// The proxy has its part: now the rest.
     fn commit(&mut self, candidate: Candidate) {
         let Candidate { compiled, listeners } = candidate;
+        if self.compiled.site.is_none() {
+            self.health = Health::default();
+        }
         for remark in &compiled.remarks {
             remark.lines().for_each(|line| tracing::warn!(target: "supervisor", "{line}"));
         }

@@ -8,12 +8,12 @@ use super::pidfile::PidFile;
 use super::process::{Generation, Heard, Names, Process};
 use super::{End, Happening, Supervisor};
 use crate::role::Role;
-use evenkeel_bus::{FromProxy, FromVrrp, ProxyOptions, RoleState, ToProxy, ToVrrp, VrrpOptions};
-use evenkeel_vrrp::Event;
+use evenkeel_bus::{Explanation, FromProxy, FromVrrp, ProxyOptions, RoleState, ToProxy, ToVrrp, VrrpOptions, WallTime};
 use evenkeel_vrrp::config::TrackTarget;
+use evenkeel_vrrp::{Event, StateName};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A role, alive or not.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub struct RoleSlot<To> {
     pub last_exit: Option<String>,
     /// The vrrp role said that everything is released, or the proxy that it is drained.
     pub is_done: bool,
+    /// It was killed, for this reason, and its end is on the way.
+    doomed: Option<String>,
     backoff: Backoff,
 }
 
@@ -45,6 +47,7 @@ impl<To> Default for RoleSlot<To> {
             restarts: 0,
             last_exit: None,
             is_done: false,
+            doomed: None,
             backoff: Backoff::default(),
         }
     }
@@ -61,6 +64,9 @@ impl<To> RoleSlot<To> {
         self.since = Instant::now();
     }
 }
+
+/// What the records of `why` call the proxy's process.
+pub const PROXY: &str = "proxy";
 
 /// A configuration for the proxy, with the descriptors that go beside it.
 pub type ProxyPart = (ToProxy, Vec<OwnedFd>);
@@ -116,8 +122,8 @@ impl Supervisor {
             return known;
         }
         known.extend(self.outcomes.iter().map(|(&script, &outcome)| Event::ScriptEnded { script, outcome }));
-        if self.compiled.site.is_some() {
-            known.push(Event::Proxy { healthy: self.health.healthy, reason: self.health.reason.clone() });
+        if let (Some(_), Some((healthy, reason))) = (&self.compiled.site, self.health.judgement()) {
+            known.push(Event::Proxy { healthy, reason });
         }
         known
     }
@@ -266,7 +272,16 @@ impl Supervisor {
         }
     }
 
+    /// Ends a proxy that cannot be talked to; it is started again as after any other end.
+    pub(super) fn kill_proxy(&mut self, how: String) {
+        let Some(process) = self.proxy.process.as_ref().filter(|_| self.proxy.doomed.is_none()) else { return };
+        tracing::error!(target: "supervisor", pid = process.pid, "the proxy role {how}");
+        process.kill();
+        self.proxy.doomed = Some(how);
+    }
+
     fn retire_proxy(&mut self, how: String) {
+        let how = self.proxy.doomed.take().unwrap_or(how);
         let lived = self.proxy.process.take().map(|process| process.started_at.elapsed()).unwrap_or_default();
         self.reloaded(Role::Proxy, None, Some(how.clone()));
         if self.proxy.state == RoleState::Stopping || self.compiled.site.is_none() {
@@ -276,6 +291,7 @@ impl Supervisor {
             let wait = self.proxy.backoff.after(lived);
             tracing::error!(target: "supervisor", "the proxy role {how}; it is started again in {wait:?}");
             self.proxy.enter(RoleState::Waiting);
+            self.explain_end_of_proxy(&how, lived, wait);
             if self.health.gone(format!("the proxy {how}")) {
                 self.health_changed();
             }
@@ -284,7 +300,25 @@ impl Supervisor {
         self.proxy.last_exit = Some(how);
     }
 
-    fn respawn_after(&mut self, role: Role, wait: std::time::Duration) {
+    fn explain_end_of_proxy(&mut self, how: &str, lived: Duration, wait: Duration) {
+        let decision = match wait.is_zero() {
+            true => "start it again".to_owned(),
+            false => format!("start it again in {wait:?}"),
+        };
+        self.keep(Explanation {
+            instance: PROXY.to_owned(),
+            at: WallTime::now(),
+            from: StateName::Fault,
+            to: StateName::Init,
+            trigger: format!("the proxy {how}, {:.1} s after its start", lived.as_secs_f64()),
+            rule: "at once after a life of a minute, else after 1, 2, 4 ... 60 s".to_owned(),
+            decision,
+            waited_seconds: 0.0,
+            effects: Vec::new(),
+        });
+    }
+
+    fn respawn_after(&mut self, role: Role, wait: Duration) {
         if self.plan.without_respawn {
             self.end = Some(End::RoleDied);
             return;
