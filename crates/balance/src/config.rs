@@ -2,7 +2,7 @@
 
 use crate::table::{Forward, Protocol, Service, ServiceKey};
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -197,6 +197,13 @@ pub struct Server {
     pub checks: Vec<Check>,
 }
 
+impl Server {
+    /// Its name within the pool, by which administrative states are kept: `10.0.0.2:80`, `[fd00::2]:80`.
+    pub fn name(&self) -> String {
+        SocketAddr::new(self.address, self.port).to_string()
+    }
+}
+
 /// The server of last resort.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sorry {
@@ -308,6 +315,25 @@ pub enum Probe {
         /// Sent first, when the agent expects something.
         send: Option<String>,
     },
+}
+
+impl Probe {
+    /// Its keyword.
+    pub fn keyword(&self) -> &'static str {
+        match self {
+            Probe::Tcp => "TCP_CHECK",
+            Probe::Http(HttpProbe { tls: None, .. }) => "HTTP_GET",
+            Probe::Http(HttpProbe { tls: Some(_), .. }) => "SSL_GET",
+            Probe::Smtp { .. } => "SMTP_CHECK",
+            Probe::Dns { .. } => "DNS_CHECK",
+            Probe::Udp(_) => "UDP_CHECK",
+            Probe::Ping => "PING_CHECK",
+            Probe::Misc { .. } => "MISC_CHECK",
+            Probe::File { .. } => "FILE_CHECK",
+            Probe::Bfd { .. } => "BFD_CHECK",
+            Probe::Agent { .. } => "AGENT_CHECK",
+        }
+    }
 }
 
 /// An HTTP check.

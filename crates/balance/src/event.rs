@@ -1,6 +1,7 @@
 //! What happens to a balancer and what it wants done.
 
 use crate::config::{BfdId, FileId, ScriptId};
+use crate::table::ServiceKey;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -85,6 +86,13 @@ pub enum ProbeResult {
         /// Why, in a few words: `connection refused`.
         reason: String,
     },
+    /// One of the urls of an HTTP check did not; the next run begins with it.
+    FailedAt {
+        /// Its index in [`HttpProbe::urls`](crate::config::HttpProbe::urls).
+        url: u32,
+        /// Why, in a few words.
+        reason: String,
+    },
 }
 
 /// What an answer says about a server beyond being up.
@@ -128,16 +136,22 @@ pub enum AdminState {
 /// Something to be done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Action {
-    /// Start this check's probe, and say [`Event::Probed`] with the same number.
+    /// Start this check's probe, and say [`Event::Probed`] with the same number, within the check's timeout (for HTTP, that
+    /// of each url): the check waits for it.
+    ///
+    /// An HTTP probe asks one url after another without a pause, from `url` to the last, and ends at the first that fails
+    /// with [`ProbeResult::FailedAt`]. All pauses are the balancer's: keepalived's of `delay_loop` between urls is not kept,
+    /// so a failure of any url is seen within one interval and not in as many as there are urls.
     Probe {
         /// Which check.
         check: CheckId,
-        /// Ties the result to the question.
+        /// Ties the result to the question. Never used twice.
         run: u64,
         /// The url to begin with, for HTTP checks that resume at the one that failed.
         url: u32,
     },
-    /// Its result is no longer wanted.
+    /// Its result is no longer wanted. The number tells which probe is meant: the check may have had another index when it
+    /// was started.
     Cancel {
         /// Which check.
         check: CheckId,
@@ -146,7 +160,12 @@ pub enum Action {
     },
     /// What this pool should be in the table has changed: compare it with what is there and apply the difference.
     Reconcile(PoolId),
-    /// Tell scripts, FIFO and mail.
+    /// No pool has this service any more: remove it.
+    Withdraw(ServiceKey),
+    /// In the answer to a new configuration: pools, servers, checks and scripts that were named before this are of the old
+    /// configuration (those that are gone), those named after it of the new one.
+    Reconfigured,
+    /// Tell scripts, FIFO and mail. Comes after [`Action::Reconcile`]: the table changes first.
     Notify(Notice),
     /// For the log and for `why`.
     Explain(Explanation),

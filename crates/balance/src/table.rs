@@ -3,6 +3,7 @@
 //! The words are those of IPVS. A plane (IPVS of the kernel, or our own XDP program) is told changes and can be asked for
 //! what it holds; nobody edits an entry by hand.
 
+pub use crate::difference::{diff, diff_service};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -38,6 +39,14 @@ impl ServiceKey {
         match self {
             ServiceKey::Address { address, .. } => Family::of(*address),
             ServiceKey::Mark { family, .. } => *family,
+        }
+    }
+
+    /// The virtual address; a mark has none.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            ServiceKey::Address { address, .. } => Some(*address),
+            ServiceKey::Mark { .. } => None,
         }
     }
 }

@@ -1,0 +1,50 @@
+use crate::event::{CheckId, ServerId};
+use evenkeel_wire::Instant;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// What is due some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// A check runs.
+    Run(CheckId),
+    /// A weight rises another step.
+    Ramp(ServerId),
+}
+
+/// Timers by their instants. One that is no longer wanted stays until it comes to the front, where [`Timers::prune`] drops
+/// it: whoever it is for knows the instant that it waits for, and that is the truth.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Timers(BinaryHeap<Reverse<(Instant, Timer)>>);
+
+impl Timers {
+    pub(crate) fn set(&mut self, at: Instant, timer: Timer) {
+        self.0.push(Reverse((at, timer)));
+    }
+
+    pub(crate) fn first(&self) -> Option<Instant> {
+        self.0.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// The next that has come due, wanted or not.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(Instant, Timer)> {
+        if self.first()? > now {
+            return None;
+        }
+        self.0.pop().map(|Reverse(due)| due)
+    }
+
+    /// Drops what is first and not wanted, so that [`Timers::first`] is a true deadline.
+    pub(crate) fn prune(&mut self, is_wanted: impl Fn(Instant, Timer) -> bool) {
+        while let Some(Reverse((at, timer))) = self.0.peek() {
+            if is_wanted(*at, *timer) {
+                return;
+            }
+            self.0.pop();
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
