@@ -76,6 +76,7 @@ pub fn nginx_conf(bytes: &[u8]) {
     let options = nginx::Options {
         prefix: PathBuf::from("/etc/nginx"),
         globals: None,
+        error_log: None,
         resolve: &|_, _| Vec::new(),
         shape: nginx::Shape::Whole,
     };

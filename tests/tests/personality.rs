@@ -148,3 +148,68 @@ fn nginx_signals_itself_through_the_pid_file() {
     }
     twins.same_exit_status("a signal without a daemon", &["nginx", "-s", "stop"]);
 }
+
+#[test]
+fn nginxs_option_e_is_the_log_before_and_without_one_of_the_configuration() {
+    if !able_to_run(&["nginx"]) {
+        return;
+    }
+    let twins = Twins::new();
+    let conf = "events {}\nhttp { access_log off; server { listen 8080; root /nowhere; } }\n";
+    let named = format!("error_log /tmp/named.log;\n{conf}");
+    let broken = conf.replace("listen", "lisden");
+    // Configuration, where `-e` leads, and the other words.
+    let rows: [(&str, &str, &str, &[&str]); 7] = [
+        ("a good file", conf, "/tmp/e.log", &["-t"]),
+        ("a broken file", &broken, "/tmp/e.log", &["-t"]),
+        ("a broken file to run", &broken, "/tmp/e.log", &[]),
+        ("a signal without a daemon", conf, "/tmp/e.log", &["-s", "stop"]),
+        ("a log that cannot be opened", conf, "/nowhere/e.log", &["-t"]),
+        ("a log that cannot be opened and is not needed", &named, "/nowhere/e.log", &["-t"]),
+        ("a log relative to the prefix", &broken, "e.log", &["-t", "-p", "/tmp/"]),
+    ];
+    for (what, text, log, more) in rows {
+        twins.write("/tmp/n.conf", text);
+        let words = [&["nginx", "-c", "/tmp/n.conf", "-e", log], more].concat();
+        twins.same_stderr(what, &words);
+        let logs = [&twins.real, &twins.ours].map(|machine| {
+            let text = machine.read("/tmp/e.log");
+            // nginx's test leaves an empty pid file behind.
+            machine.shell("rm -f /tmp/e.log /run/nginx.pid");
+            text.lines().map(without_time).collect::<Vec<_>>()
+        });
+        assert_eq!(logs[1], logs[0], "{what}");
+    }
+
+    // Nobody names another log: what happens later goes there too, and only that.
+    twins.write("/tmp/n.conf", conf);
+    for machine in [&twins.real, &twins.ours] {
+        machine.shell("nginx -c /tmp/n.conf -e /tmp/e.log && curl -s http://127.0.0.1:8080/x >/tmp/page; nginx -c /tmp/n.conf -s stop");
+        let missing = || machine.read("/tmp/e.log").contains("\"/nowhere/x\" failed (2: No such file or directory)");
+        assert!(evenkeel_e2e::wait_until(std::time::Duration::from_secs(5), missing), "{}", machine.name());
+        let log = machine.read("/tmp/e.log");
+        assert!(!log.contains("[notice]"), "{}: {log}", machine.name());
+    }
+}
+
+#[test]
+fn an_error_log_has_nothing_below_its_level() {
+    if !able_to_run(&["nginx"]) {
+        return;
+    }
+    let twins = Twins::new();
+    for (level, is_told) in [("crit", false), ("error", false), ("notice", true)] {
+        let conf = format!(
+            "daemon off;\nerror_log stderr {level};\nevents {{}}\nhttp {{ access_log off; server {{ listen 8080; return 200; }} }}\n"
+        );
+        twins.write("/tmp/n.conf", &conf);
+        for machine in [&twins.real, &twins.ours] {
+            let mut daemon = machine.spawn("nginx.log", &["nginx", "-c", "/tmp/n.conf"]);
+            machine.shell("until curl -s http://127.0.0.1:8080/; do sleep 0.02; done; kill $(cat /run/nginx.pid)");
+            daemon.wait().expect("it ends");
+            let log = machine.read("/tmp/nginx.log");
+            assert_eq!(log.contains("[notice]"), is_told, "{} at {level}: {log}", machine.name());
+            assert_eq!(log.is_empty(), !is_told, "{} at {level}: {log}", machine.name());
+        }
+    }
+}

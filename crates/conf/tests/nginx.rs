@@ -30,7 +30,7 @@ fn resolve(host: &str, port: u16) -> Vec<SocketAddr> {
 }
 
 fn options(shape: Shape) -> Options<'static> {
-    Options { prefix: PathBuf::from("/usr/share/nginx"), globals: None, resolve: &resolve, shape }
+    Options { prefix: PathBuf::from("/usr/share/nginx"), globals: None, error_log: None, resolve: &resolve, shape }
 }
 
 fn load_file(path: &Path) -> Loaded {

@@ -37,7 +37,8 @@ http {
 fn site() -> Site {
     let files = MemoryFiles([(PathBuf::from("/n.conf"), CONFIGURATION.as_bytes().to_vec())].into());
     let resolve = |_: &str, _: u16| Vec::new();
-    let options = Options { prefix: PathBuf::from("/"), globals: None, resolve: &resolve, shape: Shape::Whole };
+    let options =
+        Options { prefix: PathBuf::from("/"), globals: None, error_log: None, resolve: &resolve, shape: Shape::Whole };
     let loaded = load(&files, Path::new("/n.conf"), &options);
     assert_eq!(loaded.diagnostics, []);
     Site::new(loaded.site).expect("compiles")

@@ -1,6 +1,7 @@
 //! Where log lines go and how they look. Every process of a node sets this up first, the roles as the supervisor says.
 
 use evenkeel_bus::WallTime;
+use evenkeel_site::config::LogLevel;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fmt;
 use std::fs::File;
@@ -8,7 +9,7 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -62,6 +63,27 @@ impl Target {
     }
 }
 
+/// Messages that nginx would write at the level `emerg` have this target: no `error_log` is without them.
+pub const EMERG: &str = "emerg";
+
+/// What an `error_log` says of the least level; all of them until it is known.
+static LEAST: AtomicU8 = AtomicU8::new(0);
+
+/// From now on a log in nginx's form has only what is at least this severe, as `error_log` asks. What somebody asks for by
+/// name, in the environment, is written all the same.
+pub fn keep_from(level: LogLevel) {
+    let is_asked_for = std::env::var_os(LEVEL_VARIABLE).is_some();
+    LEAST.store(if is_asked_for { 0 } else { level as u8 }, Ordering::Relaxed);
+}
+
+/// A line of nginx's error log.
+pub fn nginx_line(level: &str, text: &str) -> String {
+    let time = WallTime::now().to_string();
+    let (date, clock) = (time[..10].replace('-', "/"), &time[11..19]);
+    let pid = std::process::id();
+    format!("{date} {clock} [{level}] {pid}#{pid}: {text}")
+}
+
 /// Sets up logging for this process. Later calls change nothing.
 pub fn init(target: Target) {
     let level = std::env::var(LEVEL_VARIABLE).ok().and_then(|level| level.parse().ok()).unwrap_or(Level::INFO);
@@ -94,10 +116,11 @@ where
             // Facility daemon is 3.
             Target::Syslog => write!(out, "<{}>{}[{}]: ", 24 + severity(level), ident(role), std::process::id())?,
             Target::Nginx => {
-                let time = WallTime::now().to_string();
-                let (date, clock) = (time[..10].replace('-', "/"), &time[11..19]);
-                let pid = std::process::id();
-                write!(out, "{date} {clock} [{}] {pid}#{pid}: ", nginx_level(level))?;
+                let (word, rank) = if role == EMERG { ("emerg", LogLevel::Emerg) } else { nginx_level(level) };
+                if (rank as u8) < LEAST.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                out.write_str(&nginx_line(word, ""))?;
             }
             Target::Stderr | Target::Nowhere => {
                 write!(out, "{} {role}: {}", WallTime::now(), prefix(level))?;
@@ -127,12 +150,12 @@ fn severity(level: Level) -> u8 {
     }
 }
 
-fn nginx_level(level: Level) -> &'static str {
+fn nginx_level(level: Level) -> (&'static str, LogLevel) {
     match level {
-        Level::ERROR => "error",
-        Level::WARN => "warn",
-        Level::INFO => "notice",
-        _ => "debug",
+        Level::ERROR => ("error", LogLevel::Error),
+        Level::WARN => ("warn", LogLevel::Warn),
+        Level::INFO => ("notice", LogLevel::Notice),
+        _ => ("debug", LogLevel::Debug),
     }
 }
 

@@ -30,8 +30,9 @@ pub(super) struct Lowering<'o> {
 
 impl<'o> Lowering<'o> {
     pub(super) fn new(options: &'o Options<'o>, diagnostics: Vec<Diagnostic>) -> Lowering<'o> {
-        let error_log =
-            ErrorLog { target: ErrorLogTarget::File(options.logs().join("error.log")), level: LogLevel::Error };
+        let usual = || ErrorLogTarget::File(options.logs().join("error.log"));
+        let target = options.error_log.clone().unwrap_or_else(usual);
+        let error_log = ErrorLog { target, level: LogLevel::Error };
         let config = Config {
             workers: Some(1),
             worker_connections: 512,

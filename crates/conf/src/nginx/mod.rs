@@ -25,6 +25,7 @@ pub use tree::Directive;
 
 use crate::{Diagnostic, Files, Severity, SourceMap};
 use evenkeel_site::Config;
+use evenkeel_site::config::ErrorLogTarget;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +35,8 @@ pub struct Options<'o> {
     pub prefix: PathBuf,
     /// `-g`: directives of the main context that come before the file.
     pub globals: Option<String>,
+    /// `-e`: the log of errors where the file names none.
+    pub error_log: Option<ErrorLogTarget>,
     /// Addresses of a host name in `listen`, `upstream` and `proxy_pass`.
     pub resolve: &'o dyn Fn(&str, u16) -> Vec<SocketAddr>,
     /// Where the file's directives stand.

@@ -25,6 +25,8 @@ struct CommandLine {
     file: Option<String>,
     error_log: Option<String>,
     globals: Option<String>,
+    /// `-e` once it could be opened.
+    early_log: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,13 +53,14 @@ enum Told {
 /// Runs as nginx with `words` after its name.
 pub fn main(words: &[OsString]) -> ExitCode {
     let texts: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let line = match parse(&texts) {
+    let mut line = match parse(&texts) {
         Ok(line) => line,
         Err(message) => {
             eprintln!("nginx: {message}");
             return ExitCode::FAILURE;
         }
     };
+    line.open_error_log();
     match line.action {
         Action::Help => {
             eprint!("{}\n{HELP}", version());
@@ -132,7 +135,43 @@ impl CommandLine {
     }
 
     fn options(&self) -> NginxOptions {
-        NginxOptions { prefix: self.prefix(), globals: self.globals.clone() }
+        let error_log = match self.error_log.as_deref() {
+            None => None,
+            Some("stderr") => Some(ErrorLogTarget::Stderr),
+            Some(path) => Some(ErrorLogTarget::File(self.prefix().join(path))),
+        };
+        NginxOptions { prefix: self.prefix(), globals: self.globals.clone(), error_log }
+    }
+
+    /// `-e` is open before the configuration is read. One that cannot be opened stops nothing: only a configuration that
+    /// names no other log fails because of it.
+    fn open_error_log(&mut self) {
+        let is_used = match self.action {
+            Action::Run | Action::Test | Action::TestAndDump | Action::Tell(_) => true,
+            Action::Help | Action::Version | Action::VersionAndOptions => false,
+        };
+        // The process in the foreground has said so already.
+        if let (true, false, Some(ErrorLogTarget::File(path))) =
+            (is_used, detach::is_detached(), self.options().error_log)
+        {
+            match supervisor::open_log(&path) {
+                Ok(_) => self.early_log = Some(path),
+                Err(error) => eprintln!("nginx: [alert] could not open error log file: {error}"),
+            }
+        }
+    }
+
+    /// To standard error, and to the log that is open before the configuration's own.
+    fn say(&self, level: &str, text: &str) {
+        eprintln!("nginx: [{level}] {text}");
+        self.note(level, text);
+    }
+
+    /// To that log alone.
+    fn note(&self, level: &str, text: &str) {
+        if let Some(path) = &self.early_log {
+            supervisor::append(path, &crate::log::nginx_line(level, text));
+        }
     }
 
     fn pid_file(&self, site: &evenkeel_site::Config) -> PathBuf {
@@ -145,13 +184,15 @@ fn load(line: &CommandLine) -> conf::Loaded {
 }
 
 /// The diagnostics that nginx would print: every warning, and the first error, where it stops.
-fn report(loaded: &conf::Loaded) -> bool {
+fn report(line: &CommandLine, loaded: &conf::Loaded) -> bool {
     for diagnostic in &loaded.diagnostics {
         match diagnostic.severity {
             // What is only ours to say does not belong into another program's output.
             Severity::Note => continue,
             Severity::Warning | Severity::Error => {
-                eprintln!("nginx: {}", supervisor::nginx_line(diagnostic, &loaded.sources));
+                let text = supervisor::nginx_line(diagnostic, &loaded.sources);
+                let (level, text) = text.trim_start_matches('[').split_once("] ").unwrap_or(("emerg", &text));
+                line.say(level, text);
             }
         }
         if diagnostic.severity == Severity::Error {
@@ -164,15 +205,13 @@ fn report(loaded: &conf::Loaded) -> bool {
 fn test(line: &CommandLine) -> ExitCode {
     let loaded = load(line);
     let path = line.file();
-    let fine = report(&loaded);
+    let fine = report(line, &loaded);
     if fine && !line.quiet {
         eprintln!("nginx: the configuration file {} syntax is ok", path.display());
     }
     let logs = supervisor::log_paths(&loaded.site);
-    let opened = fine
-        && logs
-            .iter()
-            .all(|log| supervisor::open_log(log).inspect_err(|error| eprintln!("nginx: [emerg] {error}")).is_ok());
+    let opened =
+        fine && logs.iter().all(|log| supervisor::open_log(log).inspect_err(|error| line.say("emerg", error)).is_ok());
     if !opened {
         eprintln!("nginx: configuration file {} test failed", path.display());
         return ExitCode::FAILURE;
@@ -203,20 +242,21 @@ fn dump(loaded: &conf::Loaded) {
 
 fn tell(line: &CommandLine, what: Told) -> ExitCode {
     let loaded = load(line);
-    if !report(&loaded) {
+    if !report(line, &loaded) {
         return ExitCode::FAILURE;
     }
+    line.note("notice", "signal process started");
     let path = line.pid_file(&loaded.site);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) => {
-            eprintln!("nginx: [error] open() \"{}\" failed ({})", path.display(), errno(&error));
+            line.say("error", &format!("open() \"{}\" failed ({})", path.display(), errno(&error)));
             return ExitCode::FAILURE;
         }
     };
     let number = text.trim();
     let Some(pid) = number.parse().ok().and_then(Pid::from_raw) else {
-        eprintln!("nginx: [error] invalid PID number \"{number}\" in \"{}\"", path.display());
+        line.say("error", &format!("invalid PID number \"{number}\" in \"{}\"", path.display()));
         return ExitCode::FAILURE;
     };
     let signal = match what {
@@ -228,7 +268,8 @@ fn tell(line: &CommandLine, what: Told) -> ExitCode {
     match kill_process(pid, signal) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("nginx: [alert] kill({number}, {}) failed ({})", signal.as_raw(), errno(&error.into()));
+            let (signal, error) = (signal.as_raw(), errno(&error.into()));
+            line.say("alert", &format!("kill({number}, {signal}) failed ({error})"));
             ExitCode::FAILURE
         }
     }
@@ -236,7 +277,7 @@ fn tell(line: &CommandLine, what: Told) -> ExitCode {
 
 fn run(line: &CommandLine, words: &[OsString]) -> ExitCode {
     let loaded = load(line);
-    if !report(&loaded) {
+    if !report(line, &loaded) {
         return ExitCode::FAILURE;
     }
     let in_background = loaded.site.daemon.unwrap_or(true);

@@ -38,6 +38,7 @@ pub fn run(mut bus: Channel, parent: u32) -> anyhow::Result<()> {
         let Received { message, descriptors } = received;
         match message {
             ToProxy::Configure { number, config, logs, options } => {
+                crate::log::keep_from(config.error_log.level);
                 let resources = resources(config.sockets().len(), logs, descriptors);
                 let probe_upstreams = options.probe_upstreams.then_some(PROBE);
                 let outcome = match &proxy {

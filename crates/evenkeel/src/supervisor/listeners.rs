@@ -4,7 +4,7 @@ use evenkeel_site::config::{Config, ErrorLog, ErrorLogTarget, Listen, ListenAddr
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
@@ -215,6 +215,13 @@ pub fn log_paths(config: &Config) -> Vec<PathBuf> {
 pub fn open_log(path: &Path) -> Result<File, String> {
     let opened = OpenOptions::new().append(true).create(true).mode(0o644).open(path);
     opened.map_err(|error| format!("open() \"{}\" failed ({})", path.display(), errno(&error)))
+}
+
+/// Appends a line to a log file, if that can be done.
+pub fn append(path: &Path, line: &str) {
+    if let Ok(mut file) = open_log(path) {
+        let _ = writeln!(file, "{line}");
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::plan::Plan;
 use evenkeel_conf::keepalived::{self, Settings};
 use evenkeel_conf::{Diagnostic, DiskFiles, Severity, SourceMap, nginx, render};
+use evenkeel_site::config::ErrorLogTarget;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
@@ -88,8 +89,8 @@ pub fn load_keepalived(path: &Path, config_id: Option<&str>) -> keepalived::Load
 
 /// One nginx.conf, or a part of one.
 pub fn load_nginx(path: &Path, options: &NginxOptions, shape: nginx::Shape) -> nginx::Loaded {
-    let options =
-        nginx::Options { prefix: options.prefix.clone(), globals: options.globals.clone(), resolve: &resolve, shape };
+    let NginxOptions { prefix, globals, error_log } = options.clone();
+    let options = nginx::Options { prefix, globals, error_log, resolve: &resolve, shape };
     nginx::load(&DiskFiles, path, &options)
 }
 
@@ -100,11 +101,13 @@ pub struct NginxOptions {
     pub prefix: PathBuf,
     /// `-g`: directives of the main level.
     pub globals: Option<String>,
+    /// `-e`: where errors go when the file does not say.
+    pub error_log: Option<ErrorLogTarget>,
 }
 
 impl Default for NginxOptions {
     fn default() -> Self {
-        NginxOptions { prefix: PathBuf::from("/usr/share/nginx"), globals: None }
+        NginxOptions { prefix: PathBuf::from("/usr/share/nginx"), globals: None, error_log: None }
     }
 }
 

@@ -21,7 +21,7 @@ mod stop;
 mod wire;
 
 pub use control::SOCKET;
-pub use listeners::{errno, log_paths, open_log};
+pub use listeners::{append, errno, log_paths, open_log};
 pub use load::{Compiled, NginxOptions, compile, load_keepalived, load_nginx, nginx_line, render_all};
 pub use pidfile::PidFile;
 pub use plan::{Plan, runtime_directory};
@@ -31,6 +31,7 @@ use anyhow::Context;
 use control::RuntimeDirectory;
 use evenkeel_bus::{Explanation, FromProxy, FromVrrp, Reply, Request, RoleState, ToProxy, ToVrrp, WallTime};
 use evenkeel_kernel::privilege;
+use evenkeel_site::config::{ErrorLog, ErrorLogTarget};
 use evenkeel_vrrp::{Command, InstanceId, ScriptId, ScriptOutcome};
 use health::{Findings, Health};
 use history::History;
@@ -129,6 +130,10 @@ pub type OnReady = Box<dyn FnOnce()>;
 /// Runs the daemon to its end.
 pub fn run(plan: Plan, compiled: Compiled, on_ready: OnReady) -> ExitCode {
     crate::log::init(plan.log);
+    let error_log = compiled.site.as_ref().map(|site| site.error_log.clone());
+    if let Some(log) = &error_log {
+        crate::log::keep_from(log.level);
+    }
     let _ = privilege::name_process(plan.name);
     if let Err(error) = enter_namespace(&plan, &compiled) {
         tracing::error!(target: "supervisor", "{error:#}");
@@ -144,7 +149,11 @@ pub fn run(plan: Plan, compiled: Compiled, on_ready: OnReady) -> ExitCode {
     match runtime.block_on(daemon(plan.clone(), compiled, on_ready)) {
         Ok(code) => code,
         Err(error) if plan.nginx_style => {
-            eprintln!("nginx: [emerg] {error:#}");
+            let text = format!("{error:#}");
+            eprintln!("nginx: [emerg] {text}");
+            if let Some(ErrorLog { target: ErrorLogTarget::File(path), .. }) = error_log {
+                append(&path, &crate::log::nginx_line("emerg", &text));
+            }
             ExitCode::FAILURE
         }
         Err(error) => {

@@ -107,6 +107,9 @@ impl Supervisor {
         for remark in &compiled.remarks {
             remark.lines().for_each(|line| tracing::warn!(target: "supervisor", "{line}"));
         }
+        if let Some(site) = &compiled.site {
+            crate::log::keep_from(site.error_log.level);
+        }
         self.compiled = compiled;
         self.configured_at = WallTime::now();
         self.reload_error = None;
@@ -272,9 +275,12 @@ impl Supervisor {
     fn report_failure(&mut self, answer: Option<oneshot::Sender<Reply>>, headline: &str, reason: String) {
         service::tell(service::Doing::Ready);
         match self.plan.nginx_style {
-            true => reason.lines().for_each(|line| {
-                let text = line.split_once("] ").map_or(line, |(_, text)| text);
-                tracing::error!(target: "supervisor", "{text}");
+            true => reason.lines().for_each(|line| match line.strip_prefix("[warn] ") {
+                Some(text) => tracing::warn!(target: "supervisor", "{text}"),
+                None => {
+                    let text = line.strip_prefix("[emerg] ").unwrap_or(line);
+                    tracing::error!(target: crate::log::EMERG, "{text}");
+                }
             }),
             false => {
                 tracing::error!(target: "supervisor", "{headline}");
