@@ -1,6 +1,7 @@
 //! keepalived.conf: `text -> lines -> tree -> typed values`, with diagnostics.
 //!
-//! [`load`] reads a file with everything it includes and lowers it to [`Settings`] and an [`evenkeel_vrrp::Config`].
+//! [`load`] reads a file with everything it includes and lowers it to [`Settings`], an [`evenkeel_vrrp::Config`]
+//! and an [`evenkeel_balance::Config`](evenkeel_balance::config::Config).
 //! It never fails halfway: all problems come back together, and [`Loaded::has_errors`] says whether the result may run.
 //! [`lint`] looks for what is well formed and still will not do what was meant.
 
@@ -44,6 +45,8 @@ pub struct Loaded {
     pub settings: Settings,
     /// What the virtual routers are told.
     pub vrrp: evenkeel_vrrp::Config,
+    /// What the balancer is told.
+    pub balance: evenkeel_balance::config::Config,
     /// The blocks with the places of their words, for the lints.
     drafts: lower::Drafts,
 }
@@ -61,6 +64,7 @@ pub fn load(files: &dyn Files, path: &Path, options: &Options) -> Loaded {
     let mut lower = lower::Lower::new(diagnostics);
     walk::walk(&nodes, &mut lower);
     let vrrp = lower::finish(&mut lower);
+    let balance = lower::balance::finish(&mut lower);
     let mut diagnostics = lower.diagnostics;
     diagnostics.sort_by_key(|diagnostic| diagnostic.span.map(|span| (span.file, span.line, span.start)));
     if let (n_unsaid, Some(worst)) = lower.unsaid {
@@ -68,5 +72,5 @@ pub fn load(files: &dyn Files, path: &Path, options: &Options) -> Loaded {
         let message = format!("{n_unsaid} more problems are not shown");
         diagnostics.push(Diagnostic::new(worst, "too-many-problems", None, message));
     }
-    Loaded { sources, diagnostics, settings: lower.settings, vrrp, drafts: lower.drafts }
+    Loaded { sources, diagnostics, settings: lower.settings, vrrp, balance, drafts: lower.drafts }
 }

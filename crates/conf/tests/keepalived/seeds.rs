@@ -1,11 +1,14 @@
 //! The configurations of the articles, in their odd shapes, lower to exactly these values.
 
 use crate::{fixture, rules, said};
+use evenkeel_balance::config::{self as balance, Check, Pool, Probe, Server, SyncDaemon, Target, Timing};
+use evenkeel_balance::table::{Forward, Persistence, Protocol, Scheduler, Service, ServiceFlags, ServiceKey};
 use evenkeel_conf::keepalived::{CommandLine, ScriptCommand};
 use evenkeel_vrrp::config::{
     Centis, Initial, Instance, Password, Preempt, Priority, Script, Track, TrackTarget, VirtualAddress, Vrid,
 };
 use evenkeel_vrrp::{Config, ScriptId};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 fn instance(name: &str, interface: &str, vrid: u8, priority: u8, addresses: &[&str]) -> Instance {
@@ -124,15 +127,88 @@ fn article_002_with_old_spellings_and_a_layer_4_service() {
         vi.initial = state;
         vi.password = Some(Password::new("1111"));
         vi.advert_interval = Centis(500);
-        let rules = [
-            "sync-group-of-one:6",
-            "old-spelling:17",
-            "not-acted-on:17",
-            "not-acted-on:31",
-            "old-spelling:41",
-            "old-spelling:50",
-        ];
+        let rules = ["sync-group-of-one:6", "old-spelling:17", "old-spelling:41", "old-spelling:50"];
         check(file, Config { instances: vec![vi], scripts: vec![] }, &rules);
+        let servers = vec![server([192, 168, 20, 143], 100, 3, 5), server([192, 168, 20, 144], 100, 3, 5)];
+        let mut pool = pool([192, 168, 20, 140], Scheduler::Wrr, servers);
+        pool.service.persistence = None;
+        let sync_daemon = SyncDaemon {
+            interface: "ens32".to_owned(),
+            instance: Some("VIP_HTTP".to_owned()),
+            id: 112,
+            max_length: None,
+            port: None,
+            ttl: None,
+            group: None,
+        };
+        let expected = balance::Config { pools: vec![pool], sync_daemon: Some(sync_daemon), ..Default::default() };
+        assert_eq!(fixture(file).balance, expected);
+    }
+}
+
+/// A real server of article 002: a TCP_CHECK of port 80 every six seconds.
+fn server(address: [u8; 4], weight: u32, timeout: u64, retries: u32) -> Server {
+    let check = Check {
+        probe: Probe::Tcp,
+        target: Some(Target {
+            address: address.into(),
+            port: 80,
+            source: None,
+            source_port: None,
+            interface: None,
+            mark: None,
+            via_dataplane: false,
+        }),
+        timing: Timing {
+            interval: Duration::from_secs(6),
+            timeout: Duration::from_secs(timeout),
+            retries,
+            retry_delay: Duration::from_secs(3),
+            warmup: Duration::from_secs(6),
+        },
+        alpha: false,
+        log_all_failures: false,
+    };
+    Server {
+        address: address.into(),
+        port: 80,
+        label: None,
+        weight,
+        forward: Forward::Direct,
+        upper_threshold: 0,
+        lower_threshold: 0,
+        inhibit_on_failure: false,
+        alpha: false,
+        slow_start: None,
+        notify_up: None,
+        notify_down: None,
+        mail: true,
+        checks: vec![check],
+    }
+}
+
+/// Its virtual server: TCP port 80, which stays with a server for 50 s.
+fn pool(address: [u8; 4], scheduler: Scheduler, servers: Vec<Server>) -> Pool {
+    Pool {
+        name: format!("[{}]:tcp:80", std::net::Ipv4Addr::from(address)),
+        label: None,
+        services: vec![ServiceKey::Address { protocol: Protocol::Tcp, address: address.into(), port: 80 }],
+        protocol: Some(Protocol::Tcp),
+        service: Service {
+            scheduler,
+            flags: ServiceFlags::default(),
+            persistence: NonZeroU32::new(50).map(|timeout| Persistence { timeout, prefix: 32, engine: None }),
+        },
+        servers,
+        sorry: None,
+        quorum: NonZeroU32::MIN,
+        hysteresis: 0,
+        alpha: false,
+        omega: false,
+        ha_suspend: false,
+        quorum_up: None,
+        quorum_down: None,
+        mail: false,
     }
 }
 
@@ -141,8 +217,11 @@ fn article_002_commented_and_without_its_last_brace() {
     let mut vi = instance("VI_1", "eth0", 51, 100, &["10.0.0.148"]);
     vi.initial = Initial::Master;
     vi.password = Some(Password::new("1111"));
-    let rules = ["missing-brace:25", "not-acted-on:25", "old-spelling:36", "old-spelling:45"];
+    let rules = ["missing-brace:25", "old-spelling:36", "old-spelling:45"];
     check("seed_002_commented.conf", Config { instances: vec![vi], scripts: vec![] }, &rules);
+    let servers = vec![server([10, 0, 0, 137], 3, 10, 3), server([10, 0, 0, 139], 3, 10, 3)];
+    let pools = vec![pool([10, 0, 0, 148], Scheduler::Rr, servers)];
+    assert_eq!(fixture("seed_002_commented.conf").balance, balance::Config { pools, ..Default::default() });
 }
 
 #[test]

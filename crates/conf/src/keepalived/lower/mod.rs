@@ -2,6 +2,7 @@
 //! the drafts become what the roles are told, because defaults, order and protocol version are known only then.
 
 mod address;
+pub(in crate::keepalived) mod balance;
 mod finish;
 mod garp;
 pub(in crate::keepalived) mod global;
@@ -87,6 +88,7 @@ pub(in crate::keepalived) struct Drafts {
     pub(in crate::keepalived) scripts: Vec<ScriptDraft>,
     pub(in crate::keepalived) instances: Vec<InstanceDraft>,
     pub(in crate::keepalived) groups: Vec<GroupDraft>,
+    pub(in crate::keepalived) balance: balance::Drafts,
 }
 
 /// Defaults of the instances, from global_defs.

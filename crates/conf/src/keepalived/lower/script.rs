@@ -3,7 +3,7 @@
 use super::number::{Garbage, Grain};
 use super::{At, Kind, Lower, ScriptDraft, value};
 use crate::Diagnostic;
-use crate::keepalived::language::{Node, command_words};
+use crate::keepalived::language::Node;
 use std::time::Duration;
 
 pub(in crate::keepalived) fn begin(lower: &mut Lower, node: &Node) {
@@ -30,28 +30,14 @@ pub(in crate::keepalived) fn begin(lower: &mut Lower, node: &Node) {
 }
 
 pub(in crate::keepalived) fn script(lower: &mut Lower, node: &Node) {
-    let Some(first) = node.argument(1) else { return };
-    let mut words = command_words(&first.text);
-    if let [extra, ..] = &node.words[2..] {
-        // keepalived takes the first word only, and the check fails forever for want of its arguments.
-        let line = node.words[1..].iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
-        lower.say(
-            Diagnostic::warning("unquoted-command", extra.span, "a command of several words is not quoted")
-                .so("the whole line is run here; keepalived runs the first word without its arguments")
-                .fix(format!("write `script \"{line}\"`")),
-        );
-        words = command_words(&line);
-    }
+    let Some(At { value: mut words, span }) = lower.quoted_command(node) else { return };
     // `</path` asks whether the file can be read.
     if let [only] = words.as_slice()
         && let Some(path) = only.strip_prefix('<')
     {
         words = vec!["/usr/bin/test".to_owned(), "-r".to_owned(), path.to_owned()];
     }
-    if words.is_empty() {
-        return lower.refuse(first, "the command is empty".to_owned());
-    }
-    let command = At::of(first, words);
+    let command = At::new(words, span);
     let Some(draft) = lower.drafts.scripts.last_mut() else { return };
     if draft.command.is_some() {
         return lower.repeated(node);

@@ -1,6 +1,7 @@
 //! What stands outside every block, and global_defs.
 
 use super::{Directive, MANY, does, kept, later, missed, moot, rows};
+use crate::keepalived::lower::balance::{globals, sync_daemon};
 use crate::keepalived::lower::{global, mail, nothing};
 
 rows! {
@@ -29,10 +30,10 @@ rows! {
         "smtp_connect_timeout" "SECONDS" 1..1 T1 line kept(mail::smtp_connect_timeout, "read and kept, but no mail is sent yet") "Timeout of each alert SMTP step.";
         "smtp_alert" "[BOOL]" 0..1 T2 line kept(mail::smtp_alert, "read and kept, but no mail is sent yet") "Default for every smtp_alert in VRRP and checker objects.";
         "smtp_alert_vrrp" "[BOOL]" 0..1 T3 line later() "Default for VRRP instances/groups (overrides smtp_alert).";
-        "smtp_alert_checker" "[BOOL]" 0..1 T3 line later() "Default for server alerts (overrides smtp_alert).";
+        "smtp_alert_checker" "[BOOL]" 0..1 T3 line kept(globals::smtp_alert_checker, "read and kept, but no mail is sent yet") "Default for server alerts (overrides smtp_alert).";
         "no_email_faults" "" 0..0 T3 line later() "No alert mail for FAULT transitions.";
         "no_checker_emails" "" 0..0 T3 line later() "Mail only when the real server itself goes up/down, not at every single-checker change.";
-        "checker_log_all_failures" "[BOOL]" 0..1 T3 line later() "Log each failed probe, not only the state change.";
+        "checker_log_all_failures" "[BOOL]" 0..1 T3 line does(globals::checker_log_all_failures) "Log each failed probe, not only the state change.";
         "startup_script" "\"CMD\" [user [:][group]]" 1..4 T3 line missed() "A command run once before anything else starts.";
         "startup_script_timeout" "1..1000 s" 1..1 T3 line later() "Kill the startup script after this.";
         "shutdown_script" "\"CMD\" [user [:][group]]" 1..4 T3 line missed() "A command run once after everything ended.";
@@ -107,24 +108,24 @@ rows! {
         "disable_local_igmp" "" 0..0 T3 line moot("the setting belongs to the machine: set the sysctl") "Do not report link-local multicast groups.";
         "vrrp_iptables" "[IN-chain [OUT-chain]]" 0..2 T4 line moot("no firewall rules are made") "Use iptables for no_accept.";
         "vrrp_ipsets" "[up to 6 set names]" 0..6 T4 line moot("no firewall rules are made") "ipset names used with iptables.";
-        "nftables" "[TABLE]" 0..1 T3 line later() "Use nftables with this table name (not reloadable).";
-        "nftables_priority" "INT" 1..1 T3 line later() "Base chain priority.";
-        "nftables_ifindex" "" 0..0 T3 line later() "Key link-local sets by ifindex rather than name.";
-        "nftables_counters" "" 0..0 T3 line later() "Add counters to generated rules.";
-        "nftables_ipvs" "[TABLE]" 0..1 T3 line later() "Turn address-only virtual_server_groups into one fwmark service plus nftables marking.";
-        "nftables_ipvs_priority" "INT" 1..1 T3 line later() "Priority of the chain of nftables_ipvs.";
-        "nftables_ipvs_start_fwmark" "1..2^32-1" 1..1 T3 line later() "First automatic mark.";
-        "lvs_timeouts" "[tcp S][tcpfin S][udp S]" 0..6 T3 line later() "Connection timeouts of IPVS.";
-        "lvs_flush" "" 0..0 T3 line later() "Flush the whole IPVS table at start.";
-        "lvs_flush_on_stop" "[VS]" 0..1 T3 line later() "Flush all (or delete just our VSs without the per-RS deletes) at exit.";
-        "lvs_flush_onstop" "[VS]" 0..1 T4 line later() "Old spelling of lvs_flush_on_stop.";
-        "lvs_sync_daemon" "IF [VRRP_INST [ID]] or IF [inst N][id 0-255][maxlen 1-65507][port P][ttl 1-255][group MCAST]" 1..MANY T3 line missed() "Connection sync daemon.";
-        "rs_init_notifies" "[BOOL]" 0..1 T3 line later() "Run RS/VS notifies at startup for servers starting up.";
+        "nftables" "[TABLE]" 0..1 T3 line moot("no firewall rules are made") "Use nftables with this table name (not reloadable).";
+        "nftables_priority" "INT" 1..1 T3 line moot("no firewall rules are made") "Base chain priority.";
+        "nftables_ifindex" "" 0..0 T3 line moot("no firewall rules are made") "Key link-local sets by ifindex rather than name.";
+        "nftables_counters" "" 0..0 T3 line moot("no firewall rules are made") "Add counters to generated rules.";
+        "nftables_ipvs" "[TABLE]" 0..1 T3 line moot("each address of a group is a service of its own, which balances the same") "Turn address-only virtual_server_groups into one fwmark service plus nftables marking.";
+        "nftables_ipvs_priority" "INT" 1..1 T3 line moot("each address of a group is a service of its own, which balances the same") "Priority of the chain of nftables_ipvs.";
+        "nftables_ipvs_start_fwmark" "1..2^32-1" 1..1 T3 line moot("each address of a group is a service of its own, which balances the same") "First automatic mark.";
+        "lvs_timeouts" "[tcp S][tcpfin S][udp S]" 0..6 T3 line does(globals::lvs_timeouts) "Connection timeouts of IPVS.";
+        "lvs_flush" "" 0..0 T3 line does(globals::lvs_flush) "Flush the whole IPVS table at start.";
+        "lvs_flush_on_stop" "[VS]" 0..1 T3 line does(globals::lvs_flush_on_stop) "Flush all (or delete just our VSs without the per-RS deletes) at exit.";
+        "lvs_flush_onstop" "[VS]" 0..1 T4 line does(globals::lvs_flush_onstop) "Old spelling of lvs_flush_on_stop.";
+        "lvs_sync_daemon" "IF [VRRP_INST [ID]] or IF [inst N][id 0-255][maxlen 1-65507][port P][ttl 1-255][group MCAST]" 1..MANY T3 line does(sync_daemon::lvs_sync_daemon) "Connection sync daemon.";
+        "rs_init_notifies" "[BOOL]" 0..1 T3 line does(globals::rs_init_notifies) "Run RS/VS notifies at startup for servers starting up.";
         "notify_fifo" "PATH [user [group]]" 1..3 T2 line missed() "One FIFO for VRRP and LVS events.";
         "notify_fifo_script" "\"CMD\" [user [:][group]]" 1..4 T3 line missed() "Reader that is started for notify_fifo; the path is its last argument.";
         "vrrp_notify_fifo" "PATH [user [group]]" 1..3 T2 line missed() "FIFO for VRRP events.";
         "vrrp_notify_fifo_script" "\"CMD\" [user [:][group]]" 1..4 T3 line missed() "Reader that is started for vrrp_notify_fifo.";
-        "lvs_notify_fifo" "PATH [user [group]]" 1..3 T3 line later() "FIFO for server events.";
+        "lvs_notify_fifo" "PATH [user [group]]" 1..3 T3 line does(globals::lvs_notify_fifo) "FIFO for server events.";
         "lvs_notify_fifo_script" "\"CMD\" [user [:][group]]" 1..4 T3 line later() "Reader that is started for lvs_notify_fifo.";
         "fifo_write_vrrp_states_on_reload" "" 0..0 T3 line later() "Re-emit all current states after a reload.";
         "snmp_socket" "ADDR" 1..1 T3 line later() "AgentX master address (-A).";
@@ -158,5 +159,6 @@ rows! {
     }
     in [GlobalDefs] {
         "nginx_conf" "PATH" 1..1 Ours line does(global::nginx_conf) "nginx.conf of the local proxy, when the command line names none.";
+        "lb_plane" "auto | ipvs | xdp" 1..1 Ours line does(globals::lb_plane) "What moves the packets of virtual servers: IPVS of the kernel, evenkeel's own XDP program, or the first of them that is there.";
     }
 }

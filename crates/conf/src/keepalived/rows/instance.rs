@@ -1,6 +1,7 @@
 //! vrrp_instance, authentication, auth_hmac.
 
 use super::{Directive, MANY, does, kept, later, missed, moot, rows};
+use crate::keepalived::lower::balance::sync_daemon;
 use crate::keepalived::lower::{instance, nothing};
 
 rows! {
@@ -75,7 +76,7 @@ rows! {
         "vmac_garp_intvl" "..." 0..2 T4 line later() "Old name of garp_extra_if.";
         "lower_prio_no_advert" "[BOOL]" 0..1 T3 line does(instance::lower_prio_no_advert) "vrrp_lower_prio_no_advert for this instance.";
         "higher_prio_send_advert" "[BOOL]" 0..1 T3 line does(instance::higher_prio_send_advert) "vrrp_higher_prio_send_advert for this instance.";
-        "lvs_sync_daemon_interface" "IF" 1..1 T4 line missed() "Interface of the IPVS connection synchronisation.";
+        "lvs_sync_daemon_interface" "IF" 1..1 T4 line does(sync_daemon::of_instance) "Interface of the IPVS connection synchronisation.";
         "authentication" "{ ... }" 0..0 T1 Authentication does(nothing) "VRRPv2 legacy authentication block.";
     }
     in [Authentication] {

@@ -71,6 +71,7 @@ pub enum Block {
     MiscCheck,
     FileCheck,
     BfdCheck,
+    AgentCheck,
 }
 
 impl Block {
@@ -105,6 +106,7 @@ impl Block {
             Block::MiscCheck => "MISC_CHECK",
             Block::FileCheck => "FILE_CHECK",
             Block::BfdCheck => "BFD_CHECK",
+            Block::AgentCheck => "AGENT_CHECK",
         }
     }
 }

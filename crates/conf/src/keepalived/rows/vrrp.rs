@@ -1,6 +1,7 @@
 //! Scripts, groups and trackers around the instances.
 
 use super::{Directive, MANY, does, later, missed, moot, rows};
+use crate::keepalived::lower::balance::probes;
 use crate::keepalived::lower::{group, script};
 
 rows! {
@@ -72,11 +73,11 @@ rows! {
         "full_command" "" 0..0 T3 line later() "Compare with /proc/PID/cmdline.";
     }
     in [Root] {
-        "track_file" "NAME { ... }" 1..1 T2 TrackFile later() "Integer read from a file, watched with inotify.";
+        "track_file" "NAME { ... }" 1..1 T2 TrackFile does(probes::track_file) "Integer read from a file, watched with inotify.";
     }
     in [TrackFile] {
-        "file" "\"PATH\"" 1..1 T2 line later() "The file; its directory must exist.";
-        "weight" "-254..254 [reverse]" 1..2 T2 line later() "Default multiplier.";
+        "file" "\"PATH\"" 1..1 T2 line does(probes::track_file_path) "The file; its directory must exist.";
+        "weight" "-254..254 [reverse]" 1..2 T2 line does(probes::track_file_weight) "Default multiplier.";
         "init_file" "[VALUE] [overwrite]" 0..2 T3 line later() "Create (or overwrite) at startup.";
     }
     in [Root] {
