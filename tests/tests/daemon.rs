@@ -346,6 +346,39 @@ fn a_proxy_that_hangs_is_killed_and_started_again() {
 }
 
 #[test]
+fn script_security_keeps_from_root_what_others_can_write() {
+    if !able_to_run(&[]) {
+        return;
+    }
+    let lan = Lan::new();
+    let lb = lan.machine("lb01", "eth0", "10.0.0.10/24").with_evenkeel();
+    lb.install("/opt/open/check.sh", "#!/bin/sh\ntouch /tmp/open-ran\nexit 1\n");
+    lb.install("/opt/shut/check.sh", "#!/bin/sh\ntouch /tmp/shut-ran\nexit 0\n");
+    lb.install("/opt/open/notify.sh", "#!/bin/sh\ntouch /tmp/notify-ran\n");
+    lb.shell("chmod 777 /opt/open; chown -R root:root /opt; chmod 755 /opt /opt/shut");
+    let script = |name: &str| format!("vrrp_script {name} {{\n    script /opt/{name}/check.sh\n    interval 1\n}}\n");
+    let body = ALONE.replace(
+        "    virtual_ip",
+        "    notify_master /opt/open/notify.sh\n    track_script {\n        open\n        shut\n    }\n    virtual_ip",
+    );
+    let globals = "global_defs {\n    enable_script_security\n    script_user root\n}\n";
+    lb.write("/etc/keepalived/keepalived.conf", &format!("{globals}{}{}{body}", script("open"), script("shut")));
+    let mut daemon = lb.spawn("evenkeel.log", &["evenkeel", "run", "-f", "/etc/keepalived/keepalived.conf"]);
+    lb.await_holding(VIP, TAKEOVER);
+    assert!(lb.path("/tmp/shut-ran").exists(), "the other script decides");
+    let log = lb.read("/tmp/evenkeel.log");
+    assert!(
+        log.contains("vrrp_script open does not run and is not tracked: /opt/open (owner root, mode 0777)"),
+        "{log}"
+    );
+    assert!(log.contains("chown root:root /opt/open && chmod go-w /opt/open"), "{log}");
+    assert!(log.contains("(VI_1) the notify script `/opt/open/notify.sh` does not run"), "{log}");
+    assert!(!lb.path("/tmp/open-ran").exists() && !lb.path("/tmp/notify-ran").exists(), "{log}");
+    let _ = daemon.kill();
+    let _ = daemon.wait();
+}
+
+#[test]
 fn files_that_are_no_configuration_get_a_clear_error() {
     if !able_to_run(&[]) {
         return;

@@ -2,8 +2,8 @@
 
 use evenkeel_conf::keepalived::{Host, ScriptFile};
 use std::net::{IpAddr, UdpSocket};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 /// Scripts longer than this are not read.
 const LONGEST_SCRIPT: u64 = 1 << 20;
@@ -20,7 +20,7 @@ impl Host for ThisHost {
         let text = if metadata.len() <= LONGEST_SCRIPT { std::fs::read_to_string(path).ok() } else { None };
         Some(ScriptFile {
             executable: metadata.permissions().mode() & 0o111 != 0,
-            writable_element: writable_element(path),
+            writable_element: crate::supervisor::weakness(path).map(|weakness| weakness.element),
             text,
         })
     }
@@ -33,16 +33,4 @@ impl Host for ThisHost {
     fn has_address(&self, address: IpAddr) -> Option<bool> {
         Some(UdpSocket::bind((address, 0)).is_ok())
     }
-}
-
-/// The first element from the root that somebody other than root may write. A directory with the sticky bit is safe.
-fn writable_element(path: &Path) -> Option<PathBuf> {
-    let mut elements: Vec<_> = path.ancestors().collect();
-    elements.reverse();
-    elements.into_iter().filter(|element| !element.as_os_str().is_empty()).find_map(|element| {
-        let metadata = std::fs::metadata(element).ok()?;
-        let mode = metadata.permissions().mode();
-        let by_others = mode & 0o022 != 0 && !(metadata.is_dir() && mode & 0o1000 != 0);
-        (metadata.uid() != 0 || by_others).then(|| element.to_owned())
-    })
 }

@@ -1,6 +1,7 @@
 //! Both configurations from their files: compiled whole, or refused with every reason.
 
 use super::plan::Plan;
+use super::trust;
 use evenkeel_conf::keepalived::{self, Settings};
 use evenkeel_conf::{Diagnostic, DiskFiles, Severity, SourceMap, nginx, render};
 use evenkeel_site::config::ErrorLogTarget;
@@ -60,6 +61,7 @@ pub fn compile(plan: &Plan) -> Result<Compiled, Refused> {
         return Err(refused);
     }
     compiled.remarks = refused.diagnostics;
+    trust::enforce(&mut compiled);
     Ok(compiled)
 }
 

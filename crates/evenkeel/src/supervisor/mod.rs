@@ -18,6 +18,7 @@ mod script;
 mod service;
 mod status;
 mod stop;
+mod trust;
 mod wire;
 
 pub use control::SOCKET;
@@ -26,6 +27,7 @@ pub use load::{Compiled, NginxOptions, compile, load_keepalived, load_nginx, ngi
 pub use pidfile::PidFile;
 pub use plan::{Plan, runtime_directory};
 pub use script::group_id;
+pub use trust::weakness;
 
 use anyhow::Context;
 use control::RuntimeDirectory;

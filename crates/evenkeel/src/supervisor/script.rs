@@ -7,7 +7,7 @@ use evenkeel_vrrp::{ScriptId, ScriptOutcome};
 use std::fs::File;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -15,6 +15,8 @@ use tokio::time::MissedTickBehavior;
 
 /// From TERM to KILL.
 const GRACE: Duration = Duration::from_secs(2);
+/// How often a group that is to end is looked at.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// User and group, as the configuration names them.
 type Identity = Option<(String, Option<String>)>;
@@ -106,11 +108,39 @@ async fn run_check(script: &ScriptCommand, user: &Identity) -> ScriptOutcome {
         Ok(Err(_)) => ScriptOutcome::Failure { status: 127 },
         Err(_) => {
             running.signal(rustix::process::Signal::TERM);
+            // What it started may ignore that, whatever the script itself does.
+            let rest = tokio::spawn(end_group(running.group));
             if tokio::time::timeout(GRACE, running.child.wait()).await.is_err() {
-                running.signal(rustix::process::Signal::KILL);
+                let _ = rest.await;
                 let _ = running.child.wait().await;
             }
             ScriptOutcome::TimedOut
+        }
+    }
+}
+
+/// Waits for the last process of a group that was told to end, and kills what is left after the grace.
+async fn end_group(group: Option<rustix::process::Pid>) {
+    let Some(group) = group else { return };
+    let mut ending = Ending(Some(group));
+    let until = Instant::now() + GRACE;
+    // Looked at often, so that a group that is gone is not mistaken for a later one of its number.
+    while Instant::now() < until {
+        if rustix::process::test_kill_process_group(group).is_err() {
+            ending.0 = None;
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// A group that is killed when nobody waits for its end any more: its time is over, or the daemon's.
+struct Ending(Option<rustix::process::Pid>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         }
     }
 }
@@ -210,7 +240,7 @@ impl Drop for Running {
     }
 }
 
-fn identity(name: &str, group: Option<&str>) -> Result<privilege::User, String> {
+pub(super) fn identity(name: &str, group: Option<&str>) -> Result<privilege::User, String> {
     let user = privilege::lookup_user(name).map_err(|error| error.to_string())?;
     let mut user = user.ok_or_else(|| format!("user {name} does not exist"))?;
     if let Some(group) = group {
@@ -236,5 +266,36 @@ pub fn words(outcome: ScriptOutcome) -> String {
         ScriptOutcome::Failure { status } if status > 128 => format!("terminated by signal {}", status - 128),
         ScriptOutcome::Failure { status } => format!("exited with status {status}"),
         ScriptOutcome::TimedOut => "timed out".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_grandchild_that_ignores_the_end_of_its_script_is_killed() {
+        let note = std::env::temp_dir().join(format!("evenkeel-grandchild-{}", std::process::id()));
+        // The script obeys TERM, what it started does not.
+        let line = format!("(trap '' TERM; exec sleep 600) & echo $! > {}; wait", note.display());
+        let script = ScriptCommand {
+            name: "chk".to_owned(),
+            command: CommandLine { words: vec!["/bin/sh".to_owned(), "-c".to_owned(), line], user: None },
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+            user: None,
+        };
+        assert_eq!(run_check(&script, &None).await, ScriptOutcome::TimedOut);
+        let pid = std::fs::read_to_string(&note).unwrap().trim().to_owned();
+        std::fs::remove_file(note).unwrap();
+        // A killed process that nobody has waited for yet is a zombie.
+        let lives = || {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            status.contains("(sleep)") && !status.contains(") Z ")
+        };
+        assert!(lives(), "it ignores TERM");
+        while lives() {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 }
