@@ -379,6 +379,22 @@ fn script_security_keeps_from_root_what_others_can_write() {
 }
 
 #[test]
+fn a_daemon_whose_virtual_routers_cannot_begin_ends() {
+    if !able_to_run(&[]) {
+        return;
+    }
+    let lan = Lan::new();
+    let lb = lan.machine("lb01", "eth0", "10.0.0.10/24").with_evenkeel();
+    lb.write("/etc/keepalived/keepalived.conf", ALONE);
+    let words = "setpriv --bounding-set -net_raw timeout 20 evenkeel run -f /etc/keepalived/keepalived.conf";
+    let ended = lb.run(&words.split(' ').collect::<Vec<_>>());
+    let log = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{log}");
+    assert!(log.contains("the vrrp role cannot do what is configured"), "{log}");
+    assert!(!log.contains("started again"), "{log}");
+}
+
+#[test]
 fn files_that_are_no_configuration_get_a_clear_error() {
     if !able_to_run(&[]) {
         return;

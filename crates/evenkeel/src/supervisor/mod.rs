@@ -95,7 +95,7 @@ enum End {
     Stop,
     /// SIGQUIT: connections finish first.
     Graceful,
-    /// `-R`, and a role died.
+    /// `-R` and a role died, or a role cannot even begin.
     RoleDied,
 }
 

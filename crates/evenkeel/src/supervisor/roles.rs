@@ -32,6 +32,8 @@ pub struct RoleSlot<To> {
     pub last_exit: Option<String>,
     /// The vrrp role said that everything is released, or the proxy that it is drained.
     pub is_done: bool,
+    /// It was at work once in the life of this daemon.
+    was_ready: bool,
     /// It was killed, for this reason, and its end is on the way.
     doomed: Option<String>,
     backoff: Backoff,
@@ -47,6 +49,7 @@ impl<To> Default for RoleSlot<To> {
             restarts: 0,
             last_exit: None,
             is_done: false,
+            was_ready: false,
             doomed: None,
             backoff: Backoff::default(),
         }
@@ -211,6 +214,7 @@ impl Supervisor {
     pub(super) fn hear_vrrp(&mut self, heard: Heard<FromVrrp>) {
         match heard {
             Heard::Message(FromVrrp::Ready { number }) => {
+                self.vrrp.was_ready = true;
                 if self.vrrp.state == RoleState::Starting {
                     self.vrrp.enter(RoleState::Running);
                 }
@@ -218,6 +222,10 @@ impl Supervisor {
             }
             Heard::Message(FromVrrp::ConfigureFailed { number, reason }) => {
                 tracing::error!(target: "supervisor", "the vrrp role cannot do what is configured: {reason}");
+                // As keepalived: what cannot begin is not tried again and again, and whoever started the daemon sees it.
+                if !self.vrrp.was_ready && self.reloading.is_none() {
+                    self.end = Some(End::RoleDied);
+                }
                 self.reloaded(Role::Vrrp, Some(number), Some(reason));
             }
             Heard::Message(FromVrrp::Notify { instance, state, priority }) => {
@@ -256,6 +264,7 @@ impl Supervisor {
     pub(super) fn hear_proxy(&mut self, heard: Heard<FromProxy>) {
         match heard {
             Heard::Message(FromProxy::Ready { number }) => {
+                self.proxy.was_ready = true;
                 if self.proxy.state == RoleState::Starting {
                     self.proxy.enter(RoleState::Running);
                     self.check_proxy();
@@ -264,6 +273,10 @@ impl Supervisor {
             }
             Heard::Message(FromProxy::ConfigureFailed { number, reason }) => {
                 tracing::error!(target: "supervisor", "the proxy cannot do what is configured: {reason}");
+                // nginx ends; beside virtual routers the node lives on, and the address goes elsewhere.
+                if self.plan.nginx_style && !self.proxy.was_ready {
+                    self.end = Some(End::RoleDied);
+                }
                 self.reloaded(Role::Proxy, Some(number), Some(reason));
             }
             Heard::Message(FromProxy::Status { id, status }) => self.questions.proxy_answered(id, status),

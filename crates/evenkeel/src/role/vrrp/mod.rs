@@ -34,9 +34,11 @@ pub fn run(mut bus: Channel) -> anyhow::Result<()> {
     }));
     let Some(First { number, config, options, known }) = await_configuration(&mut bus)? else { return Ok(()) };
     take_options(&options);
-    privilege::keep_only(&[Capability::NetAdmin, Capability::NetRaw])?;
-    privilege::no_new_privileges()?;
-    let mut role = match VrrpRole::new(bus, config, &options) {
+    let started = match give_up_privileges() {
+        Ok(()) => VrrpRole::new(bus, config, &options),
+        Err(error) => Err(Box::new((bus, error))),
+    };
+    let mut role = match started {
         Ok(role) => role,
         Err(failed) => {
             let (mut bus, error) = *failed;
@@ -70,6 +72,11 @@ fn await_configuration(bus: &mut Channel) -> anyhow::Result<Option<First>> {
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+fn give_up_privileges() -> anyhow::Result<()> {
+    privilege::keep_only(&[Capability::NetAdmin, Capability::NetRaw])?;
+    Ok(privilege::no_new_privileges()?)
 }
 
 /// What needs more privilege than the role keeps.
