@@ -1,6 +1,7 @@
 //! `cargo xtask ...`: everything a developer or CI runs.
 
 mod bench;
+mod guest;
 mod replay;
 mod setup;
 mod sim;
@@ -17,6 +18,8 @@ usage: cargo xtask COMMAND
   setup           install the programs that the tests compare with
   test [FILTER]   setup, formatting, lints, all tests, documentation, tidiness; with a filter only the tests it names
   ci              test, then a minute of fuzzing for each target and cargo-deny, where they are installed
+  guest [FILTER]  the tests that need Debian's kernel, in a virtual machine
+  guest sh LINE   a line of shell in it
   tidy            dependency rules, architecture map, generated documents, stray words
   sim --seeds N [--from S]   simulate N scenarios
   sim --seed X               simulate one, and print all that happens
@@ -31,6 +34,8 @@ fn main() -> ExitCode {
         ["test"] => steps::test(),
         ["test", filter @ ..] => steps::test_only(filter),
         ["ci"] => steps::ci(),
+        ["guest", "sh", line] => guest::run(&guest::Inside::Shell(line)),
+        ["guest", filter @ ..] => guest::run(&guest::Inside::Tests(filter)),
         ["tidy"] => tidy::run(),
         ["sim", options @ ..] => sim::run(options),
         ["replay", file] => replay::run(file.as_ref()),

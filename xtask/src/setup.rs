@@ -1,7 +1,8 @@
+use crate::guest;
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Programs that the tests run, and the Debian packages that have them.
@@ -17,16 +18,28 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("curl", "curl"),
     ("ps", "procps"),
     ("killall", "psmisc"),
+    ("ipvsadm", "ipvsadm"),
+    ("busybox", "busybox-static"),
+    ("qemu-system-x86_64", "qemu-system-x86"),
 ];
 
 /// Services of those packages. They must not run beside the tests.
-const SERVICES: &[&str] = &["keepalived", "nginx", "haproxy"];
+const SERVICES: &[&str] = &["keepalived", "nginx", "haproxy", "ipvsadm"];
 
 /// Where programs are, whatever `PATH` an unprivileged shell has.
 const PLACES: &[&str] = &["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin"];
 
 /// Installs what is missing. Does nothing, and quickly, when nothing is.
 pub(crate) fn run() -> Result<()> {
+    let programs = programs();
+    // Without it only the tests inside the guest are left out, and they say so.
+    if let Err(error) = guest::fetch() {
+        println!("setup: no kernel for the guest: {error:#}");
+    }
+    programs
+}
+
+fn programs() -> Result<()> {
     let missing: Vec<&str> =
         PROGRAMS.iter().filter(|(program, _)| !exists(program)).map(|(_, package)| *package).collect();
     if missing.is_empty() {
@@ -42,8 +55,13 @@ pub(crate) fn run() -> Result<()> {
     install(&missing)
 }
 
-fn exists(program: &str) -> bool {
-    PLACES.iter().any(|place| Path::new(place).join(program).exists())
+pub(crate) fn exists(program: &str) -> bool {
+    find(program).is_some()
+}
+
+/// Where a program is.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    PLACES.iter().map(|place| Path::new(place).join(program)).find(|path| path.exists())
 }
 
 fn is_root() -> bool {

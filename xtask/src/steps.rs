@@ -2,7 +2,7 @@
 //! wrong; the last line is the sum over all tests.
 
 use crate::summary::{Show, Summary};
-use crate::{root, setup, tidy};
+use crate::{guest, root, setup, tidy};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -59,11 +59,14 @@ impl Run {
         self.outcome("setup", setup::run());
         self.step("formatting", cargo(&["fmt", "--all", "--check"]));
         self.step("lints", cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]));
+        let inside = ["clippy", "--quiet", "--package", "evenkeel-guest", "--all-targets", "--features", "inside"];
+        self.step("lints of the guest's tests", cargo(&[&inside[..], &["--", "-D", "warnings"]].concat()));
         // The end-to-end tests run the program itself.
         self.step("build", cargo(&["build", "--quiet", "--package", "evenkeel"]));
         let mut tests = cargo(&["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);
         tests.env("EVENKEEL", target().join("debug/evenkeel"));
         self.tests("tests", tests);
+        self.guest();
         let mut fuzz_smoke = cargo(&["test", "--manifest-path", "fuzz/Cargo.toml", "--", "--show-output"]);
         fuzz_smoke.env("CARGO_TARGET_DIR", target());
         self.tests("fuzz targets, briefly", fuzz_smoke);
@@ -136,6 +139,38 @@ impl Run {
         self.outcome(name, outcome);
     }
 
+    /// The tests inside the guest, counted as the others are. Where the guest cannot run that is one skipped test, and
+    /// under CI=true one failed.
+    fn guest(&mut self) {
+        const NAME: &str = "tests in the guest";
+        println!("== {NAME}");
+        let failed_before = self.summary.failed;
+        let outcome = match guest::missing() {
+            Some(missing) if std::env::var("CI").as_deref() == Ok("true") => {
+                Err(anyhow::anyhow!("the guest needs {missing}"))
+            }
+            Some(missing) => {
+                self.summary.skip(&format!("tests in the guest: needs {missing}"));
+                Ok(())
+            }
+            None => {
+                let summary = &mut self.summary;
+                guest::boot(&guest::Inside::Tests(&[]), |line| {
+                    if summary.read(line) == Show::Yes {
+                        println!("{line}");
+                    }
+                })
+            }
+        };
+        if let Err(error) = &outcome
+            && self.summary.failed == failed_before
+        {
+            self.summary.failed += 1;
+            self.summary.failures.push(format!("{NAME}: {error:#}"));
+        }
+        self.outcome(NAME, outcome);
+    }
+
     fn end(self) -> Result<()> {
         println!("== results");
         for (name, ok) in &self.steps {
@@ -156,14 +191,14 @@ impl Run {
     }
 }
 
-fn cargo(words: &[&str]) -> Command {
+pub(crate) fn cargo(words: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(words).current_dir(root()).stdin(Stdio::null());
     command
 }
 
 /// One directory for the products of both workspaces, so that they share what they have in common.
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 

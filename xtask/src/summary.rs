@@ -22,6 +22,13 @@ pub(crate) enum Show {
 }
 
 impl Summary {
+    /// Counts a test that could not be run.
+    pub(crate) fn skip(&mut self, reason: &str) {
+        println!("skipped: {reason}");
+        self.ok += 1;
+        self.reasons.push(reason.to_owned());
+    }
+
     /// Takes in one line of a test binary that runs with `--show-output`. The output of tests that passed serves only
     /// to find skipped ones and is not shown.
     pub(crate) fn read(&mut self, line: &str) -> Show {

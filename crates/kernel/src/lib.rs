@@ -9,6 +9,7 @@
 //! | read and change links and addresses  | [`netlink`] |
 //! | make addresses what they should be   | [`addresses`] |
 //! | speak VRRP and ARP                   | [`vrrp_socket`], [`arp_socket`] |
+//! | balance connections                  | [`ipvs`] |
 //! | give privileges away                 | [`privilege`], [`sandbox`] |
 //! | build a network inside this machine  | [`netns`], [`machine`], [`firewall`] |
 
@@ -17,6 +18,7 @@ pub mod arp_socket;
 pub mod clock;
 mod error;
 pub mod firewall;
+pub mod ipvs;
 pub mod machine;
 pub mod netlink;
 pub mod netns;

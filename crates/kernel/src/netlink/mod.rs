@@ -3,6 +3,7 @@
 //! [`Netlink`] asks and orders; [`Monitor`] hears what anybody changes. A socket stays in the namespace it was opened in,
 //! wherever its thread goes later.
 
+pub(crate) mod generic;
 mod links;
 pub(crate) mod message;
 mod monitor;

@@ -10,12 +10,14 @@ use std::time::Duration;
 
 /// Links, addresses and routes: protocol 0, which is also what naming none gives.
 pub(crate) const ROUTE: Option<Protocol> = None;
+/// Families that are found by name.
+pub(crate) const GENERIC: Option<Protocol> = Some(rustix::net::netlink::GENERIC);
 /// nftables.
 pub(crate) const NETFILTER: Option<Protocol> = Some(rustix::net::netlink::NETFILTER);
 
 pub(crate) const REQUEST: u16 = 0x1;
 pub(crate) const ACK: u16 = 0x4;
-const DUMP: u16 = 0x300;
+pub(crate) const DUMP: u16 = 0x300;
 const DUMP_INTERRUPTED: u16 = 0x10;
 const ACK_ATTRIBUTES: u16 = 0x200;
 const KIND_ERROR: u16 = 2;
@@ -96,6 +98,25 @@ impl Socket {
         Ok(answers)
     }
 
+    /// Asks for one thing. The request must want an acknowledgement: some answers have no other end.
+    pub(crate) fn ask<T>(
+        &mut self,
+        request: &Message,
+        mut read: impl FnMut(Received<'_>) -> Option<T>,
+    ) -> io::Result<Option<T>> {
+        let sequence = self.send(std::slice::from_ref(request))?;
+        let (mut found, mut end) = (None, None);
+        while end.is_none() {
+            self.receive(|message| match message.kind {
+                _ if message.sequence != sequence => {}
+                KIND_DONE | KIND_ERROR => end = Some(outcome(message)),
+                _ => found = read(message).or(found.take()),
+            })?;
+        }
+        end.unwrap_or(Err(Errno::PROTO.into())).map_err(io::Error::from)?;
+        Ok(found)
+    }
+
     /// Sends messages of which only the last asks for an acknowledgement (a transaction), and waits for it or for the
     /// first error.
     pub(crate) fn transaction(&mut self, batch: &[Message]) -> io::Result<()> {
@@ -118,12 +139,21 @@ impl Socket {
         &mut self,
         kind: u16,
         fixed: &[u8],
+        each: impl FnMut(Received<'_>) -> Option<T>,
+    ) -> io::Result<Vec<T>> {
+        self.list(&Message::new(kind, REQUEST | DUMP, fixed), each)
+    }
+
+    /// The same for a request that is more than a fixed part. Its flags must have [`REQUEST`] and [`DUMP`].
+    pub(crate) fn list<T>(
+        &mut self,
+        request: &Message,
         mut each: impl FnMut(Received<'_>) -> Option<T>,
     ) -> io::Result<Vec<T>> {
         let mut entries = Vec::new();
         for _ in 0..DUMP_ATTEMPTS {
             entries.clear();
-            let sequence = self.send(&[Message::new(kind, REQUEST | DUMP, fixed)])?;
+            let sequence = self.send(std::slice::from_ref(request))?;
             let mut interrupted = false;
             let mut end = None;
             while end.is_none() {
