@@ -11,8 +11,8 @@ use std::time::Duration;
 
 /// A virtual_server for `of`, with the lines and a scheduler, a method, a protocol and a real server unless they are
 /// among them.
-fn virtual_server(of: &str, lines: &str) -> String {
-    let default = |keyword: &str, line: &str| match lines.contains(keyword) {
+pub(crate) fn virtual_server(of: &str, lines: &str) -> String {
+    let default = |keyword: &str, line: &str| match lines.lines().any(|line| line.starts_with(keyword)) {
         true => String::new(),
         false => format!("{line}\n"),
     };
@@ -23,32 +23,32 @@ fn virtual_server(of: &str, lines: &str) -> String {
     format!("virtual_server {of} {{\n{scheduler}{method}{protocol}{lines}\n{server}}}\n")
 }
 
-fn loaded(of: &str, lines: &str) -> Loaded {
+pub(crate) fn loaded(of: &str, lines: &str) -> Loaded {
     text(&virtual_server(of, lines))
 }
 
 /// What is loaded when nothing is said.
 #[track_caller]
-fn quiet(text_of_it: &str) -> Config {
+pub(crate) fn quiet(text_of_it: &str) -> Config {
     let loaded = text(text_of_it);
     assert_eq!(rules(&loaded), [""; 0], "{}", said(&loaded));
     loaded.balance
 }
 
 #[track_caller]
-fn pool(of: &str, lines: &str) -> Pool {
+pub(crate) fn pool(of: &str, lines: &str) -> Pool {
     let mut config = quiet(&virtual_server(of, lines));
     assert_eq!(config.pools.len(), 1);
     config.pools.remove(0)
 }
 
 #[track_caller]
-fn server(lines: &str) -> Server {
+pub(crate) fn server(lines: &str) -> Server {
     pool("10.0.0.100 80", &format!("real_server 10.0.0.1 80 {{\n{lines}\n}}")).servers.remove(0)
 }
 
 #[track_caller]
-fn check(lines: &str) -> Check {
+pub(crate) fn check(lines: &str) -> Check {
     server(lines).checks.remove(0)
 }
 
@@ -67,25 +67,25 @@ fn corrected(of: &str, lines: &str, rule: &str, consequence: &str) -> Pool {
 
 /// The same where nothing is left of the virtual server.
 #[track_caller]
-fn left_out(of: &str, lines: &str, rule: &str) {
+pub(crate) fn left_out(of: &str, lines: &str, rule: &str) {
     let loaded = loaded(of, lines);
     assert!(loaded.diagnostics.iter().any(|d| d.rule == rule), "{}", said(&loaded));
     assert_eq!(loaded.balance.pools, []);
 }
 
-fn seconds(seconds: u64) -> Duration {
+pub(crate) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn address(text: &str) -> IpAddr {
+pub(crate) fn address(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-fn service(protocol: Protocol, at: &str, port: u16) -> ServiceKey {
+pub(crate) fn service(protocol: Protocol, at: &str, port: u16) -> ServiceKey {
     ServiceKey::Address { protocol, address: address(at), port }
 }
 
-fn mark(family: Family, mark: u32) -> ServiceKey {
+pub(crate) fn mark(family: Family, mark: u32) -> ServiceKey {
     ServiceKey::Mark { family, mark: NonZeroU32::new(mark).expect("not 0") }
 }
 

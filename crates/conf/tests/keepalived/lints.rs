@@ -139,6 +139,45 @@ fn rules_about_what_a_script_does() {
 }
 
 #[test]
+fn rules_about_commands_of_virtual_servers() {
+    let misc = |command: &str| format!("real_server 10.0.0.9 80 {{\nMISC_CHECK {{\nmisc_path \"{command}\"\n}}\n}}");
+    for (lines, file, expected) in [
+        (misc("pidof nginx"), None, ["script-looks-at-process"].as_slice()),
+        (misc("/bin/killall -0 nginx"), says(""), &["script-missing", "script-looks-at-process"]),
+        (misc("sh -c 'ps ax | grep nginx'"), None, &["script-looks-at-process"]),
+        (misc("curl -f http://10.0.0.9/"), None, &[]),
+        (misc("/c.sh"), None, &["script-missing"]),
+        (misc("/c.sh"), says("pgrep nginx"), &["script-looks-at-process"]),
+        (misc("/c.sh"), says("systemctl stop keepalived"), &["script-stops-failover"]),
+        (misc("/c.sh"), says("sleep 9"), &[]),
+        (
+            "real_server 10.0.0.9 80 {\nnotify_up /c.sh\n}".to_owned(),
+            Some(ScriptFile::default()),
+            &["script-not-executable"],
+        ),
+        ("quorum_down /c.sh".to_owned(), None, &["script-missing"]),
+        ("quorum_down /c.sh".to_owned(), says("systemctl restart nginx"), &[]),
+    ] {
+        let text = crate::balance::virtual_server("10.0.0.100 80", &lines);
+        check(&text, &Machine(file), expected);
+    }
+}
+
+#[test]
+fn rules_about_a_real_server_that_is_the_director() {
+    for (lines, expected) in [
+        ("lvs_method DR\nreal_server 10.0.0.100 80 {\n}", ["real-server-is-virtual"].as_slice()),
+        ("lvs_method TUN\nreal_server 10.0.0.100 80 {\n}", &["real-server-is-virtual"]),
+        ("lvs_method DR\nreal_server 10.0.0.1 80 {\n}", &["real-server-is-director"]),
+        ("lvs_method DR\nreal_server 10.0.0.2 80 {\n}", &[]),
+        ("lvs_method NAT\nreal_server 10.0.0.1 80 {\n}", &[]),
+        ("lvs_method DR\nreal_server 10.0.0.1 80 {\nlvs_method NAT\n}", &[]),
+    ] {
+        check(&crate::balance::virtual_server("10.0.0.100 80", lines), &Machine::default(), expected);
+    }
+}
+
+#[test]
 fn the_scripts_of_the_articles_are_explained() {
     let nginx_check = "#!/bin/bash\nA=`ps -C nginx --no-header |wc -l`\nif [ $A -eq 0 ];then\n    /usr/local/nginx/sbin/nginx\n    sleep 2\n    if [ `ps -C nginx --no-header |wc -l` -eq 0 ];then\n        killall keepalived\n    fi\nfi\n";
     with_script(

@@ -1,6 +1,8 @@
 //! keepalived.conf from text to values: the language, the files people have, the mistakes they make.
 
 mod balance;
+mod checks;
+mod groups;
 mod language;
 mod lints;
 mod mistakes;

@@ -1,6 +1,7 @@
 //! Well-formed configuration that will not do what was meant.
 
 mod addresses;
+mod balance;
 mod election;
 mod pair;
 mod script;
@@ -61,6 +62,9 @@ pub fn lint(loaded: &Loaded, host: &dyn Host) -> Vec<Diagnostic> {
     addresses::repeated(loaded, &mut found);
     for draft in loaded.drafts.scripts.iter().filter(|draft| !draft.duplicate) {
         script::script(draft, loaded, host, &mut found);
+    }
+    for draft in &loaded.drafts.balance.pools {
+        balance::pool(draft, loaded, host, &mut found);
     }
     found.sort_by_key(|diagnostic| diagnostic.span.map(|span| (span.file, span.line, span.start)));
     found

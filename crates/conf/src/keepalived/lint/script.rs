@@ -12,20 +12,33 @@ pub(super) fn script(draft: &ScriptDraft, loaded: &Loaded, host: &dyn Host, foun
     let (words, span) = (command.value.as_slice(), command.span);
     let interval = draft.interval.as_ref().map_or(Duration::from_secs(1), |interval| interval.value);
     timeout(draft, interval, found);
-    let Some(program) = words.first() else { return };
+    let consequence = "the check cannot run, and keepalived takes a command that cannot be run for a success";
+    let text = file_of(words, span, consequence, loaded, host, found);
+    content(&text, interval, span, found);
+}
+
+/// Rules about the file of any command. Returns the text of the script, or the words of the command.
+pub(super) fn file_of(
+    words: &[String],
+    span: Span,
+    consequence: &str,
+    loaded: &Loaded,
+    host: &dyn Host,
+    found: &mut Vec<Diagnostic>,
+) -> String {
     let path = script_path(words);
     let file = path.and_then(|path| host.script(path));
+    let direct = |path: &Path| words.first().is_some_and(|program| *program == *path.to_string_lossy());
     match (path, &file) {
-        (Some(path), Some(file)) => permissions(path, file, program == &*path.to_string_lossy(), loaded, span, found),
+        (Some(path), Some(file)) => permissions(path, file, direct(path), loaded, span, found),
         (Some(path), None) => found.push(
             Diagnostic::error("script-missing", span, format!("there is no file {}", path.display()))
-                .so("the check cannot run, and keepalived takes a command that cannot be run for a success")
+                .so(consequence)
                 .fix("create it, or correct the path"),
         ),
         (None, _) => {}
     }
-    let text = file.and_then(|file| file.text).unwrap_or_else(|| words.join(" "));
-    content(&text, interval, span, found);
+    file.and_then(|file| file.text).unwrap_or_else(|| words.join(" "))
 }
 
 /// The file that the command runs: itself, or what it hands to a shell.
@@ -60,7 +73,7 @@ fn permissions(path: &Path, file: &ScriptFile, direct: bool, loaded: &Loaded, sp
     if direct && !file.executable {
         found.push(
             Diagnostic::error("script-not-executable", span, format!("{} is not executable", path.display()))
-                .so("the check cannot run")
+                .so("it cannot run")
                 .fix(format!("chmod +x {}", path.display())),
         );
     }
@@ -84,7 +97,7 @@ fn permissions(path: &Path, file: &ScriptFile, direct: bool, loaded: &Loaded, sp
 }
 
 /// What the lines of a script say.
-fn content(text: &str, interval: Duration, span: Span, found: &mut Vec<Diagnostic>) {
+pub(super) fn content(text: &str, interval: Duration, span: Span, found: &mut Vec<Diagnostic>) {
     let lines: Vec<Vec<&str>> = text.lines().filter_map(words_of).collect();
     if let Some(line) = lines.iter().find(|words| stops_the_daemon(words)) {
         found.push(

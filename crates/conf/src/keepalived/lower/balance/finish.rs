@@ -66,9 +66,10 @@ impl Finish<'_> {
         }
         let protocol = self.protocol(draft, lower);
         let mut services = self.services.of(draft, protocol.unwrap_or(Protocol::Udp), self.drafts, lower);
+        let first = services.first()?;
         let name = match &draft.of.value {
             Virtual::Group(name) => name.clone(),
-            _ => services.first().map(services::name)?,
+            _ => services::name(first),
         };
         if !draft.servers.iter().any(|server| server.address.value.is_some()) {
             no_servers(draft, &name, lower);
@@ -127,6 +128,12 @@ impl Finish<'_> {
                 Diagnostic::warning("no-protocol", draft.of.span, "this virtual_server has no `protocol`")
                     .so("it balances UDP, as in keepalived")
                     .fix("write `protocol TCP`, or `protocol UDP` when that is meant"),
+            );
+        }
+        if draft.protocol.is_some() && marks_only {
+            lower.say(
+                Diagnostic::note("protocol-of-mark", draft.of.span, "a mark has no `protocol`")
+                    .so("the line is ignored: packets of every protocol that carry the mark are balanced"),
             );
         }
         draft.protocol.or((!marks_only).then_some(Protocol::Udp))
