@@ -1,6 +1,7 @@
 //! `cargo xtask ...`: everything a developer or CI runs.
 
 mod bench;
+mod bpf;
 mod guest;
 mod replay;
 mod setup;
@@ -20,6 +21,7 @@ usage: cargo xtask COMMAND
   ci              test, then a minute of fuzzing for each target and cargo-deny, where they are installed
   guest [FILTER]  the tests that need Debian's kernel, in a virtual machine
   guest sh LINE   a line of shell in it
+  bpf [--check]   compile the program for XDP; with --check only prove that the object is what the source gives
   tidy            dependency rules, architecture map, generated documents, stray words
   sim --seeds N [--from S]   simulate N scenarios
   sim --seed X               simulate one, and print all that happens
@@ -36,6 +38,8 @@ fn main() -> ExitCode {
         ["ci"] => steps::ci(),
         ["guest", "sh", line] => guest::run(&guest::Inside::Shell(line)),
         ["guest", filter @ ..] => guest::run(&guest::Inside::Tests(filter)),
+        ["bpf"] => bpf::build(),
+        ["bpf", "--check"] => bpf::check(),
         ["tidy"] => tidy::run(),
         ["sim", options @ ..] => sim::run(options),
         ["replay", file] => replay::run(file.as_ref()),

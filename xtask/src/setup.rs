@@ -21,6 +21,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("ipvsadm", "ipvsadm"),
     ("busybox", "busybox-static"),
     ("qemu-system-x86_64", "qemu-system-x86"),
+    ("ethtool", "ethtool"),
+    ("clang", "clang"),
+    ("llvm-strip", "llvm"),
 ];
 
 /// Services of those packages. They must not run beside the tests.

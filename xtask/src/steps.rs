@@ -2,7 +2,7 @@
 //! wrong; the last line is the sum over all tests.
 
 use crate::summary::{Show, Summary};
-use crate::{guest, root, setup, tidy};
+use crate::{bpf, guest, root, setup, tidy};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -61,6 +61,7 @@ impl Run {
         self.step("lints", cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]));
         let inside = ["clippy", "--quiet", "--package", "evenkeel-guest", "--all-targets", "--features", "inside"];
         self.step("lints of the guest's tests", cargo(&[&inside[..], &["--", "-D", "warnings"]].concat()));
+        self.outcome("program for XDP", bpf::check());
         // The end-to-end tests run the program itself.
         self.step("build", cargo(&["build", "--quiet", "--package", "evenkeel"]));
         let mut tests = cargo(&["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);

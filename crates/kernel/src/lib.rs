@@ -9,7 +9,7 @@
 //! | read and change links and addresses  | [`netlink`] |
 //! | make addresses what they should be   | [`addresses`] |
 //! | speak VRRP and ARP                   | [`vrrp_socket`], [`arp_socket`] |
-//! | balance connections                  | [`ipvs`] |
+//! | balance connections                  | [`ipvs`], [`xdp`] |
 //! | give privileges away                 | [`privilege`], [`sandbox`] |
 //! | build a network inside this machine  | [`netns`], [`machine`], [`firewall`] |
 
@@ -27,5 +27,6 @@ pub mod privilege;
 pub mod sandbox;
 pub mod signal;
 pub mod vrrp_socket;
+pub mod xdp;
 
 pub use error::Error;

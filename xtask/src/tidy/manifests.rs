@@ -52,7 +52,12 @@ const RULES: &[Rule] = &[
         ours: &["evenkeel-wire", "evenkeel-vrrp", "evenkeel-site", "evenkeel-bfd", "evenkeel-balance"],
         foreign: Foreign::Any,
     },
-    Rule { name: "evenkeel-kernel", ours: &["evenkeel-wire", "evenkeel-balance"], foreign: Foreign::Any },
+    Rule { name: "evenkeel-xdp", ours: &[], foreign: CORE },
+    Rule {
+        name: "evenkeel-kernel",
+        ours: &["evenkeel-wire", "evenkeel-balance", "evenkeel-xdp"],
+        foreign: Foreign::Any,
+    },
     Rule { name: "evenkeel-proxy", ours: &["evenkeel-wire", "evenkeel-site"], foreign: Foreign::Any },
     Rule {
         name: "evenkeel",

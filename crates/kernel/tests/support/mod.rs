@@ -1,6 +1,8 @@
 //! What the tests share: fresh namespaces, and waiting for something to be readable.
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
+pub(crate) mod frames;
+
 use evenkeel_kernel::netlink::{Change, Interface, Monitor, Netlink};
 use evenkeel_kernel::netns::NetNs;
 use evenkeel_kernel::poll::{Poller, Token};
