@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 /// What `statfs` says of a BPF file system.
 const BPF_FS: u64 = 0xcafe_4a11;
 const OPERATION: &str = "load the data plane";
+const LOAD_ATTEMPTS: usize = 5;
 
 /// The program's maps.
 #[derive(Debug)]
@@ -75,8 +76,7 @@ impl Object {
             loader.map_pin_path(name, path.as_path());
         }
         let mut program = loader.load(evenkeel_xdp::object()).map_err(|error| Error::new(OPERATION, reason(error)))?;
-        let loaded = xdp(&mut program).and_then(|program| program.load().map_err(|error| reason(error.into())));
-        loaded.during(|| OPERATION)?;
+        load(&mut program).during(|| OPERATION)?;
         let maps = maps(&mut program)?;
         let object = Object { program, pins: options.pins.clone() };
         Ok((object, maps))
@@ -201,6 +201,17 @@ impl Object {
         let program = program.and_then(|program| <&Xdp>::try_from(program).ok());
         program.ok_or_else(|| Error::new("find the data plane", io::Error::from(io::ErrorKind::NotFound)))
     }
+}
+
+/// Has the program verified. A signal in the middle of it makes the kernel say `try again`, and that is done.
+fn load(program: &mut Ebpf) -> io::Result<()> {
+    for _ in 1..LOAD_ATTEMPTS {
+        match xdp(program)?.load() {
+            Err(ProgramError::LoadError { io_error, .. }) if io_error.kind() == io::ErrorKind::WouldBlock => {}
+            outcome => return outcome.map_err(|error| reason(error.into())),
+        }
+    }
+    xdp(program)?.load().map_err(|error| reason(error.into()))
 }
 
 /// Mounts a BPF file system at `directory` unless one is there. Takes `CAP_SYS_ADMIN`, which the plane itself does without.
