@@ -1,5 +1,7 @@
 use crate::{fixtures, options, said};
-use evenkeel_conf::keepalived::{NoHost, lint, load};
+use evenkeel_balance::config::Probe;
+use evenkeel_balance::table::{Family, Forward};
+use evenkeel_conf::keepalived::{Block, NoHost, directives, lint, load};
 use evenkeel_conf::{DiskFiles, MemoryFiles};
 use proptest::prelude::*;
 use std::path::Path;
@@ -131,7 +133,109 @@ fn pieces() -> impl Strategy<Value = String> {
     proptest::collection::vec(proptest::sample::select(PIECES), 0..120).prop_map(|pieces| pieces.concat())
 }
 
+/// A virtual_server made of its own keywords with arguments right and wrong, in any order and nesting.
+fn virtual_servers() -> impl Strategy<Value = String> {
+    const WORDS: &[&str] = &[
+        "",
+        "0",
+        "1",
+        "7",
+        "80",
+        "65536",
+        "4294967296",
+        "-1",
+        "2.5",
+        "30s",
+        "10.0.0.1",
+        "10.0.0.2 80",
+        "10.0.0.1 81",
+        "2001:db8::1 80",
+        "10.0.0.0/30 80",
+        "10.0.0.1-9 80",
+        "fwmark 5",
+        "fwmark 6 inet6",
+        "group G",
+        "TCP",
+        "UDP",
+        "NAT",
+        "DR",
+        "TUN type gue port 5",
+        "sh",
+        "wlc",
+        "on",
+        "off",
+        "G",
+        "F",
+        "/bin/x",
+        "01xx",
+        "200 300-301",
+        "inet6",
+        "dataplane",
+    ];
+    let keywords: Vec<&str> = directives()
+        .iter()
+        .filter(|row| row.contexts.iter().any(|block| LAYER_4.contains(block)))
+        .map(|row| row.name)
+        .chain(["virtual_server", "virtual_server_group", "track_file", "}", "}"])
+        .collect();
+    let line = (proptest::sample::select(keywords), proptest::sample::select(WORDS), any::<bool>());
+    proptest::collection::vec(line, 0..60).prop_map(|lines| {
+        let start = "virtual_server 10.0.0.100 80 {\nreal_server 10.0.0.1 80 {\n".to_owned();
+        lines.into_iter().fold(start, |text, (keyword, words, opens)| {
+            text + keyword + " " + words + if opens { " {\n" } else { "\n" }
+        })
+    })
+}
+
+const LAYER_4: [Block; 9] = [
+    Block::VirtualServer,
+    Block::RealServer,
+    Block::HttpGet,
+    Block::Url,
+    Block::UdpCheck,
+    Block::SmtpCheck,
+    Block::DnsCheck,
+    Block::MiscCheck,
+    Block::FileCheck,
+];
+
+/// What the balancer may rely on, whatever stands in a file.
+fn balancer_can_rely_on(config: &evenkeel_balance::config::Config) {
+    let mut services = std::collections::HashSet::new();
+    for pool in &config.pools {
+        assert!(!pool.services.is_empty() && !pool.servers.is_empty());
+        let total: u64 = pool.servers.iter().map(|server| u64::from(server.weight)).sum();
+        assert!(u64::from(pool.quorum.get()) <= total.max(1) && pool.hysteresis < pool.quorum.get());
+        assert!(pool.services.iter().all(|service| services.insert(*service)), "a service of two pools");
+        let scripts = [pool.quorum_up, pool.quorum_down].into_iter().flatten();
+        assert!(scripts.into_iter().all(|script| config.scripts.len() > script.0 as usize));
+        for server in &pool.servers {
+            let family = Family::of(server.address);
+            let tunnel = matches!(server.forward, Forward::Tunnel(_));
+            assert!(tunnel || pool.services.iter().any(|service| service.family() == family));
+            for check in &server.checks {
+                assert!(!check.timing.interval.is_zero() && !check.timing.timeout.is_zero());
+                match &check.probe {
+                    Probe::Misc { script, .. } => assert!(config.scripts.len() > script.0 as usize),
+                    Probe::File { file, .. } => assert!(config.files.len() > file.0 as usize),
+                    Probe::Bfd { session } => assert!(config.bfd_sessions.len() > session.0 as usize),
+                    Probe::Ping => assert!(check.target.is_some()),
+                    _ => assert!(check.target.as_ref().is_some_and(|target| target.port != 0)),
+                }
+            }
+        }
+    }
+}
+
 proptest! {
+    #[test]
+    fn what_is_lowered_of_virtual_servers_can_be_relied_on(text in virtual_servers()) {
+        let path = Path::new("/k.conf");
+        let loaded = load(&MemoryFiles([(path.to_owned(), text.into_bytes())].into()), path, &options(None));
+        let _ = (said(&loaded), lint(&loaded, &NoHost));
+        balancer_can_rely_on(&loaded.balance);
+    }
+
     #[test]
     fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
         load_anything(bytes);

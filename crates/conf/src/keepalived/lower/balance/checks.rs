@@ -85,8 +85,9 @@ impl Finish<'_> {
             unknown(span, "this FILE_CHECK names no track_file", "write `track_file NAME` into it", lower);
             return None;
         };
-        let defined = self.drafts.files.iter().find(|file| file.name == name.value);
-        let Some((defined, path)) = defined.and_then(|file| Some((file, file.path.as_ref()?))) else {
+        let defined = self.files.get_mut(name.value.as_str());
+        let defined = defined.and_then(|(file, id)| Some((&*file, file.path.as_ref()?, id)));
+        let Some((defined, path, id)) = defined else {
             let message = format!("there is no track_file `{}` with a `file`", name.value);
             let fix = format!("define it: `track_file {} {{ file \"PATH\" }}`", name.value);
             unknown(name.span, message, fix, lower);
@@ -96,12 +97,11 @@ impl Finish<'_> {
             Some((weight, reverse)) => (weight, reverse.unwrap_or(false)),
             None => defined.weight,
         };
-        let known = self.config.files.iter().position(|file| file.name == name.value);
-        let file = known.unwrap_or_else(|| {
-            self.config.files.push(TrackFile { name: name.value.clone(), path: path.clone() });
-            self.config.files.len() - 1
+        let files = &mut self.config.files;
+        let file = *id.get_or_insert_with(|| {
+            files.push(TrackFile { name: name.value.clone(), path: path.clone() });
+            FileId(u32::try_from(files.len() - 1).unwrap_or(u32::MAX))
         });
-        let file = FileId(u32::try_from(file).unwrap_or(u32::MAX));
         Some((Probe::File { file, weight, reverse }, None, None))
     }
 
@@ -121,12 +121,12 @@ impl Finish<'_> {
                 .so("no BFD is spoken: the session says nothing, and the server is up unless another check fails")
                 .fix("add a TCP_CHECK"),
         );
-        let sessions = &mut self.config.bfd_sessions;
-        let session = sessions.iter().position(|session| *session == name.value).unwrap_or_else(|| {
-            sessions.push(name.value.clone());
-            sessions.len() - 1
+        let known = &mut self.config.bfd_sessions;
+        let session = *self.sessions.entry(name.value.clone()).or_insert_with(|| {
+            known.push(name.value.clone());
+            BfdId(u32::try_from(known.len() - 1).unwrap_or(u32::MAX))
         });
-        Some((Probe::Bfd { session: BfdId(u32::try_from(session).unwrap_or(u32::MAX)) }, None, None))
+        Some((Probe::Bfd { session }, None, None))
     }
 }
 

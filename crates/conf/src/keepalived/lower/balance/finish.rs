@@ -4,12 +4,12 @@ use super::super::{At, Lower};
 use super::pool::PERSISTENCE;
 use super::services::{self, Services};
 use super::targets::Checked;
-use super::{Drafts, PoolDraft, ServerDraft, Virtual, sync_daemon};
+use super::{Drafts, FileDraft, PoolDraft, ServerDraft, Virtual, sync_daemon};
 use crate::keepalived::settings::CommandLine;
 use crate::{Diagnostic, Span};
-use evenkeel_balance::config::{Config, Pool, Script, ScriptId, Server, Sorry};
+use evenkeel_balance::config::{BfdId, Config, FileId, Pool, Script, ScriptId, Server, Sorry};
 use evenkeel_balance::table::{Family, Forward, Persistence, Protocol, Scheduler, Service, ServiceFlags, ServiceKey};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
@@ -31,7 +31,12 @@ pub(in crate::keepalived) fn finish(lower: &mut Lower) -> Config {
             ..Config::default()
         },
         services: Services::default(),
+        files: HashMap::new(),
+        sessions: HashMap::new(),
     };
+    for file in &drafts.files {
+        finish.files.entry(&file.name).or_insert((file, None));
+    }
     for draft in &drafts.pools {
         if let Some(pool) = finish.pool(draft, lower) {
             finish.config.pools.push(pool);
@@ -46,6 +51,10 @@ pub(super) struct Finish<'a> {
     pub(super) drafts: &'a Drafts,
     pub(super) config: Config,
     services: Services,
+    /// track_files by name, with their index when a check follows them.
+    pub(super) files: HashMap<&'a str, (&'a FileDraft, Option<FileId>)>,
+    /// Sessions that a check follows.
+    pub(super) sessions: HashMap<String, BfdId>,
 }
 
 /// What a pool has decided before its servers are looked at.
@@ -56,6 +65,36 @@ pub(super) struct Around<'a> {
     forward: Forward,
     /// The one port of all services, when there is one; 0 for marks.
     port: Option<u16>,
+    families: HashSet<Family>,
+    /// Ports of the addresses.
+    ports: HashSet<u16>,
+    /// Some service is an address and no mark.
+    has_address: bool,
+}
+
+impl<'a> Around<'a> {
+    fn new(draft: &'a PoolDraft, name: &'a str, services: &'a [ServiceKey], forward: Forward) -> Self {
+        let port = |service: &ServiceKey| match service {
+            ServiceKey::Address { port, .. } => Some(*port),
+            ServiceKey::Mark { .. } => None,
+        };
+        let ports: HashSet<u16> = services.iter().filter_map(port).collect();
+        Around {
+            draft,
+            name,
+            services,
+            forward,
+            port: one_port(services),
+            families: services.iter().map(ServiceKey::family).collect(),
+            has_address: !ports.is_empty(),
+            ports,
+        }
+    }
+
+    /// Only a tunnel carries one family in the other.
+    fn fits(&self, address: IpAddr, forward: Forward) -> bool {
+        matches!(forward, Forward::Tunnel(_)) || self.families.contains(&Family::of(address))
+    }
 }
 
 impl Finish<'_> {
@@ -78,7 +117,7 @@ impl Finish<'_> {
         let scheduler = scheduler(draft, &name, lower);
         let forward = forward(draft, &name, lower);
         services_with_servers(draft, forward, &mut services, lower);
-        let around = Around { draft, name: &name, services: &services, forward, port: one_port(&services) };
+        let around = Around::new(draft, &name, &services, forward);
         let servers = self.servers(&around, lower);
         if services.is_empty() || servers.is_empty() {
             no_servers(draft, &name, lower);
@@ -90,7 +129,7 @@ impl Finish<'_> {
         let alpha = draft.common.alpha.unwrap_or(false);
         Some(Pool {
             label: draft.common.label.clone(),
-            protocol: protocol.filter(|_| has_address(&services)),
+            protocol: protocol.filter(|_| around.has_address),
             service: Service {
                 scheduler,
                 flags: ServiceFlags { one_packet, ..draft.flags },
@@ -116,10 +155,8 @@ impl Finish<'_> {
         let marks_only = match &draft.of.value {
             Virtual::Mark(_) => true,
             Virtual::Group(name) => {
-                let groups = &self.drafts.groups;
-                let group = groups.iter().find(|group| group.name.value == *name && !group.duplicate);
-                group
-                    .is_none_or(|group| group.members.iter().all(|member| matches!(member, super::Member::Mark { .. })))
+                let group = self.drafts.groups.get(name);
+                group.is_none_or(|group| group.iter().all(|member| matches!(member, super::Member::Mark { .. })))
             }
             Virtual::Address { .. } | Virtual::Unknown => false,
         };
@@ -147,7 +184,7 @@ impl Finish<'_> {
             let Some(address) = draft.address.value else { continue };
             let place = draft.address.span;
             let forward = draft.forward.unwrap_or(around.forward);
-            if !fits(address, forward, around.services) {
+            if !around.fits(address, forward) {
                 wrong_family(around, "real_server", address, place, lower);
                 continue;
             }
@@ -179,7 +216,7 @@ impl Finish<'_> {
             address,
             port: draft.port,
             virtual_port: around.port.unwrap_or(0),
-            has_virtual_address: has_address(around.services),
+            has_virtual_address: around.has_address,
         };
         Server {
             address,
@@ -242,10 +279,6 @@ fn forward(draft: &PoolDraft, name: &str, lower: &mut Lower) -> Forward {
     })
 }
 
-fn has_address(services: &[ServiceKey]) -> bool {
-    services.iter().any(|service| matches!(service, ServiceKey::Address { .. }))
-}
-
 /// The port that all services have; 0 for marks.
 fn one_port(services: &[ServiceKey]) -> Option<u16> {
     let mut ports = services.iter().map(|service| match service {
@@ -254,11 +287,6 @@ fn one_port(services: &[ServiceKey]) -> Option<u16> {
     });
     let first = ports.next()?;
     ports.all(|port| port == first).then_some(first)
-}
-
-/// Only a tunnel carries one family in the other.
-fn fits(address: IpAddr, forward: Forward, services: &[ServiceKey]) -> bool {
-    matches!(forward, Forward::Tunnel(_)) || services.iter().any(|service| service.family() == Family::of(address))
 }
 
 /// A group of both families loses the services that none of its servers can serve.
@@ -328,7 +356,7 @@ fn forwarded_port(
     };
     if written != port && written != 0 {
         let message = format!("{what} {address} has port {written}, virtual_server {} has {port}", around.name);
-        let diagnostic = match (has_address(around.services), port) {
+        let diagnostic = match (around.has_address, port) {
             (false, _) => Diagnostic::warning(
                 "port-cleared",
                 span,
@@ -349,8 +377,7 @@ fn forwarded_port(
 }
 
 fn port_of_no_service(around: &Around, what: &str, address: IpAddr, written: u16, span: Span, lower: &mut Lower) {
-    let has = |service: &ServiceKey| matches!(service, ServiceKey::Address { port, .. } if *port == written);
-    if written != 0 && !around.services.iter().any(has) {
+    if written != 0 && !around.ports.contains(&written) {
         lower.say(
             Diagnostic::warning(
                 "port-changed",
@@ -367,7 +394,7 @@ fn sorry(around: &Around, lower: &mut Lower) -> Option<Sorry> {
     let draft = around.draft.sorry.as_ref()?;
     let forward = draft.forward.unwrap_or(around.forward);
     let (address, span) = (draft.address.value, draft.address.span);
-    if !fits(address, forward, around.services) {
+    if !around.fits(address, forward) {
         wrong_family(around, "sorry_server", address, span, lower);
         return None;
     }
@@ -409,7 +436,7 @@ fn quorum(around: &Around, servers: &[Server], lower: &mut Lower) -> (NonZeroU32
 /// Datagrams can be scheduled singly; connections cannot.
 fn one_packet(around: &Around, protocol: Option<Protocol>, lower: &mut Lower) -> bool {
     let Some(span) = around.draft.one_packet else { return false };
-    let possible = !has_address(around.services) || protocol == Some(Protocol::Udp);
+    let possible = !around.has_address || protocol == Some(Protocol::Udp);
     if !possible {
         lower.say(
             Diagnostic::warning(

@@ -1,16 +1,16 @@
 //! virtual_server_group: addresses and marks that share one virtual server.
 
-use super::super::{At, Lower};
-use super::{GroupDraft, Member};
+use super::super::Lower;
+use super::Member;
 use crate::Diagnostic;
 use crate::keepalived::language::{Node, Word};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub(in crate::keepalived) fn begin(lower: &mut Lower, node: &Node) {
     let Some(name) = node.argument(1) else { return };
-    let duplicate = lower.drafts.balance.groups.iter().any(|group| group.name.value == name.text);
-    if duplicate {
-        lower.say(
+    let members: Vec<_> = node.children.iter().filter_map(|line| member(lower, line)).collect();
+    if lower.drafts.balance.groups.contains_key(&name.text) {
+        return lower.say(
             Diagnostic::warning(
                 "repeated",
                 name.span,
@@ -20,7 +20,6 @@ pub(in crate::keepalived) fn begin(lower: &mut Lower, node: &Node) {
             .fix("give it another name"),
         );
     }
-    let members: Vec<_> = node.children.iter().filter_map(|line| member(lower, line)).collect();
     if members.is_empty() {
         lower.say(
             Diagnostic::warning(
@@ -32,7 +31,7 @@ pub(in crate::keepalived) fn begin(lower: &mut Lower, node: &Node) {
             .fix("write `ADDRESS PORT`, `FIRST-LAST PORT`, `ADDRESS/LENGTH PORT` or `fwmark N` into it"),
         );
     }
-    lower.drafts.balance.groups.push(GroupDraft { name: At::of(name, name.text.clone()), members, duplicate });
+    lower.drafts.balance.groups.insert(name.text.clone(), members);
 }
 
 /// `ADDR[-LAST|/LENGTH] [PORT]` or `fwmark N [inet|inet6]`

@@ -25,6 +25,7 @@ use crate::Span;
 use crate::keepalived::settings::CommandLine;
 use evenkeel_balance::config::{BodyRegex, ClientTls, FlushAtStop, HttpVersion, PlaneChoice, Timeouts, UdpProbe};
 use evenkeel_balance::table::{Family, Forward, Protocol, Scheduler, ServiceFlags};
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -33,10 +34,11 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub(in crate::keepalived) struct Drafts {
     pub(in crate::keepalived) pools: Vec<PoolDraft>,
-    groups: Vec<GroupDraft>,
+    /// By name.
+    groups: HashMap<String, Vec<Member>>,
     globals: Globals,
     files: Vec<FileDraft>,
-    bfd_sessions: Vec<String>,
+    bfd_sessions: HashSet<String>,
     tls: ClientTls,
 }
 
@@ -67,16 +69,7 @@ struct SyncDraft {
     group: Option<IpAddr>,
 }
 
-/// A virtual_server_group.
-#[derive(Debug)]
-struct GroupDraft {
-    name: At<String>,
-    members: Vec<Member>,
-    /// Another group of this name came first.
-    duplicate: bool,
-}
-
-/// A line of a group.
+/// A line of a virtual_server_group.
 #[derive(Clone, Copy, Debug)]
 enum Member {
     /// Addresses from the first to the last; port 0 when none was written.

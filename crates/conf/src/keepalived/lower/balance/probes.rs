@@ -138,9 +138,7 @@ pub(in crate::keepalived) fn bfd_name(lower: &mut Lower, node: &Node) {
 /// A bfd_instance, as far as BFD_CHECK needs it.
 pub(in crate::keepalived) fn bfd_instance(lower: &mut Lower, node: &Node) {
     let Some(name) = node.argument(1) else { return };
-    if !lower.drafts.balance.bfd_sessions.contains(&name.text) {
-        lower.drafts.balance.bfd_sessions.push(name.text.clone());
-    }
+    lower.drafts.balance.bfd_sessions.insert(name.text.clone());
 }
 
 pub(in crate::keepalived) fn agent(lower: &mut Lower, node: &Node) {

@@ -1,7 +1,7 @@
 //! Which services a virtual_server is: groups and ranges spread out.
 
 use super::super::Lower;
-use super::{Drafts, GroupDraft, Member, PoolDraft, Virtual};
+use super::{Drafts, Member, PoolDraft, Virtual};
 use crate::{Diagnostic, Span};
 use evenkeel_balance::table::{Family, Protocol, ServiceKey};
 use std::collections::HashSet;
@@ -79,8 +79,8 @@ impl Services {
     }
 }
 
-fn group<'a>(name: &str, draft: &PoolDraft, drafts: &'a Drafts, lower: &mut Lower) -> Option<&'a GroupDraft> {
-    let group = drafts.groups.iter().find(|group| group.name.value == name && !group.duplicate);
+fn group<'a>(name: &str, draft: &PoolDraft, drafts: &'a Drafts, lower: &mut Lower) -> Option<&'a [Member]> {
+    let group = drafts.groups.get(name).map(Vec::as_slice);
     if group.is_none() {
         lower.say(
             Diagnostic::warning("unknown-group", draft.of.span, format!("there is no virtual_server_group `{name}`"))
@@ -92,16 +92,15 @@ fn group<'a>(name: &str, draft: &PoolDraft, drafts: &'a Drafts, lower: &mut Lowe
 }
 
 /// Marks that name no family are of that of the addresses beside them, or of the servers.
-fn marks_with_family(group: &GroupDraft, servers: Family, lower: &mut Lower) -> Vec<Member> {
+fn marks_with_family(group: &[Member], servers: Family, lower: &mut Lower) -> Vec<Member> {
     let families: HashSet<Family> = group
-        .members
         .iter()
         .filter_map(|member| match member {
             Member::Range { first, .. } => Some(Family::of(*first)),
             Member::Mark { .. } => None,
         })
         .collect();
-    let mut members = group.members.clone();
+    let mut members = group.to_vec();
     for member in &mut members {
         let Member::Mark { family: family @ None, span, .. } = member else { continue };
         *family = match families.len() {
