@@ -73,7 +73,7 @@ impl World {
     }
 
     /// At every instant: a kernel has an address exactly while its router is master or about to leave, and the router
-    /// says so.
+    /// says so. A process in the place of one that died as master may leave it there for a moment before it is master.
     pub(crate) fn check_node(&self, node: &Node) -> Result<(), Broken> {
         let Some(status) = node.status(self.now) else {
             return Ok(());
@@ -95,7 +95,10 @@ impl World {
             for address in node.instance_addresses(k) {
                 let has = node.addresses.contains(&address);
                 let awaits_repair = node.removed.get(&address).is_some_and(|at| self.now < *at + Node::REPAIR_TIME);
-                if has != instance.holding && (has || !awaits_repair) {
+                let resumes = has
+                    && state == StateName::Init
+                    && node.resumes_until.get(&k).is_some_and(|until| self.now < *until);
+                if has != instance.holding && (has || !awaits_repair) && !resumes {
                     let says = if instance.holding { "says that it holds" } else { "says that it does not hold" };
                     let kernel = if has { "has it" } else { "has it not" };
                     return Err(format!(

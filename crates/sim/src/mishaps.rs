@@ -11,11 +11,11 @@ impl World {
         self.summary.n_faults += 1;
         match fault {
             Fault::PowerOff(node) => {
-                self.nodes[node].power_off();
+                self.nodes[node].power_off(self.now);
                 Ok(())
             }
             Fault::Kill(node) => {
-                self.nodes[node].kill();
+                self.nodes[node].kill(self.now);
                 Ok(())
             }
             Fault::Start(node) => {

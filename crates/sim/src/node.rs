@@ -24,6 +24,10 @@ pub(crate) struct Node {
     pub(crate) wake_at: Option<Duration>,
     /// As the router's transitions have it.
     pub(crate) states: Vec<StateName>,
+    /// When the process was killed, and the instances that it was master for then.
+    died: Option<(Duration, Vec<usize>)>,
+    /// Until when a process in its place may leave the addresses of an instance where they are without being master yet.
+    pub(crate) resumes_until: BTreeMap<usize, Duration>,
 
     link_up: BTreeMap<&'static str, bool>,
     /// Virtual addresses in the kernel.
@@ -48,6 +52,8 @@ impl Node {
             stopped: false,
             wake_at: None,
             states: Vec::new(),
+            died: None,
+            resumes_until: BTreeMap::new(),
             link_up: BTreeMap::from([(LINK, true), (OTHER_LINK, true)]),
             addresses: BTreeSet::new(),
             removed: BTreeMap::new(),
@@ -81,15 +87,37 @@ impl Node {
         self.removed.clear();
     }
 
+    /// What the supervisor tells a process that takes the place of one that was master a moment ago, with how much time
+    /// is left: until then no peer can have taken over.
+    pub(crate) fn resumptions(&mut self, now: Duration) -> Vec<(usize, Duration)> {
+        self.resumes_until.clear();
+        let Some((died_at, masters)) = self.died.take() else { return Vec::new() };
+        let mut left = Vec::new();
+        for k in masters {
+            let instance = &self.config.instances[k];
+            let undisputed = instance.advert_interval.duration() * u32::from(instance.down_adverts.get() - 1);
+            if let Some(within) = (died_at + undisputed).checked_sub(now).filter(|within| !within.is_zero()) {
+                self.resumes_until.insert(k, now + within);
+                left.push((k, within));
+            }
+        }
+        left
+    }
+
     /// The process dies; the kernel keeps what it has.
-    pub(crate) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self, now: Duration) {
+        if self.runs() {
+            let masters = (0..self.states.len()).filter(|k| self.states[*k] == StateName::Master).collect();
+            self.died = Some((now, masters));
+        }
         self.router = None;
         self.wake_at = None;
         self.removed.clear();
     }
 
-    pub(crate) fn power_off(&mut self) {
-        self.kill();
+    pub(crate) fn power_off(&mut self, now: Duration) {
+        self.kill(now);
+        self.died = None;
         self.powered = false;
         self.addresses.clear();
     }

@@ -246,12 +246,18 @@ fn faults(random: &mut Random, n_nodes: usize, advert: Duration, chaos: Duration
     let mut faults = Vec::new();
     for _ in 0..random.below(9) {
         let at = random.span(advert, chaos);
-        let cured_at = at + random.span(advert / 4, advert * 12);
+        let mut cured_at = at + random.span(advert / 4, advert * 12);
         let node = random.below(n_nodes);
         let instance = random.below(2);
         let (fault, cure) = match random.below(13) {
             0 => (Fault::PowerOff(node), Some(Fault::Start(node))),
-            1 => (Fault::Kill(node), Some(Fault::Start(node))),
+            1 => {
+                // A supervisor starts its role again at once, most of the time.
+                if random.below(2) == 0 {
+                    cured_at = at + random.span(advert / 100, advert * 2);
+                }
+                (Fault::Kill(node), Some(Fault::Start(node)))
+            }
             2 => (Fault::Link { node, name: LINK, up: false }, Some(Fault::Link { node, name: LINK, up: true })),
             3 => {
                 let link = |up| Fault::Link { node, name: OTHER_LINK, up };

@@ -308,6 +308,9 @@ impl World {
         let node = &mut self.nodes[n];
         node.start(seed);
         let incarnation = node.incarnation;
+        for (k, within) in node.resumptions(self.now) {
+            self.tell(n, Event::Resume { instance: InstanceId(k as u32), within })?;
+        }
         for link in [LINK, OTHER_LINK] {
             let facts = self.nodes[n].facts(link);
             self.tell(n, Event::Interface(facts))?;
