@@ -23,7 +23,7 @@ pub struct StatusArgs {
 
 #[derive(Debug, Args)]
 pub struct WhyArgs {
-    /// Of this instance only.
+    /// Of this instance only, or of the process `proxy`.
     instance: Option<String>,
     /// So many decisions, the newest.
     #[arg(short = 'n', long, default_value_t = 10, value_name = "N")]
