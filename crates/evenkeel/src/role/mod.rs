@@ -3,6 +3,7 @@
 //! Standard input needs no descriptor number to be agreed on and no unsafe code to be taken over; a role reads nothing
 //! else from it.
 
+pub mod balance;
 pub mod proxy;
 pub mod vrrp;
 
