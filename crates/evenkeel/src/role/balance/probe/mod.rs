@@ -50,15 +50,6 @@ pub enum ConfigError {
     },
 }
 
-/// How a probe ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// Passed or failed.
-    pub result: ProbeResult,
-    /// The url at which an HTTP check failed: its index.
-    pub failed_url: Option<u32>,
-}
-
 /// What a probe found: an answer as it should be, or the reason of the failure in a few words.
 type Verdict = Result<Pass, String>;
 
@@ -101,7 +92,7 @@ impl Prober {
     /// nobody over the network: MISC_CHECK, FILE_CHECK and BFD_CHECK.
     ///
     /// Takes at most the check's timeout, for HTTP at most that for each url. Dropping the future cancels the probe.
-    pub async fn probe(&self, check: &Check, from_url: u32) -> Option<Outcome> {
+    pub async fn probe(&self, check: &Check, from_url: u32) -> Option<ProbeResult> {
         let target = check.target.as_ref()?;
         let limit = Limit::new(check.timing.timeout);
         let verdict = match &check.probe {
@@ -115,19 +106,19 @@ impl Prober {
             Probe::Agent { send } => Box::pin(agent::probe(target, send.as_deref(), limit)).await,
             Probe::Misc { .. } | Probe::File { .. } | Probe::Bfd { .. } => return None,
         };
-        Some(Outcome { result: result(verdict), failed_url: None })
+        Some(result(verdict))
     }
 
-    async fn http(&self, probe: &HttpProbe, target: &Target, check: &Check, from_url: u32) -> Outcome {
+    async fn http(&self, probe: &HttpProbe, target: &Target, check: &Check, from_url: u32) -> ProbeResult {
         let mut passed = Pass::new("no url left to ask");
         for (at, url) in (0_u32..).zip(&probe.urls).skip(from_url as usize) {
             let limit = Limit::new(check.timing.timeout);
             match http::probe(target, probe, url, &self.patterns, self.tls.as_ref(), limit).await {
                 Ok(pass) => passed = pass,
-                Err(reason) => return Outcome { result: result(Err(reason)), failed_url: Some(at) },
+                Err(reason) => return ProbeResult::FailedAt { url: at, reason },
             }
         }
-        Outcome { result: result(Ok(passed)), failed_url: None }
+        result(Ok(passed))
     }
 }
 

@@ -1,5 +1,6 @@
 use super::server;
-use super::{PATIENT, SHORT, check, failed, passed};
+use super::{PATIENT, SHORT, check, failed, passed, run};
+use evenkeel_balance::ProbeResult;
 use evenkeel_balance::config::{Probe, UdpProbe};
 use std::sync::mpsc;
 
@@ -89,9 +90,9 @@ fn udp_compares_the_reply_that_is_required() {
 fn ping_is_answered_by_this_machine_or_says_what_is_missing() {
     for address in ["127.0.0.1:0", "[::1]:0"] {
         let check = check(Probe::Ping, address.parse().unwrap(), PATIENT);
-        match super::run(&check).result {
-            evenkeel_balance::ProbeResult::Passed { detail, .. } => assert_eq!(detail, "echo reply"),
-            evenkeel_balance::ProbeResult::Failed { reason } => {
+        match run(&check) {
+            ProbeResult::Passed { detail, .. } => assert_eq!(detail, "echo reply"),
+            ProbeResult::Failed { reason } | ProbeResult::FailedAt { reason, .. } => {
                 assert!(reason.contains("set net.ipv4.ping_group_range"), "{reason}");
             }
         }

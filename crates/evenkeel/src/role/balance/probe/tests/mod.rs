@@ -7,7 +7,7 @@ mod server;
 mod stream;
 mod tls;
 
-use super::{Outcome, Prober};
+use super::Prober;
 use evenkeel_balance::config::{Check, ClientTls, HttpProbe, HttpVersion, Probe, Target, Timing, TlsProbe, UrlProbe};
 use evenkeel_balance::{ProbeResult, Says};
 use std::net::SocketAddr;
@@ -19,15 +19,15 @@ const PATIENT: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(200);
 
 /// Runs one probe on a runtime of the role's kind.
-fn run(check: &Check) -> Outcome {
+fn run(check: &Check) -> ProbeResult {
     run_from(check, 0)
 }
 
-fn run_from(check: &Check, url: u32) -> Outcome {
+fn run_from(check: &Check, url: u32) -> ProbeResult {
     run_with(&ClientTls::default(), check, url)
 }
 
-fn run_with(tls: &ClientTls, check: &Check, url: u32) -> Outcome {
+fn run_with(tls: &ClientTls, check: &Check, url: u32) -> ProbeResult {
     let prober = Prober::of_checks(tls, std::iter::once(check)).expect("the configuration is good");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(prober.probe(check, url)).expect("the check asks somebody")
@@ -36,18 +36,18 @@ fn run_with(tls: &ClientTls, check: &Check, url: u32) -> Outcome {
 /// What it said when it passed.
 #[track_caller]
 fn passed(check: &Check) -> (String, Option<Says>) {
-    match run(check).result {
+    match run(check) {
         ProbeResult::Passed { detail, says } => (detail, says),
-        ProbeResult::Failed { reason } => panic!("failed: {reason}"),
+        ProbeResult::Failed { reason } | ProbeResult::FailedAt { reason, .. } => panic!("failed: {reason}"),
     }
 }
 
 /// Why it failed.
 #[track_caller]
 fn failed(check: &Check) -> String {
-    match run(check).result {
+    match run(check) {
         ProbeResult::Passed { detail, .. } => panic!("passed: {detail}"),
-        ProbeResult::Failed { reason } => reason,
+        ProbeResult::Failed { reason } | ProbeResult::FailedAt { reason, .. } => reason,
     }
 }
 
