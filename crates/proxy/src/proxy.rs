@@ -12,6 +12,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use thiserror::Error;
+use tokio::runtime::LocalOptions;
 use tokio::sync::mpsc;
 
 /// Commands that wait for a worker. One that is that far behind is not answering.
@@ -99,14 +100,17 @@ impl Proxy {
             let (started, outcome) = sync_channel(1);
             let shared = Arc::clone(&shared);
             let run = move || {
-                let runtime =
-                    match tokio::runtime::Builder::new_current_thread().enable_all().event_interval(128).build() {
-                        Ok(runtime) => runtime,
-                        Err(error) => return drop(started.send(Err(error))),
-                    };
+                // A local runtime queues its tasks itself; a `LocalSet` would be a second scheduler within the first.
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .event_interval(128)
+                    .build_local(LocalOptions::default());
+                let runtime = match runtime {
+                    Ok(runtime) => runtime,
+                    Err(error) => return drop(started.send(Err(error))),
+                };
                 let worker = Rc::new(Worker::new(shared, Arc::clone(&generation.logs), index));
-                let local = tokio::task::LocalSet::new();
-                local.block_on(&runtime, worker::run(worker, generation, inbox, started));
+                runtime.block_on(worker::run(worker, generation, inbox, started));
             };
             let thread = std::thread::Builder::new()
                 .name(format!("proxy-{index}"))

@@ -104,7 +104,15 @@ fn is_for_this_hop(known: Known) -> bool {
         | Known::Te
         | Known::Expect
         | Known::Upgrade => true,
-        Known::IfModifiedSince | Known::IfNoneMatch | Known::Range | Known::Other => false,
+        Known::IfModifiedSince
+        | Known::IfNoneMatch
+        | Known::Range
+        | Known::ContentType
+        | Known::Date
+        | Known::Server
+        | Known::Location
+        | Known::ForNginx
+        | Known::Other => false,
     }
 }
 
@@ -141,21 +149,21 @@ pub(crate) fn response_head(
     out.extend_from_slice(head.status_line.of_bytes(bytes));
     out.extend_from_slice(b"\r\n");
     own_headers(asked.worker, scope, out);
-    for name in ["Content-Type", "Content-Length"] {
-        if let Some(value) = head.field(bytes, name.as_bytes()) {
-            push_field(out, name.as_bytes(), value);
+    for (name, known) in [(b"Content-Type".as_slice(), Known::ContentType), (b"Content-Length", Known::ContentLength)] {
+        if let Some(value) = head.known(bytes, known) {
+            push_field(out, name, value);
         }
     }
     if body == AnswerBody::Chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
     push_field(out, b"Connection", connection.as_bytes());
-    for (name, value) in &head.fields {
-        let (name, value) = (name.of_bytes(bytes), value.of_bytes(bytes));
-        if is_replaced(name) {
+    for field in &head.fields {
+        if is_replaced(field.known) {
             continue;
         }
-        if name.len() == 8 && name.eq_ignore_ascii_case(b"location") {
+        let (name, value) = (field.name.of_bytes(bytes), field.value.of_bytes(bytes));
+        if field.known == Known::Location {
             // nginx puts scheme and host before what it has rewritten, but leaves a relative target of the upstream's own.
             let port = asked.identity.local.map_or(0, |local| local.port());
             let redirected = std::str::from_utf8(value).ok().and_then(|location| pass.redirect(location));
@@ -170,21 +178,26 @@ pub(crate) fn response_head(
 }
 
 /// Headers of an answer that nginx writes itself or keeps to itself.
-fn is_replaced(name: &[u8]) -> bool {
-    let names: &[&[u8]] = match name.len() {
-        4 => &[b"date"],
-        5 => &[b"x-pad"],
-        6 => &[b"server"],
-        10 => &[b"connection", b"keep-alive"],
-        12 => &[b"content-type"],
-        14 => &[b"content-length"],
-        15 => &[b"x-accel-expires", b"x-accel-charset"],
-        16 => &[b"x-accel-redirect"],
-        17 => &[b"transfer-encoding", b"x-accel-buffering"],
-        18 => &[b"x-accel-limit-rate"],
-        _ => &[],
-    };
-    names.iter().any(|known| name.eq_ignore_ascii_case(known))
+fn is_replaced(known: Known) -> bool {
+    match known {
+        Known::Date
+        | Known::Server
+        | Known::Connection
+        | Known::KeepAlive
+        | Known::ContentType
+        | Known::ContentLength
+        | Known::TransferEncoding
+        | Known::ForNginx => true,
+        Known::Host
+        | Known::Te
+        | Known::Expect
+        | Known::Upgrade
+        | Known::IfModifiedSince
+        | Known::IfNoneMatch
+        | Known::Range
+        | Known::Location
+        | Known::Other => false,
+    }
 }
 
 /// `Server` and `Date`.

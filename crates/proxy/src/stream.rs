@@ -42,6 +42,17 @@ impl Stream {
         }
     }
 
+    /// Whether nothing has come and the other side is still there. Costs a system call only when there was an event, and
+    /// nobody is woken later.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let mut byte = [0];
+        let outcome = match self {
+            Stream::Tcp(stream) => stream.try_read(&mut byte),
+            Stream::Unix(stream) => stream.try_read(&mut byte),
+        };
+        outcome.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Whether the other side has closed its half, as far as the event loop knows. Costs no system call.
     pub(crate) fn is_closed_by_peer(&self) -> bool {
         let ready = |interest| match self {

@@ -6,7 +6,7 @@ use evenkeel_wire::Instant;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 
@@ -68,8 +68,8 @@ impl UpstreamState {
         let mut idle = self.idle.borrow_mut();
         loop {
             let index = idle.iter().rposition(|idle| idle.connection.server == server)?;
-            let mut connection = idle.remove(index).connection;
-            if is_at_rest(&mut connection.stream) {
+            let connection = idle.remove(index).connection;
+            if connection.stream.is_at_rest() {
                 return Some(connection);
             }
         }
@@ -89,8 +89,8 @@ impl UpstreamState {
 
     /// Closes connections that have rested too long or that the server has closed.
     pub(crate) fn sweep(&self, now: Duration) {
-        self.idle.borrow_mut().retain_mut(|idle| {
-            now.saturating_sub(idle.since) < self.config.keepalive_timeout && is_at_rest(&mut idle.connection.stream)
+        self.idle.borrow_mut().retain(|idle| {
+            now.saturating_sub(idle.since) < self.config.keepalive_timeout && idle.connection.stream.is_at_rest()
         });
     }
 
@@ -124,12 +124,6 @@ impl ServerState {
         self.n_fails.set(self.n_fails.get() + 1);
         *self.last_error.borrow_mut() = Some((now, error.to_owned()));
     }
-}
-
-/// Whether nothing has come and the other side is still there. Usually answered without a system call.
-fn is_at_rest(stream: &mut Stream) -> bool {
-    let mut byte = [0];
-    stream.poll_read(&mut Context::from_waker(Waker::noop()), &mut byte).is_pending()
 }
 
 /// Opens a connection, with `limit` as deadline of the client's connection.

@@ -4,11 +4,13 @@
 //! another's name. Responses are read as nginx reads them: the upstream is ours.
 
 mod chunked;
+mod field;
 mod request;
 mod response;
 
 pub use chunked::{ChunkError, Chunked, Decoded, Strictness};
-pub use request::{Field, Known, Reject, RequestHead, parse_request};
+pub use field::{Field, Known};
+pub use request::{Reject, RequestHead, parse_request};
 pub use response::{BadResponse, ResponseHead, parse_response};
 
 /// A piece of a head, as offsets into the bytes it was parsed from.

@@ -1,4 +1,4 @@
-use super::{Framing, Span, list_has, parse_length};
+use super::{Field, Framing, Known, Span, list_has, parse_length};
 use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
@@ -34,35 +34,6 @@ pub struct RequestHead {
     pub expects_continue: bool,
     /// `Upgrade`, when `Connection` names it as well.
     pub upgrade: Option<Span>,
-}
-
-/// A header field.
-#[derive(Clone, Copy, Debug)]
-pub struct Field {
-    /// Its name.
-    pub name: Span,
-    /// Its value, without the white space around it.
-    pub value: Span,
-    /// Which of the fields that concern a proxy it is.
-    pub known: Known,
-}
-
-/// Fields that concern a proxy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each is the name of a field")]
-pub enum Known {
-    Host,
-    Connection,
-    KeepAlive,
-    ContentLength,
-    TransferEncoding,
-    Te,
-    Expect,
-    Upgrade,
-    IfModifiedSince,
-    IfNoneMatch,
-    Range,
-    Other,
 }
 
 /// A request that gets no further than its head.
@@ -113,12 +84,12 @@ pub fn parse_request(bytes: &[u8], head: &mut RequestHead) -> Result<bool, Rejec
     for field in parsed.headers.iter() {
         let name = field.name.as_bytes();
         // `ignore_invalid_headers on` and `underscores_in_headers off`: to CGI-like programs behind us `X_A` is `X-A`.
-        if !name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') {
+        if !name.iter().all(|&byte| IN_NAME[usize::from(byte)]) {
             continue;
         }
         let value = field.value.trim_ascii();
         let span = Span::of(bytes, value);
-        let known = known(name);
+        let known = Known::of(name);
         match known {
             Known::Host => {
                 if head.host.replace(span).is_some() {
@@ -154,12 +125,8 @@ pub fn parse_request(bytes: &[u8], head: &mut RequestHead) -> Result<bool, Rejec
             }
             Known::Expect => head.expects_continue = minor == 1 && value.eq_ignore_ascii_case(b"100-continue"),
             Known::Upgrade => upgrade = Some(span),
-            Known::KeepAlive
-            | Known::Te
-            | Known::IfModifiedSince
-            | Known::IfNoneMatch
-            | Known::Range
-            | Known::Other => {}
+            // What is of concern later, or in answers only.
+            _ => {}
         }
         head.fields.push(Field { name: Span::of(bytes, name), value: span, known });
     }
@@ -271,33 +238,32 @@ fn check_host(host: &[u8]) -> Result<(), Reject> {
         [b':', port @ ..] => port.len() <= 5 && port.iter().all(u8::is_ascii_digit),
         _ => false,
     };
-    let name_is_sound = name.first() == Some(&b'[')
-        || name.iter().all(|byte| {
-            matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$'
-                | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=' | 0x80..=0xff)
-        });
-    if name.is_empty() || !port_is_sound || !name_is_sound || memchr::memmem::find(name, b"..").is_some() {
+    let name_is_sound = name.first() == Some(&b'[') || name.iter().all(|&byte| IN_HOST[usize::from(byte)]);
+    if name.is_empty() || !port_is_sound || !name_is_sound || name.windows(2).any(|pair| pair == b"..") {
         return Err(INVALID);
     }
     Ok(())
 }
 
-fn known(name: &[u8]) -> Known {
-    let candidate = match name.len() {
-        2 => (&b"te"[..], Known::Te),
-        4 => (&b"host"[..], Known::Host),
-        5 => (&b"range"[..], Known::Range),
-        6 => (&b"expect"[..], Known::Expect),
-        7 => (&b"upgrade"[..], Known::Upgrade),
-        10 if name[0] | 0x20 == b'k' => (&b"keep-alive"[..], Known::KeepAlive),
-        10 => (&b"connection"[..], Known::Connection),
-        13 => (&b"if-none-match"[..], Known::IfNoneMatch),
-        14 => (&b"content-length"[..], Known::ContentLength),
-        17 if name[0] | 0x20 == b'i' => (&b"if-modified-since"[..], Known::IfModifiedSince),
-        17 => (&b"transfer-encoding"[..], Known::TransferEncoding),
-        _ => return Known::Other,
-    };
-    if name.eq_ignore_ascii_case(candidate.0) { candidate.1 } else { Known::Other }
+/// Letters, digits and `-`.
+const IN_NAME: [bool; 256] = among(b"-", false);
+/// What may stand in the name or address of a host that is not in brackets.
+const IN_HOST: [bool; 256] = among(b"-._~%!$&'()*+;=", true);
+
+/// Letters, digits, `others` and perhaps what is not ASCII: looked up, because each byte of each request is.
+const fn among(others: &[u8], beyond_ascii: bool) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = (byte as u8).is_ascii_alphanumeric() || beyond_ascii && byte >= 0x80;
+        byte += 1;
+    }
+    let mut at = 0;
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    table
 }
 
 #[cfg(test)]

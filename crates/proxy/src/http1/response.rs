@@ -1,4 +1,4 @@
-use super::{Framing, Span, list_has, parse_length};
+use super::{Field, Framing, Known, Span, list_has, parse_length};
 use std::mem::MaybeUninit;
 use thiserror::Error;
 
@@ -14,8 +14,8 @@ pub struct ResponseHead {
     pub status: u16,
     /// Code and reason as they came: `200 OK`.
     pub status_line: Span,
-    /// Names and values in order.
-    pub fields: Vec<(Span, Span)>,
+    /// Fields in order.
+    pub fields: Vec<Field>,
     /// How the body ends, for a request that was not HEAD.
     pub framing: Framing,
     /// The upstream will keep the connection open.
@@ -73,29 +73,31 @@ pub fn parse_response(bytes: &[u8], head: &mut ResponseHead) -> Result<bool, Bad
     let mut chunked = false;
     for field in parsed.headers.iter() {
         let name = field.name.as_bytes();
-        match name.len() {
-            10 if name.eq_ignore_ascii_case(b"connection") => {
+        let known = Known::of(name);
+        match known {
+            Known::Connection => {
                 if list_has(field.value, b"close") {
                     head.keep_alive = false;
                 } else if list_has(field.value, b"keep-alive") {
                     head.keep_alive = true;
                 }
             }
-            14 if name.eq_ignore_ascii_case(b"content-length") => {
+            Known::ContentLength => {
                 let value = parse_length(field.value).ok_or(BadResponse::Length)?;
                 if length.replace(value).is_some() {
                     return Err(BadResponse::Length);
                 }
             }
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+            Known::TransferEncoding => {
                 if chunked || !field.value.eq_ignore_ascii_case(b"chunked") {
                     return Err(BadResponse::TransferEncoding);
                 }
                 chunked = true;
             }
+            // What is of concern when the head is passed on, or in requests only.
             _ => {}
         }
-        head.fields.push((Span::of(bytes, name), Span::of(bytes, field.value)));
+        head.fields.push(Field { name: Span::of(bytes, name), value: Span::of(bytes, field.value), known });
     }
     head.framing = match (length, chunked) {
         _ if head.status < 200 || head.status == 204 || head.status == 304 => Framing::None,
@@ -113,14 +115,9 @@ impl ResponseHead {
         !self.keep_alive || self.framing == Framing::Close
     }
 
-    /// The value of the first field called `name`.
-    pub fn field<'a>(&self, bytes: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-        self.fields
-            .iter()
-            .find(|(field, _)| {
-                (field.end - field.start) as usize == name.len() && field.of_bytes(bytes).eq_ignore_ascii_case(name)
-            })
-            .map(|(_, value)| value.of_bytes(bytes))
+    /// The value of the first field of this kind.
+    pub fn known<'a>(&self, bytes: &'a [u8], known: Known) -> Option<&'a [u8]> {
+        self.fields.iter().find(|field| field.known == known).map(|field| field.value.of_bytes(bytes))
     }
 }
 
@@ -155,7 +152,11 @@ mod tests {
         let text = "HTTP/1.1 299 Odd  Reason\r\nA: b\r\n\r\nbody";
         let head = parse(text).unwrap().unwrap();
         assert_eq!(head.status_line.of_bytes(text.as_bytes()), b"299 Odd  Reason");
-        assert_eq!(head.field(text.as_bytes(), b"a"), Some(&b"b"[..]));
+        let [field] = head.fields[..] else { panic!("{:?}", head.fields) };
+        assert_eq!(
+            (field.name.of_bytes(text.as_bytes()), field.value.of_bytes(text.as_bytes())),
+            (&b"A"[..], &b"b"[..])
+        );
         assert_eq!(&text.as_bytes()[head.len..], b"body");
         let late = "\r\n\nHTTP/1.1 200 OK\r\n\r\n";
         assert_eq!(parse(late).unwrap().unwrap().status_line.of_bytes(late.as_bytes()), b"200 OK");
