@@ -72,7 +72,8 @@ struct Answer {
     head: ResponseHead,
     /// The head and what came after it.
     buffer: Buffer,
-    upload: Option<Upload>,
+    /// Boxed: rare and large, and an answer is moved several times.
+    upload: Option<Box<Upload>>,
 }
 
 /// A request body on its way to the upstream, beside which the answer may come already.
@@ -239,7 +240,7 @@ impl Exchange<'_> {
             RequestBody::InBuffer(n) => &self.asked.bytes[self.asked.head.len..self.asked.head.len + *n],
             RequestBody::Collected(body) => body,
             RequestBody::Stream { .. } => {
-                upload = Some(self.upload(text, body));
+                upload = Some(Box::new(self.upload(text, body)));
                 b""
             }
         };
@@ -285,7 +286,7 @@ impl Exchange<'_> {
     async fn read_head(
         &mut self,
         stream: &mut Stream,
-        upload: &mut Option<Upload>,
+        upload: &mut Option<Box<Upload>>,
         reused: bool,
     ) -> Result<(ResponseHead, Buffer), Failed> {
         const WHERE: &str = "while reading response header from upstream";
@@ -487,7 +488,7 @@ impl Exchange<'_> {
         mut connection: Connection,
         head: &ResponseHead,
         mut buffer: Buffer,
-        upload: Option<Upload>,
+        upload: Option<Box<Upload>>,
         body: &RequestBody,
     ) -> After {
         let asked_for = self.scope.values.proxy_http_version == HttpVersion::Http11

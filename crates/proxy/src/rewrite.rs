@@ -1,6 +1,6 @@
 //! Heads as they go on: the request to the upstream and its answer to the client.
 
-use crate::http1::{Framing, Known, RequestHead, ResponseHead};
+use crate::http1::{Field, Framing, Known, RequestHead, ResponseHead, Span};
 use crate::record::Asked;
 use crate::worker::Worker;
 use evenkeel_site::config::{HttpVersion, Scope};
@@ -65,7 +65,7 @@ pub(crate) fn request_head(
         {
             continue;
         }
-        push_field(out, name, field.value.of_bytes(asked.bytes));
+        pass_field(out, field, asked.bytes);
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -162,8 +162,8 @@ pub(crate) fn response_head(
         if is_replaced(field.known) {
             continue;
         }
-        let (name, value) = (field.name.of_bytes(bytes), field.value.of_bytes(bytes));
         if field.known == Known::Location {
+            let (name, value) = (field.name.of_bytes(bytes), field.value.of_bytes(bytes));
             // nginx puts scheme and host before what it has rewritten, but leaves a relative target of the upstream's own.
             let port = asked.identity.local.map_or(0, |local| local.port());
             let redirected = std::str::from_utf8(value).ok().and_then(|location| pass.redirect(location));
@@ -172,7 +172,7 @@ pub(crate) fn response_head(
             push_field(out, name, redirected.as_deref().map_or(value, str::as_bytes));
             continue;
         }
-        push_field(out, name, value);
+        pass_field(out, field, bytes);
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -214,6 +214,17 @@ pub(crate) fn push_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
+}
+
+/// Appends a field as it came; in one piece, when it is written as it would be here.
+fn pass_field(out: &mut Vec<u8>, field: &Field, bytes: &[u8]) {
+    let end = field.value.end + 2;
+    let whole = Span { start: field.name.start, end }.of_bytes(bytes);
+    let between = Span { start: field.name.end, end: field.value.start }.of_bytes(bytes);
+    match between == b": " && whole.ends_with(b"\r\n") {
+        true => out.extend_from_slice(whole),
+        false => push_field(out, field.name.of_bytes(bytes), field.value.of_bytes(bytes)),
+    }
 }
 
 /// What the client said about a body that is not there: `Content-Length: 0` goes on, silence stays silence.

@@ -60,8 +60,10 @@ impl Names {
     pub(crate) fn find(&self, host: Option<&str>) -> (usize, Option<&Pattern>) {
         let Some(host) = host else { return (self.exact.get("").copied().unwrap_or(self.default), None) };
         let by_name = self.exact.get(host).copied();
-        let by_suffix = || dots(host).find_map(|dot| self.suffix.get(&host[dot + 1..]).copied());
-        let by_prefix = || dots(host).rev().find_map(|dot| self.prefix.get(&host[..dot]).copied());
+        // Most configurations have no wildcards: then nobody has to look for dots.
+        let dots_for = |names: &HashMap<String, usize>| dots(if names.is_empty() { "" } else { host });
+        let by_suffix = || dots_for(&self.suffix).find_map(|dot| self.suffix.get(&host[dot + 1..]).copied());
+        let by_prefix = || dots_for(&self.prefix).rev().find_map(|dot| self.prefix.get(&host[..dot]).copied());
         if let Some(server) = by_name.or_else(by_suffix).or_else(by_prefix) {
             return (server, None);
         }

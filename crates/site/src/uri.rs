@@ -124,12 +124,13 @@ pub fn escape(path: &[u8], out: &mut String) {
 /// A `Host` header or an authority: checked as nginx checks it, without its port and a trailing dot, in lower case.
 /// `None` when nginx would answer 400.
 pub fn host(text: &str) -> Option<Cow<'_, str>> {
+    let bytes = text.as_bytes();
     let name = match text.starts_with('[') {
         true => &text[..=text.find(']')?],
-        false => text.split(':').next().unwrap_or_default(),
+        false => &text[..bytes.iter().position(|b| *b == b':').unwrap_or(bytes.len())],
     };
-    let bad = |b: u8| b <= b' ' || b == 0x7f || b == b'/';
-    if text.bytes().any(bad) || name.contains("..") || name.starts_with('.') && name.len() == 1 {
+    let bad = |b: &u8| *b <= b' ' || *b == 0x7f || *b == b'/';
+    if bytes.iter().any(bad) || name.as_bytes().windows(2).any(|pair| pair == b"..") {
         return None;
     }
     let name = name.strip_suffix('.').unwrap_or(name);
