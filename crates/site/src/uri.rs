@@ -124,23 +124,27 @@ pub fn escape(path: &[u8], out: &mut String) {
 /// A `Host` header or an authority: checked as nginx checks it, without its port and a trailing dot, in lower case.
 /// `None` when nginx would answer 400.
 pub fn host(text: &str) -> Option<Cow<'_, str>> {
-    let bytes = text.as_bytes();
     let name = match text.starts_with('[') {
         true => &text[..=text.find(']')?],
-        false => &text[..bytes.iter().position(|b| *b == b':').unwrap_or(bytes.len())],
+        false => &text[..text.bytes().position(|b| b == b':').unwrap_or(text.len())],
     };
-    let bad = |b: &u8| *b <= b' ' || *b == 0x7f || *b == b'/';
-    if bytes.iter().any(bad) || name.as_bytes().windows(2).any(|pair| pair == b"..") {
+    // In one pass over what is short and read with each request.
+    let (mut before, mut has_upper) = (0, false);
+    for b in name.bytes() {
+        if b == b'.' && before == b'.' {
+            return None;
+        }
+        has_upper |= b.is_ascii_uppercase();
+        before = b;
+    }
+    if text.bytes().any(|b| b <= b' ' || b == 0x7f || b == b'/') {
         return None;
     }
     let name = name.strip_suffix('.').unwrap_or(name);
     if name.is_empty() {
         return None;
     }
-    Some(match name.bytes().any(|b| b.is_ascii_uppercase()) {
-        true => Cow::Owned(name.to_ascii_lowercase()),
-        false => Cow::Borrowed(name),
-    })
+    Some(if has_upper { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) })
 }
 
 #[cfg(test)]

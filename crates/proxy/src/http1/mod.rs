@@ -62,6 +62,16 @@ pub(crate) fn parse_length(value: &[u8]) -> Option<u64> {
     })
 }
 
+/// What a `Connection` field says about keeping the connection; `otherwise` when it says nothing.
+pub(crate) fn keeps_connection(value: &[u8], otherwise: bool) -> bool {
+    match value {
+        // What nearly everybody says, known without taking a list apart.
+        b"keep-alive" => true,
+        list if list_has(list, b"close") => false,
+        list => otherwise || list_has(list, b"keep-alive"),
+    }
+}
+
 /// Whether a comma separated list holds `token`, compared without case.
 pub(crate) fn list_has(list: &[u8], token: &[u8]) -> bool {
     list.split(|&byte| byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token))
@@ -77,6 +87,20 @@ mod tests {
         assert_eq!(parse_length(b"18446744073709551615"), Some(u64::MAX));
         for bad in [&b""[..], b"+1", b"-1", b"1 ", b"0x10", b"1,1", b"18446744073709551616"] {
             assert_eq!(parse_length(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn close_wins_over_keep_alive_and_silence_changes_nothing() {
+        for (value, otherwise, keeps) in [
+            ("keep-alive", false, true),
+            ("Keep-Alive", false, true),
+            ("keep-alive, close", true, false),
+            ("CLOSE", true, false),
+            ("upgrade", true, true),
+            ("upgrade", false, false),
+        ] {
+            assert_eq!(keeps_connection(value.as_bytes(), otherwise), keeps, "{value}");
         }
     }
 

@@ -1,4 +1,4 @@
-use super::{Field, Framing, Known, Span, list_has, parse_length};
+use super::{Field, Framing, Known, Span, keeps_connection, list_has, parse_length};
 use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
@@ -98,11 +98,7 @@ pub fn parse_request(bytes: &[u8], head: &mut RequestHead) -> Result<bool, Rejec
                 check_host(value)?;
             }
             Known::Connection => {
-                if list_has(value, b"close") {
-                    head.keep_alive = false;
-                } else if list_has(value, b"keep-alive") {
-                    head.keep_alive = true;
-                }
+                head.keep_alive = keeps_connection(value, head.keep_alive);
                 connection_upgrade |= list_has(value, b"upgrade");
             }
             Known::ContentLength => {

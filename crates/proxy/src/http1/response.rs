@@ -1,4 +1,4 @@
-use super::{Field, Framing, Known, Span, list_has, parse_length};
+use super::{Field, Framing, Known, Span, keeps_connection, parse_length};
 use std::mem::MaybeUninit;
 use thiserror::Error;
 
@@ -75,13 +75,7 @@ pub fn parse_response(bytes: &[u8], head: &mut ResponseHead) -> Result<bool, Bad
         let name = field.name.as_bytes();
         let known = Known::of(name);
         match known {
-            Known::Connection => {
-                if list_has(field.value, b"close") {
-                    head.keep_alive = false;
-                } else if list_has(field.value, b"keep-alive") {
-                    head.keep_alive = true;
-                }
-            }
+            Known::Connection => head.keep_alive = keeps_connection(field.value, head.keep_alive),
             Known::ContentLength => {
                 let value = parse_length(field.value).ok_or(BadResponse::Length)?;
                 if length.replace(value).is_some() {
