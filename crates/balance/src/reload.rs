@@ -214,7 +214,10 @@ impl Balancer {
             files.chain(self.followers.sessions.iter().flat_map(|session| &session.checks)).copied().collect()
         };
         for check in followed {
-            self.judge_followed(now, check);
+            let is_new = self.check_mut(check).is_some_and(|(_, state)| state.last.is_none());
+            if is_new {
+                self.judge_followed(now, check);
+            }
         }
         for pool in self.pool_ids() {
             self.follow_addresses(now, pool, actions);

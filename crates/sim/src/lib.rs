@@ -8,6 +8,7 @@
 //! Nothing here reads a clock or any randomness but the seed: the same seed gives the same run, so a seed that breaks a
 //! law is a regression test.
 
+pub mod balance;
 mod lan;
 mod laws;
 mod mishaps;

@@ -38,7 +38,7 @@ pub(crate) fn pool(servers: Vec<Server>) -> Pool {
 }
 
 pub(crate) fn service(address: &str, port: u16) -> ServiceKey {
-    ServiceKey::Address { protocol: Protocol::Tcp, address: address.parse().unwrap(), port }
+    ServiceKey::Address { protocol: Protocol::Tcp, address: address.parse().expect("an address"), port }
 }
 
 /// `10.0.1.N:80` with weight 1 and the checks.
@@ -216,11 +216,13 @@ impl Node {
     }
 
     pub(crate) fn explanations(&self) -> Vec<&Explanation> {
-        let explanation = |action| match action {
-            &Action::Explain(ref explanation) => Some(explanation),
-            _ => None,
-        };
-        self.actions.iter().filter_map(explanation).collect()
+        let mut found = Vec::new();
+        for action in &self.actions {
+            if let Action::Explain(explanation) = action {
+                found.push(explanation);
+            }
+        }
+        found
     }
 
     pub(crate) fn reconciles(&self) -> usize {
