@@ -25,6 +25,7 @@ usage: cargo xtask COMMAND
   tidy            dependency rules, architecture map, generated documents, stray words
   sim --seeds N [--from S]   simulate N scenarios
   sim --seed X               simulate one, and print all that happens
+  sim balance ...            the same of the balancer's pools
   replay FILE     run the virtual router over a recording and print its actions
   bench NAME      measure beside keepalived, nginx and HAProxy";
 

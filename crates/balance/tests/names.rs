@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 fn everything() -> Config {
     let udp =
-        |address: &str| ServiceKey::Address { protocol: Protocol::Udp, address: address.parse().unwrap(), port: 53 };
+        |address: &str| ServiceKey::Address { protocol: Protocol::Udp, address: address.parse().expect("an address"), port: 53 };
     let dns = Pool {
         name: "[10.0.0.1]:udp:53".to_owned(),
         services: vec![udp("10.0.0.1")],
@@ -23,7 +23,7 @@ fn everything() -> Config {
         protocol: Some(Protocol::Tcp),
         ..dns.clone()
     };
-    let mark = ServiceKey::Mark { family: Family::V4, mark: 7.try_into().unwrap() };
+    let mark = ServiceKey::Mark { family: Family::V4, mark: 7.try_into().expect("a mark") };
     let marked = Pool { name: "FWM 7".to_owned(), services: vec![mark], protocol: None, ..dns.clone() };
     let group = Pool {
         name: "web".to_owned(),

@@ -3,10 +3,10 @@
 use evenkeel_sim::balance;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const SEEDS: u64 = 3_000;
+const SEEDS: u64 = 2_000;
 
 #[test]
-fn three_thousand_pools_break_no_law() {
+fn two_thousand_scenarios_of_pools_break_no_law() {
     let next = AtomicU64::new(0);
     let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
     let run = || {
