@@ -12,13 +12,15 @@ trait Subject {
     type Summary: Debug + Default + Copy + Send;
     type Violation: Display + Send;
 
-    fn run(seed: u64) -> Result<Self::Summary, Box<Self::Violation>>;
-    fn trace(seed: u64) -> (Result<Self::Summary, Box<Self::Violation>>, Vec<String>);
+    fn run(seed: u64) -> Outcome<Self>;
+    fn trace(seed: u64) -> (Outcome<Self>, Vec<String>);
     fn plus(a: Self::Summary, b: Self::Summary) -> Self::Summary;
     /// Its seed, when it was, and the law.
     fn parts(violation: &Self::Violation) -> (u64, Duration, &str);
     fn forget_trace(violation: &mut Self::Violation);
 }
+
+type Outcome<S> = Result<<S as Subject>::Summary, Box<<S as Subject>::Violation>>;
 
 /// Virtual routers on a LAN.
 struct Routers;
