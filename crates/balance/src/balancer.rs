@@ -285,9 +285,9 @@ impl Balancer {
                 actions.push(Action::Explain(self.explain_weight(id, cause)));
             }
             self.weigh_quorum(now, id.pool, cause, work, actions);
+            self.check_invariants(id.pool);
         }
         self.place(now, id, work);
-        self.check_invariants(id.pool);
     }
 
     /// The one door into a server's health.

@@ -13,7 +13,7 @@ use crate::state::{CheckState, Health, PoolState, Run, ServerState, Standing, is
 use crate::table::{Entry, Protocol, ServiceKey};
 use crate::timers::Timer;
 use evenkeel_wire::Instant;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 impl Balancer {
@@ -29,8 +29,7 @@ impl Balancer {
             Phase::Left => return,
         }
         let matches = Matches::new(&self.config, &config);
-        let before: Vec<Option<Entry>> =
-            matches.pools.iter().map(|old| old.and_then(|old| self.entry(PoolId(old as u32)))).collect();
+        let before: Vec<Option<Entry>> = matches.pools.iter().map(|origin| self.entry_before(*origin)).collect();
         self.depart(now, &matches, actions);
         actions.push(Action::Reconfigured);
 
@@ -38,13 +37,19 @@ impl Balancer {
         let old_config = self.install(config);
         let arrived = self.migrate(now, old, &old_config, &matches);
         let mut work = Work::default();
-        self.resume(now, &arrived, &mut work, actions);
-        for (pool, (old, before)) in self.pool_ids().zip(matches.pools.iter().zip(before)) {
-            let same_services =
-                old.is_some_and(|old| old_config.pools[old].services == self.config.pools[pool.0 as usize].services);
-            let dirty = !same_services || self.entry(pool) != before;
+        self.resume(now, &matches, &arrived, &mut work, actions);
+        work.dirty.clear();
+        for (pool, (origin, before)) in self.pool_ids().zip(matches.pools.iter().zip(before)) {
+            let dirty = match origin {
+                // Nothing but its state can have changed, and who changes that says so.
+                Origin::Unchanged(_) => self.pools[pool.0 as usize].dirty,
+                Origin::Changed(old) => {
+                    let services = &self.config.pools[pool.0 as usize].services;
+                    old_config.pools[*old].services != *services || self.entry(pool) != before
+                }
+                Origin::New => true,
+            };
             self.pools[pool.0 as usize].dirty = dirty;
-            work.dirty.retain(|listed| *listed != pool);
             if dirty {
                 work.dirty.push(pool);
             }
@@ -112,6 +117,9 @@ impl Balancer {
     fn depart(&mut self, now: Instant, matches: &Matches, actions: &mut Vec<Action>) {
         let mut work = Work::default();
         for pool in self.pool_ids() {
+            if matches.unchanged.contains(&pool) {
+                continue;
+            }
             let stays = matches.servers.get(&pool);
             for server in self.server_ids(pool) {
                 if !stays.is_some_and(|stays| stays.contains_key(&server.server)) {
@@ -149,6 +157,14 @@ impl Balancer {
         let mut arrived = BTreeSet::new();
         for (id, from) in (0..).map(PoolId).zip(&matches.pools) {
             let config = &self.config.pools[id.0 as usize];
+            let from = match from {
+                Origin::Unchanged(from) => {
+                    self.pools.extend(old.get_mut(*from).and_then(Option::take));
+                    continue;
+                }
+                Origin::Changed(from) => Some(*from),
+                Origin::New => None,
+            };
             let Some((from, mut state)) = from.and_then(|from| Some((from, old.get_mut(from)?.take()?))) else {
                 arrived.extend((0..config.servers.len() as u32).map(|server| ServerId { pool: id, server }));
                 let mut state = PoolState::new(now, config);
@@ -193,11 +209,21 @@ impl Balancer {
     }
 
     /// Timers, and the consequences of everything that is different.
-    fn resume(&mut self, now: Instant, arrived: &BTreeSet<ServerId>, work: &mut Work, actions: &mut Vec<Action>) {
+    fn resume(
+        &mut self,
+        now: Instant,
+        matches: &Matches,
+        arrived: &BTreeSet<ServerId>,
+        work: &mut Work,
+        actions: &mut Vec<Action>,
+    ) {
         self.timers.clear();
         self.carried.clear();
         for (pool, state) in (0..).map(PoolId).zip(&self.pools) {
             for (server, state) in (0..).map(|server| ServerId { pool, server }).zip(&state.servers) {
+                if let Some(ramp) = state.ramp {
+                    self.timers.set(ramp.step_at, Timer::Ramp(server));
+                }
                 for (check, state) in (0..).map(|check| CheckId { server, check }).zip(&state.checks) {
                     match state.run {
                         Run::Waiting(at) => self.timers.set(at, Timer::Run(check)),
@@ -219,7 +245,10 @@ impl Balancer {
                 self.judge_followed(now, check);
             }
         }
-        for pool in self.pool_ids() {
+        for (pool, origin) in self.pool_ids().zip(&matches.pools) {
+            if matches!(origin, Origin::Unchanged(_)) {
+                continue;
+            }
             self.follow_addresses(now, pool, actions);
             for server in self.server_ids(pool) {
                 if arrived.contains(&server) {
@@ -233,6 +262,14 @@ impl Balancer {
             }
             self.weigh_quorum(now, pool, Cause::Reload, work, actions);
             self.place_all(now, pool, work);
+        }
+    }
+
+    /// What the table was to hold for a pool that changes, while it still has its old number.
+    fn entry_before(&self, origin: Origin) -> Option<Entry> {
+        match origin {
+            Origin::Changed(old) => self.entry(PoolId(old as u32)),
+            Origin::Unchanged(_) | Origin::New => None,
         }
     }
 
@@ -270,10 +307,21 @@ impl ServerState {
 
 /// What of the old configuration is in the new one.
 struct Matches {
-    /// For each new pool, the index of the old one.
-    pools: Vec<Option<usize>>,
-    /// For each old pool that stays, its servers that stay, by their old index.
+    /// For each new pool.
+    pools: Vec<Origin>,
+    /// Old pools that stay as they are.
+    unchanged: HashSet<PoolId>,
+    /// For each old pool that stays and changes, its servers that stay, by their old index.
     servers: HashMap<PoolId, BTreeMap<u32, ServerMatch>>,
+}
+
+/// Where a new pool comes from: the index of an old one.
+#[derive(Clone, Copy)]
+enum Origin {
+    /// Word for word the same: nearly all of them at most reloads, and moved without a closer look.
+    Unchanged(usize),
+    Changed(usize),
+    New,
 }
 
 /// A server that stays.
@@ -286,10 +334,21 @@ struct ServerMatch {
 
 impl Matches {
     fn new(old: &Config, new: &Config) -> Self {
-        let pools = match_pools(old, new);
+        let same_names = (&old.scripts, &old.files, &old.bfd_sessions) == (&new.scripts, &new.files, &new.bfd_sessions);
+        let mut pools = Vec::with_capacity(new.pools.len());
+        let mut unchanged = HashSet::new();
         let mut servers = HashMap::new();
-        for (new_pool, old_index) in new.pools.iter().zip(&pools) {
-            let Some(old_index) = *old_index else { continue };
+        for (new_pool, old_index) in new.pools.iter().zip(match_pools(old, new)) {
+            let Some(old_index) = old_index else {
+                pools.push(Origin::New);
+                continue;
+            };
+            if same_names && old.pools[old_index] == *new_pool {
+                pools.push(Origin::Unchanged(old_index));
+                unchanged.insert(PoolId(old_index as u32));
+                continue;
+            }
+            pools.push(Origin::Changed(old_index));
             let old_pool = &old.pools[old_index];
             let places: HashMap<(IpAddr, u16), u32> = new_pool
                 .servers
@@ -304,7 +363,7 @@ impl Matches {
             });
             servers.insert(PoolId(old_index as u32), stays.collect());
         }
-        Matches { pools, servers }
+        Matches { pools, unchanged, servers }
     }
 }
 

@@ -306,3 +306,16 @@ pub(crate) fn is_followed(probe: &Probe) -> bool {
 fn clip(weight: i64) -> u32 {
     u32::try_from(weight.clamp(0, MAX_WEIGHT)).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The goal is less than 2 kB for a server in all; what the words of results and reasons take comes on top.
+    #[test]
+    fn a_server_with_two_checks_is_small() {
+        let state = size_of::<ServerState>() + 2 * size_of::<CheckState>();
+        let config = size_of::<Server>() + 2 * size_of::<Check>();
+        assert!(state <= 512 && config <= 1024, "state {state}, configuration {config}");
+    }
+}

@@ -9,8 +9,11 @@ use node::{config, pool, server, service};
 use std::net::IpAddr;
 
 fn everything() -> Config {
-    let udp =
-        |address: &str| ServiceKey::Address { protocol: Protocol::Udp, address: address.parse().expect("an address"), port: 53 };
+    let udp = |address: &str| ServiceKey::Address {
+        protocol: Protocol::Udp,
+        address: address.parse().expect("an address"),
+        port: 53,
+    };
     let dns = Pool {
         name: "[10.0.0.1]:udp:53".to_owned(),
         services: vec![udp("10.0.0.1")],
