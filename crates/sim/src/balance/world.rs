@@ -51,6 +51,8 @@ pub(super) struct World {
     pub(super) told: Told,
     runs: BTreeSet<u64>,
     calm: bool,
+    /// What agents said last in the calm: that they are ready, and that they are whole, by turns.
+    ready: BTreeMap<CheckId, bool>,
     trace: Option<Vec<String>>,
     summary: Summary,
 }
@@ -76,6 +78,7 @@ impl World {
             told: Told::default(),
             runs: BTreeSet::new(),
             calm: false,
+            ready: BTreeMap::new(),
             trace: (trace == Trace::On).then(Vec::new),
             summary: Summary::default(),
         }
@@ -161,7 +164,9 @@ impl World {
             Probe::Misc { dynamic: true, .. } => Some(Says::ExitStatus(2 + self.truth.level[probe.host])),
             // In the end all agents are content.
             Probe::Agent { .. } if self.calm => {
-                Some(if probe.run.is_multiple_of(2) { Says::Ready } else { Says::Percent(100) })
+                let was_ready = self.ready.entry(probe.check).or_default();
+                *was_ready = !*was_ready;
+                Some(if *was_ready { Says::Ready } else { Says::Percent(100) })
             }
             Probe::Agent { .. } => Some(self.random.pick(&[
                 Says::Percent(0),
