@@ -27,6 +27,7 @@ fn main() -> ExitCode {
     match name.to_str() {
         Some("keepalived") => personality::keepalived::main(&words[1..]),
         Some("nginx") => personality::nginx::main(&words[1..]),
+        Some("genhash") => personality::genhash::main(&words[1..]),
         _ => cli::main(words),
     }
 }

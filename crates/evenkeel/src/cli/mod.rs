@@ -2,6 +2,7 @@
 
 mod check;
 mod client;
+mod genhash;
 pub mod host;
 mod node;
 mod run;
@@ -35,6 +36,8 @@ enum Command {
     Failover(node::InstanceArgs),
     /// End the effect of `failover`.
     Failback(node::InstanceArgs),
+    /// The MD5 digest of a page, for `digest` in HTTP_GET; takes keepalived's genhash options.
+    Genhash(genhash::GenhashArgs),
     /// The whole architecture on this machine: two balancers, two web servers, a client.
     Lab(crate::lab::Args),
 }
@@ -64,6 +67,7 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
         Command::Reload(args) => node::reload(&args),
         Command::Failover(args) => node::failover(args),
         Command::Failback(args) => node::failback(args),
+        Command::Genhash(args) => return genhash::main(&args),
         Command::Lab(args) => crate::lab::main(args),
     };
     result.unwrap_or_else(|error| {
@@ -107,6 +111,8 @@ mod tests {
             "evenkeel reload",
             "evenkeel failover VI_1 --runtime-dir /tmp/x",
             "evenkeel failback VI_1",
+            "evenkeel genhash -s 192.0.2.1 -p 80 -u /index.html",
+            "evenkeel genhash -h",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
         }

@@ -1,6 +1,7 @@
 //! The binary under the names of the programs it stands in for: their options, their texts, their exit status.
 
 mod detach;
+pub mod genhash;
 pub mod keepalived;
 pub mod nginx;
 mod options;

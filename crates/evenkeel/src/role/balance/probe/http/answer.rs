@@ -20,6 +20,8 @@ pub struct Wanted {
     pub digest: bool,
     /// Its first [`MAX_SEARCHED`] bytes.
     pub body: bool,
+    /// The bytes of the header too.
+    pub head: bool,
 }
 
 /// What matters of status line and headers.
@@ -40,7 +42,8 @@ pub struct Answer {
     /// Bytes of the body.
     n_body: u64,
     digest: Option<Md5>,
-    wants_body: bool,
+    wanted: Wanted,
+    head_bytes: Vec<u8>,
     body: Vec<u8>,
 }
 
@@ -68,7 +71,8 @@ impl Answer {
             pending: Vec::new(),
             n_body: 0,
             digest: wanted.digest.then(Md5::new),
-            wants_body: wanted.body,
+            wanted,
+            head_bytes: Vec::new(),
             body: Vec::new(),
         }
     }
@@ -117,6 +121,11 @@ impl Answer {
         }
     }
 
+    /// The header as it arrived, when it was wanted.
+    pub fn take_head(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.head_bytes)
+    }
+
     /// Digest and beginning of the body.
     pub fn finish(self) -> (Option<[u8; 16]>, Vec<u8>) {
         (self.digest.map(|digest| digest.finalize().into()), self.body)
@@ -130,6 +139,9 @@ impl Answer {
             (Some(status), Some(end)) => {
                 let head = Head { status, length: content_length(&bytes[..end]) };
                 self.head = Some(head);
+                if self.wanted.head {
+                    self.head_bytes = bytes[..end].to_vec();
+                }
                 self.feed_body(head, &bytes[end..])
             }
             _ if bytes.len() > MAX_HEAD => Err(if status.is_some() { Garbage::LongHead } else { not_http(bytes) }),
@@ -150,7 +162,7 @@ impl Answer {
         if let Some(digest) = &mut self.digest {
             digest.update(bytes);
         }
-        if self.wants_body {
+        if self.wanted.body {
             let room = MAX_SEARCHED - self.body.len();
             self.body.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
@@ -198,7 +210,7 @@ mod tests {
     use super::super::hex;
     use super::*;
 
-    const ALL: Wanted = Wanted { digest: true, body: true };
+    const ALL: Wanted = Wanted { digest: true, body: true, head: false };
 
     /// The same whatever the pieces are.
     fn read(bytes: &[u8], closes: bool) -> Result<Option<(u16, String, Option<u64>)>, Garbage> {
@@ -283,7 +295,7 @@ mod tests {
         let end = (0..100).find_map(|_| answer.feed(&line).err());
         assert_eq!(end, Some(Garbage::LongHead));
 
-        let mut answer = Answer::new(Wanted { digest: false, body: true });
+        let mut answer = Answer::new(Wanted { digest: false, body: true, head: false });
         answer.feed(b"HTTP/1.0 200 OK\r\n\r\n").unwrap();
         let piece = vec![b'a'; 1 << 20];
         let end = (0..100).find_map(|_| answer.feed(&piece).err());

@@ -10,10 +10,11 @@ pub(super) use tls::Tls;
 
 use super::{Limit, Pass, Verdict, excerpt, socket, with_scratch};
 use answer::{Answer, Head, Wanted};
-use evenkeel_balance::config::{HttpProbe, Target, UrlProbe};
+use evenkeel_balance::config::{ClientTls, HttpProbe, Target, UrlProbe};
 use std::io;
 use std::pin::Pin;
 use std::task::{Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -30,23 +31,59 @@ pub(super) async fn probe(
     limit: Limit,
 ) -> Verdict {
     let pattern = url.regex.as_ref().map(|regex| patterns.of(regex)).transpose()?;
-    let wanted = Wanted { digest: url.digest.is_some(), body: pattern.is_some() };
+    let wanted = Wanted { digest: url.digest.is_some(), body: pattern.is_some(), head: false };
+    let answer = answer_of(target, probe, url, wanted, tls, limit).await?;
+    judge(url, pattern, answer)
+}
+
+/// What a server answers, whatever it is.
+#[derive(Debug)]
+pub struct Fetched {
+    /// Status line and headers, up to the empty line.
+    pub head: Vec<u8>,
+    /// The body, or the first [`answer::MAX_SEARCHED`] bytes of it.
+    pub body: Vec<u8>,
+    /// MD5 of all of it, as HTTP_GET compares it.
+    pub digest: [u8; 16],
+}
+
+/// Asks as a check does, and judges nothing: for genhash. The url's statuses must be all there are.
+pub async fn fetch(
+    target: &Target,
+    probe: &HttpProbe,
+    url: &UrlProbe,
+    tls: &ClientTls,
+    timeout: Duration,
+) -> Result<Fetched, String> {
+    let tls = probe.tls.is_some().then(|| Tls::new(tls)).transpose().map_err(|error| error.to_string())?;
+    let wanted = Wanted { digest: true, body: true, head: true };
+    let mut answer = answer_of(target, probe, url, wanted, tls.as_ref(), Limit::new(timeout)).await?;
+    let head = answer.take_head();
+    let (digest, body) = answer.finish();
+    Ok(Fetched { head, body, digest: digest.unwrap_or_default() })
+}
+
+async fn answer_of(
+    target: &Target,
+    probe: &HttpProbe,
+    url: &UrlProbe,
+    wanted: Wanted,
+    tls: Option<&Tls>,
+    limit: Limit,
+) -> Result<Answer, String> {
     let request = request::build(target, probe.version, url);
     let mut stream = connect(target, limit).await?;
-    let answer = match &probe.tls {
-        None => exchange(&mut stream, &request, url, wanted, limit).await?,
-        Some(with) => {
-            let tls = tls.ok_or("SSL is not set up")?;
-            let mut stream = tls.handshake(stream, with, url, limit).await?;
-            let answer = exchange(&mut stream, &request, url, wanted, limit).await?;
-            if with.compliant || url.tls_compliant {
-                // The verdict does not depend on whether the goodbye arrives.
-                let _ = limit.of(stream.shutdown()).await;
-            }
-            answer
-        }
+    let Some(with) = &probe.tls else {
+        return exchange(&mut stream, &request, url, wanted, limit).await;
     };
-    judge(url, pattern, answer)
+    let tls = tls.ok_or("SSL is not set up")?;
+    let mut stream = tls.handshake(stream, with, url, limit).await?;
+    let answer = exchange(&mut stream, &request, url, wanted, limit).await?;
+    if with.compliant || url.tls_compliant {
+        // The verdict does not depend on whether the goodbye arrives.
+        let _ = limit.of(stream.shutdown()).await;
+    }
+    Ok(answer)
 }
 
 async fn connect(target: &Target, limit: Limit) -> Result<TcpStream, String> {
