@@ -21,9 +21,15 @@ pub const TARGETS: &[(&str, Target, &[&[u8]])] = &[
     ("nginx_conf", nginx_conf, samples::NGINX),
     ("bus_frame", bus_frame, samples::FRAMES),
     ("http_head", http_head, samples::HTTP),
+    ("probe_answers", probe_answers, samples::ANSWERS),
 ];
 
 pub mod samples;
+
+/// The parsers of the health probes. They live in the binary, which is no library to depend on.
+#[allow(dead_code, reason = "the probes use more of it")]
+#[path = "../../crates/evenkeel/src/role/balance/probe/parse/mod.rs"]
+mod parse;
 
 /// An IPv4 packet of protocol 112. The virtual router drops it or learns from it, and remains one of a few states.
 pub fn advert(bytes: &[u8]) {
@@ -127,4 +133,35 @@ pub fn http_head(bytes: &[u8]) {
         let mut buffer = bytes.to_vec();
         let _ = chunked.decode(&mut buffer);
     }
+}
+
+/// What checked servers send: HTTP answers in one piece and in two, replies of mail servers, DNS replies, lines of agents.
+pub fn probe_answers(bytes: &[u8]) {
+    let wanted = parse::http::Wanted { digest: true, body: true, head: true };
+    let read = |parts: &[&[u8]]| {
+        let mut answer = parse::http::Answer::new(wanted);
+        for part in parts {
+            match answer.feed(part) {
+                Ok(false) => {}
+                Ok(true) => break,
+                Err(_) => return None,
+            }
+        }
+        answer.close().ok()?;
+        let head = answer.head();
+        Some((head, answer.missing(), answer.finish()))
+    };
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    assert_eq!(read(&[bytes]), read(&[first, second]));
+    if let parse::smtp::Reply::Complete(code, length) = parse::smtp::reply(bytes) {
+        assert!(code < 1000 && length <= bytes.len());
+    }
+    let query = parse::dns::Query::new(0x1234, "www.test", 1).expect("a name");
+    let _ = query.judge(bytes);
+    if let Ok(name) = std::str::from_utf8(bytes)
+        && let Ok(query) = parse::dns::Query::new(0, name, 6)
+    {
+        assert!(query.bytes().len() <= 12 + 255 + 4);
+    }
+    let _ = parse::agent::parse(bytes);
 }

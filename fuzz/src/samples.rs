@@ -40,3 +40,12 @@ pub const HTTP: &[&[u8]] = &[
     b"HTTP/1.0 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
     b"5;name=value\r\nhello\r\n0\r\nTrailer: x\r\n\r\n",
 ];
+
+/// Of checked servers: HTTP, SMTP, DNS, and an agent.
+pub const ANSWERS: &[&[u8]] = &[
+    b"HTTP/1.0 200 OK\r\nServer: x\r\nContent-Length: 5\r\n\r\nhello",
+    b"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n5\r\nhello\r\n0\r\n\r\n",
+    b"220-mail.test\r\n220 ready\r\n",
+    b"\x12\x34\x81\x80\x00\x01\x00\x00\x00\x00\x00\x00\x03www\x04test\x00\x00\x01\x00\x01",
+    b"ready up 75% # all is well\n",
+];

@@ -116,3 +116,8 @@ fn any_bytes_are_frames_or_an_error() {
 fn any_bytes_are_an_http_head_or_an_error() {
     check("http_head");
 }
+
+#[test]
+fn any_bytes_are_an_answer_to_a_probe_or_none() {
+    check("probe_answers");
+}

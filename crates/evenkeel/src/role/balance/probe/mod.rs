@@ -1,16 +1,16 @@
 //! Health probes: each is an async function that reads as the story of one check, from the socket to the verdict.
 //!
-//! What servers answer is parsed by functions without I/O (`http::answer`, `smtp::reply`, `dns`, `agent::parse`), which the
-//! fuzz targets call too; therefore this module names nothing of its crate. Nothing is believed and everything is bounded:
+//! What servers answer is parsed in `parse`, without I/O. Nothing is believed and everything is bounded:
 //! each probe by its timeout, each answer in bytes. A probe opens one socket for each question it asks and keeps none.
 //!
 //! Absent: pauses, retries and what a result means for a server. That is the core's.
 
-pub mod agent;
-pub mod dns;
+mod agent;
+mod dns;
 pub mod http;
+pub mod parse;
 mod ping;
-pub mod smtp;
+mod smtp;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -179,17 +179,4 @@ thread_local! {
 /// Lends the thread's buffer for the time of one read: a waiting probe holds no buffer of its own.
 fn with_scratch<T>(use_it: impl FnOnce(&mut [u8]) -> T) -> T {
     SHARED.with_borrow_mut(|buffer| use_it(buffer))
-}
-
-/// What a server sent, fit for a log line: printable, and not long.
-fn excerpt(bytes: &[u8]) -> String {
-    const LONGEST: usize = 60;
-    let mut text = String::new();
-    for byte in bytes.iter().take(LONGEST) {
-        text.extend(std::ascii::escape_default(*byte).map(char::from));
-    }
-    if bytes.len() > LONGEST {
-        text.push_str("...");
-    }
-    text
 }

@@ -1,6 +1,7 @@
 //! UDP_CHECK: a datagram, and no ICMP error until the timeout, or the reply that is required.
 
-use super::{Limit, Pass, Verdict, excerpt, socket};
+use super::parse::excerpt;
+use super::{Limit, Pass, Verdict, socket};
 use evenkeel_balance::config::{Target, UdpProbe};
 use rustix::rand::{GetRandomFlags, getrandom};
 use socket2::Type;

@@ -1,6 +1,5 @@
 //! HTTP_GET and SSL_GET: one request for each url, each on its own connection.
 
-pub mod answer;
 mod pattern;
 mod request;
 mod tls;
@@ -8,8 +7,9 @@ mod tls;
 pub(super) use pattern::Patterns;
 pub(super) use tls::Tls;
 
-use super::{Limit, Pass, Verdict, excerpt, socket, with_scratch};
-use answer::{Answer, Head, Wanted};
+use super::parse::excerpt;
+use super::parse::http::{Answer, Head, Wanted};
+use super::{Limit, Pass, Verdict, socket, with_scratch};
 use evenkeel_balance::config::{ClientTls, HttpProbe, Target, UrlProbe};
 use std::io;
 use std::pin::Pin;
@@ -41,7 +41,7 @@ pub(super) async fn probe(
 pub struct Fetched {
     /// Status line and headers, up to the empty line.
     pub head: Vec<u8>,
-    /// The body, or the first [`answer::MAX_SEARCHED`] bytes of it.
+    /// The body, or the first [`MAX_SEARCHED`](super::parse::http::MAX_SEARCHED) bytes of it.
     pub body: Vec<u8>,
     /// MD5 of all of it, as HTTP_GET compares it.
     pub digest: [u8; 16],

@@ -1,7 +1,7 @@
 //! Patterns for bodies: PCRE2, as in keepalived.
 
 use super::super::ConfigError;
-use super::answer::MAX_SEARCHED;
+use super::super::parse::http::MAX_SEARCHED;
 use evenkeel_balance::config::BodyRegex;
 use pcre2::bytes::{Regex, RegexBuilder};
 use std::collections::HashMap;
