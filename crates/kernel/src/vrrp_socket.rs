@@ -3,11 +3,13 @@
 use crate::Error;
 use crate::error::During;
 use rustix::io::Errno;
+use rustix::net::SendFlags;
 use rustix::net::sockopt;
-use rustix::net::{RecvFlags, SendFlags};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::ptr;
 
 /// The group that all virtual routers listen to.
 pub const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
@@ -20,6 +22,12 @@ const RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
 
 /// Which queue of the interface adverts wait in: the first that needs no privilege, so before any ordinary packet.
 const PRIORITY: u32 = 6;
+
+/// Packets that one reading takes at most.
+pub const BATCH: usize = 32;
+
+/// What one packet has room for; no advert is as long. The rest of a longer one is lost.
+pub const LONGEST_PACKET: usize = 2048;
 
 /// Sends and receives whole IPv4 packets of protocol 112 on one interface, without blocking.
 ///
@@ -64,13 +72,12 @@ impl VrrpSocket {
         Ok(())
     }
 
-    /// Reads the next packet, from its IPv4 header on, and returns its length; `None` when none is waiting. What does not
-    /// fit into `buffer` is lost, and the length then says how long the packet was: more than the buffer.
-    pub fn receive(&self, buffer: &mut [u8]) -> Result<Option<usize>, Error> {
+    /// Replaces what is in `batch` by the packets that are waiting, at most [`BATCH`]. Unless it is full afterwards,
+    /// nothing was left.
+    pub fn receive(&self, batch: &mut Batch) -> Result<(), Error> {
         loop {
-            match rustix::net::recv(&self.socket, &mut *buffer, RecvFlags::TRUNC) {
-                Ok((_, length)) => return Ok(Some(length)),
-                Err(Errno::AGAIN) => return Ok(None),
+            match batch.fill(&self.socket) {
+                Ok(()) | Err(Errno::AGAIN) => return Ok(()),
                 // An interrupted call, and a link that went down: neither ends the socket.
                 Err(Errno::INTR | Errno::NETDOWN) => {}
                 Err(cause) => return Err(Error::new(format!("receive adverts on {}", self.interface), cause)),
@@ -82,5 +89,64 @@ impl VrrpSocket {
 impl AsFd for VrrpSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+/// Room for the packets of one reading.
+#[derive(Debug)]
+pub struct Batch {
+    /// [`BATCH`] times [`LONGEST_PACKET`]. The kernel gives memory only to the part that was ever written.
+    bytes: Vec<u8>,
+    lengths: [usize; BATCH],
+    n_packets: usize,
+}
+
+impl Batch {
+    /// Room without packets.
+    #[expect(clippy::new_without_default, reason = "room for something is no value of its own")]
+    pub fn new() -> Self {
+        Batch { bytes: vec![0; BATCH * LONGEST_PACKET], lengths: [0; BATCH], n_packets: 0 }
+    }
+
+    /// How many packets the last reading found.
+    pub fn len(&self) -> usize {
+        self.n_packets
+    }
+
+    /// Whether the last reading found nothing.
+    pub fn is_empty(&self) -> bool {
+        self.n_packets == 0
+    }
+
+    /// A packet, from its IPv4 header on, in the order of arrival; `None` beyond the last.
+    pub fn packet(&self, at: usize) -> Option<&[u8]> {
+        let length = *self.lengths[..self.n_packets].get(at)?;
+        self.bytes.chunks_exact(LONGEST_PACKET).nth(at)?.get(..length)
+    }
+
+    fn fill(&mut self, socket: &Socket) -> Result<(), Errno> {
+        self.n_packets = 0;
+        let mut rooms = [libc::iovec { iov_base: ptr::null_mut(), iov_len: LONGEST_PACKET }; BATCH];
+        // SAFETY: a C structure of numbers and pointers, in which zeros mean "not given".
+        let mut headers: [libc::mmsghdr; BATCH] = unsafe { std::mem::zeroed() };
+        let slots = self.bytes.chunks_exact_mut(LONGEST_PACKET);
+        for ((header, room), slot) in headers.iter_mut().zip(&mut rooms).zip(slots) {
+            room.iov_base = slot.as_mut_ptr().cast();
+            header.msg_hdr.msg_iov = room;
+            header.msg_hdr.msg_iovlen = 1;
+        }
+        // SAFETY: there are `BATCH` headers, each with one room of `LONGEST_PACKET` bytes that nothing else refers to
+        // and that outlives the call. No timeout is given.
+        let n_packets =
+            unsafe { libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), BATCH as u32, 0, ptr::null_mut()) };
+        // Negative is an error, told by the thread's errno.
+        let Ok(n_packets) = usize::try_from(n_packets) else {
+            return Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO));
+        };
+        for (length, header) in self.lengths.iter_mut().zip(&headers[..n_packets]) {
+            *length = header.msg_len as usize;
+        }
+        self.n_packets = n_packets;
+        Ok(())
     }
 }

@@ -6,9 +6,10 @@ mod support;
 use evenkeel_kernel::arp_socket::ArpSocket;
 use evenkeel_kernel::firewall;
 use evenkeel_kernel::netlink::{Monitor, Netlink};
-use evenkeel_kernel::vrrp_socket::{GROUP, PROTOCOL, VrrpSocket};
+use evenkeel_kernel::vrrp_socket::{BATCH, Batch, GROUP, LONGEST_PACKET, PROTOCOL, VrrpSocket};
 use evenkeel_wire::arp::Arp;
 use evenkeel_wire::ipv4::{Header, MIN_HEADER};
+use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 use std::net::Ipv4Addr;
 use support::{Host, awaited, hosts_on_a_bridge, in_fresh_namespace, two_hosts, until_up};
 
@@ -31,15 +32,27 @@ fn packet(source: Ipv4Addr, destination: Ipv4Addr, text: &str) -> Vec<u8> {
     [&header.build_control(1)[..], text.as_bytes()].concat()
 }
 
+/// The packets of the next reading that finds any.
+fn reading(socket: &mut VrrpSocket) -> Vec<Vec<u8>> {
+    awaited(socket, |socket| Some(waiting(socket)).filter(|packets| !packets.is_empty()))
+}
+
+fn waiting(socket: &VrrpSocket) -> Vec<Vec<u8>> {
+    let mut batch = Batch::new();
+    socket.receive(&mut batch).unwrap();
+    assert_eq!(batch.packet(batch.len()), None);
+    (0..batch.len()).map(|at| batch.packet(at).unwrap().to_vec()).collect()
+}
+
 fn received(socket: &mut VrrpSocket) -> (Header, String) {
-    let mut buffer = [0; 2048];
-    let length = awaited(socket, |socket| socket.receive(&mut buffer).unwrap());
-    let (header, payload) = Header::parse(&buffer[..length]).unwrap();
+    let packets = reading(socket);
+    assert_eq!(packets.len(), 1);
+    let (header, payload) = Header::parse(&packets[0]).unwrap();
     (header, String::from_utf8(payload.to_vec()).unwrap())
 }
 
 fn nothing_received(socket: &VrrpSocket) -> bool {
-    socket.receive(&mut [0; 2048]).unwrap().is_none()
+    waiting(socket).is_empty()
 }
 
 #[test]
@@ -72,13 +85,42 @@ fn a_socket_that_did_not_join_hears_unicast_only() {
 }
 
 #[test]
-fn a_packet_longer_than_the_buffer_says_how_long_it_was() {
+fn what_has_no_room_in_a_slot_is_cut_off() {
+    in_fresh_namespace(|| {
+        // The loopback link carries packets that an Ethernet would not.
+        Netlink::open().unwrap().set_up(1, true).unwrap();
+        let mut socket = VrrpSocket::open("lo", 1, false).unwrap();
+        for (length, expected) in [(3000, LONGEST_PACKET), (100, 100)] {
+            let text = "x".repeat(length - MIN_HEADER);
+            socket.send(&packet(Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST, &text), Ipv4Addr::LOCALHOST).unwrap();
+            assert_eq!(reading(&mut socket)[0].len(), expected);
+        }
+    });
+}
+
+#[test]
+fn a_reading_takes_what_waits_in_order_and_no_more_than_a_batch() {
     in_fresh_namespace(|| {
         let hosts = two_hosts();
         let [first, mut second] = hosts.each_ref().map(|host| vrrp(host, true));
-        first.send(&packet(FIRST, GROUP, "a text that does not fit"), GROUP).unwrap();
-        let mut buffer = [0; 30];
-        assert_eq!(awaited(&mut second, |socket| socket.receive(&mut buffer).unwrap()), 44);
+        // On one processor a link keeps the order of what is sent.
+        let mut here = CpuSet::new();
+        here.set(sched_getcpu());
+        sched_setaffinity(None, &here).unwrap();
+        let sent: Vec<String> = (0..BATCH + 3).map(|n| format!("{n:-<n$}")).collect();
+        for text in &sent {
+            first.send(&packet(FIRST, GROUP, text), GROUP).unwrap();
+        }
+        // Once this is there, so are the adverts.
+        let [first_arp, mut second_arp] = hosts.each_ref().map(arp);
+        let fence = Arp::gratuitous(hosts[0].eth0.mac, VIP);
+        first_arp.send(&fence).unwrap();
+        assert_eq!(awaited(&mut second_arp, |socket| socket.receive().unwrap()), fence);
+        let readings = [reading(&mut second), waiting(&second), waiting(&second)];
+        assert_eq!(readings.each_ref().map(Vec::len), [BATCH, 3, 0]);
+        for (packet, text) in readings.concat().iter().zip(&sent) {
+            assert_eq!(&packet[MIN_HEADER..], text.as_bytes());
+        }
     });
 }
 

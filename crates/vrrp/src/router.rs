@@ -11,6 +11,7 @@ use evenkeel_wire::Instant;
 use evenkeel_wire::arp::Arp;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 /// Every virtual router of this node.
 #[derive(Clone, Debug)]
@@ -106,6 +107,11 @@ impl Router {
     /// When [`Event::Deadline`] is due; `None` when nothing is awaited.
     pub fn deadline(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)
+    }
+
+    /// The shortest time between two adverts of any instance, its own or its master's; `None` without instances.
+    pub fn shortest_interval(&self) -> Option<Duration> {
+        self.instances.iter().map(|instance| instance.own_interval().min(instance.master_interval)).min()
     }
 
     /// What is so now.

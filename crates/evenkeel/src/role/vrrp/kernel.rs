@@ -1,21 +1,17 @@
 //! The kernel's side of the virtual routers: which addresses to hold and which are there, and the sockets.
 
-use super::FIRST_SOCKET;
+use super::watch::{Watch, arp_socket};
 use evenkeel_kernel::Error;
 use evenkeel_kernel::addresses::{self, Address, Held, PROTOCOL};
 use evenkeel_kernel::arp_socket::ArpSocket;
 use evenkeel_kernel::netlink::{self, Netlink};
-use evenkeel_kernel::poll::{Poller, Token};
-use evenkeel_kernel::vrrp_socket::VrrpSocket;
+use evenkeel_kernel::vrrp_socket::{Batch, VrrpSocket};
 use evenkeel_vrrp::config::VirtualAddress;
 use evenkeel_vrrp::{Config, Event, InstanceId, Interface};
 use evenkeel_wire::arp::Arp;
 use evenkeel_wire::{Mac, Prefix};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
-
-/// A packet longer than this is no advert; the core counts it by its length.
-const LONGEST_PACKET: usize = 2048;
 
 pub struct Kernel {
     netlink: Netlink,
@@ -27,7 +23,8 @@ pub struct Kernel {
     /// Every address of the configuration, on its interface's name: ours to remove when not held.
     ours: BTreeSet<(String, IpAddr)>,
     sockets: BTreeMap<u32, Sockets>,
-    buffer: Vec<u8>,
+    /// The adverts that were read last.
+    batch: Batch,
 }
 
 struct Sockets {
@@ -54,7 +51,7 @@ impl Kernel {
             present: BTreeSet::new(),
             ours: ours(config),
             sockets: BTreeMap::new(),
-            buffer: vec![0; LONGEST_PACKET],
+            batch: Batch::new(),
         };
         kernel.read_interfaces()?;
         Ok(kernel)
@@ -236,7 +233,7 @@ impl Kernel {
     }
 
     /// A socket for each interface in use that exists; those of interfaces that are gone are closed.
-    pub fn open_sockets(&mut self, config: &Config, poller: &Poller) {
+    pub fn open_sockets(&mut self, config: &Config, watch: &Watch) {
         let mut wanted: BTreeMap<&str, bool> = BTreeMap::new();
         for instance in &config.instances {
             *wanted.entry(&instance.interface).or_default() |= instance.peers.is_empty();
@@ -251,25 +248,29 @@ impl Kernel {
             if self.sockets.contains_key(&interface.index) {
                 continue;
             }
-            match open_pair(interface, multicast, poller) {
+            match open_pair(interface, multicast, watch) {
                 Ok(sockets) => drop(self.sockets.insert(interface.index, sockets)),
                 Err(error) => tracing::error!(target: "vrrp", "{error}"),
             }
         }
     }
 
-    pub fn receive_packet(&mut self, interface: u32) -> Option<Event> {
-        let sockets = self.sockets.get(&interface)?;
-        match sockets.vrrp.receive(&mut self.buffer) {
-            Ok(length) => {
-                let bytes = self.buffer.get(..length?.min(LONGEST_PACKET))?.to_vec();
-                Some(Event::Packet { interface, bytes })
-            }
+    /// Reads a batch of packets of protocol 112, and says how many: [`packet`](Self::packet) has them.
+    pub fn receive_packets(&mut self, interface: u32) -> usize {
+        let Some(sockets) = self.sockets.get(&interface) else { return 0 };
+        match sockets.vrrp.receive(&mut self.batch) {
+            Ok(()) => self.batch.len(),
             Err(error) => {
                 tracing::warn!(target: "vrrp", "{error}");
-                None
+                0
             }
         }
+    }
+
+    /// A packet of the last batch.
+    pub fn packet(&self, interface: u32, at: usize) -> Option<Event> {
+        let bytes = self.batch.packet(at)?.to_vec();
+        Some(Event::Packet { interface, bytes })
     }
 
     pub fn receive_arp(&mut self, interface: u32) -> Option<Event> {
@@ -351,14 +352,13 @@ impl Kernel {
     }
 }
 
-fn open_pair(interface: &Interface, multicast: bool, poller: &Poller) -> Result<Sockets, Error> {
+fn open_pair(interface: &Interface, multicast: bool, watch: &Watch) -> Result<Sockets, Error> {
     let vrrp = VrrpSocket::open(&interface.name, interface.index, multicast)?;
-    let at = FIRST_SOCKET + u64::from(interface.index) * 2;
-    poller.add(&vrrp, Token(at))?;
+    watch.add_adverts(&vrrp, interface.index)?;
     // A link without Ethernet has no ARP, and needs none.
     let arp = if interface.mac == Mac::default() { None } else { Some(ArpSocket::open(interface.index)?) };
     if let Some(arp) = &arp {
-        poller.add(arp, Token(at + 1))?;
+        watch.add_urgent(arp, arp_socket(interface.index))?;
     }
     Ok(Sockets { name: interface.name.clone(), multicast, vrrp, arp })
 }

@@ -1,29 +1,29 @@
 //! The vrrp role: one loop that waits for packet, netlink, bus or deadline, calls the core, and performs its actions.
 //!
-//! No runtime and no second thread: an advert waits for nothing but the loop itself.
+//! No runtime and no second thread: an advert waits for nothing but the loop itself and, where adverts come thick, for
+//! those that the next 2 ms bring ([`pace`]).
 
 mod kernel;
+mod pace;
 mod recorder;
+mod watch;
 
 use evenkeel_bus::{Channel, ChannelError, Effect, Explanation, FromVrrp, ToVrrp, VrrpOptions, WallTime};
 use evenkeel_kernel::clock;
 use evenkeel_kernel::netlink::{Change, Monitor};
-use evenkeel_kernel::poll::{Interest, Poller, Timer, Token};
+use evenkeel_kernel::poll::{Interest, Timer, Token};
 use evenkeel_kernel::privilege::{self, Capability};
+use evenkeel_kernel::vrrp_socket::BATCH;
 use evenkeel_vrrp::{Action, Config, Event, InstanceId, Router, StateName, Transition};
 use evenkeel_wire::Instant;
 use kernel::Kernel;
+use pace::{Pace, Reading};
 use recorder::Recorder;
 use std::time::Duration;
+use watch::{BUS, MONITOR, TIMER, Watch};
 
-/// Packets and ARPs taken from one socket before others get their turn.
-pub(crate) const BURST: usize = 64;
-
-const BUS: Token = Token(0);
-const TIMER: Token = Token(1);
-const MONITOR: Token = Token(2);
-/// The socket of interface `n` is `n * 2 + FIRST_SOCKET` for adverts, one more for ARP.
-pub(crate) const FIRST_SOCKET: u64 = 16;
+/// ARPs taken from one socket before others get their turn.
+const BURST: usize = 64;
 
 /// Runs until told to stop, or until the bus closes.
 pub fn run(mut bus: Channel) -> anyhow::Result<()> {
@@ -96,7 +96,8 @@ fn take_options(options: &VrrpOptions) {
 
 struct VrrpRole {
     bus: Channel,
-    poller: Poller,
+    watch: Watch,
+    pace: Pace,
     timer: Timer,
     monitor: Monitor,
     kernel: Kernel,
@@ -115,16 +116,16 @@ struct VrrpRole {
 impl VrrpRole {
     fn new(bus: Channel, config: Config, options: &VrrpOptions) -> Result<Self, Box<(Channel, anyhow::Error)>> {
         let open = || -> anyhow::Result<_> {
-            let poller = Poller::new()?;
+            let watch = Watch::new()?;
             let timer = Timer::new()?;
             // Before the first listing, so that nothing falls between.
             let monitor = Monitor::open()?;
-            poller.add(&bus, BUS)?;
-            poller.add(&timer, TIMER)?;
-            poller.add(&monitor, MONITOR)?;
-            Ok((poller, timer, monitor, Kernel::open(&config)?))
+            watch.add_urgent(&bus, BUS)?;
+            watch.add_urgent(&timer, TIMER)?;
+            watch.add_urgent(&monitor, MONITOR)?;
+            Ok((watch, timer, monitor, Kernel::open(&config)?))
         };
-        let (poller, timer, monitor, kernel) = match open() {
+        let (watch, timer, monitor, kernel) = match open() {
             Ok(opened) => opened,
             Err(error) => return Err(Box::new((bus, error))),
         };
@@ -132,7 +133,8 @@ impl VrrpRole {
         let recorder = options.record.as_deref().and_then(|path| Recorder::start(path, &config, seed));
         Ok(VrrpRole {
             bus,
-            poller,
+            watch,
+            pace: Pace::new(clock::now()),
             timer,
             monitor,
             kernel,
@@ -163,8 +165,13 @@ impl VrrpRole {
         let mut ready = Vec::new();
         while !self.stopped {
             self.arm()?;
-            self.poller.wait(&mut ready, None)?;
-            for token in std::mem::take(&mut ready) {
+            self.watch.wait(&mut ready, self.pace.span())?;
+            // First: what a deadline or an ARP means depends on what was heard before it.
+            self.read_adverts(&ready)?;
+            for token in ready.drain(..) {
+                if self.stopped {
+                    break;
+                }
                 match token {
                     BUS => {
                         if !self.read_bus()? {
@@ -181,10 +188,7 @@ impl VrrpRole {
                         }
                     }
                     MONITOR => self.read_monitor()?,
-                    Token(socket) => self.read_socket(socket)?,
-                }
-                if self.stopped {
-                    break;
+                    token => self.read_arp(token)?,
                 }
             }
         }
@@ -214,7 +218,7 @@ impl VrrpRole {
         }
         let interest = if self.bus.wants_write() { Interest::ReadAndWrite } else { Interest::Read };
         if interest != self.bus_interest {
-            self.poller.watch(&self.bus, BUS, interest)?;
+            self.watch.change_urgent(&self.bus, BUS, interest)?;
             self.bus_interest = interest;
         }
         Ok(())
@@ -286,7 +290,7 @@ impl VrrpRole {
     fn report_interfaces(&mut self) -> anyhow::Result<()> {
         let changes = self.kernel.resync()?;
         // First, for an owner of its addresses speaks as soon as it hears of its interface.
-        self.kernel.open_sockets(&self.config, &self.poller);
+        self.kernel.open_sockets(&self.config, &self.watch);
         for change in changes {
             match change {
                 kernel::Fact::Gone(index) => self.handle(Event::InterfaceGone { index })?,
@@ -321,15 +325,26 @@ impl VrrpRole {
         Ok(())
     }
 
-    fn read_socket(&mut self, token: u64) -> anyhow::Result<()> {
-        let Some(at) = token.checked_sub(FIRST_SOCKET) else { return Ok(()) };
-        let (interface, is_arp) = ((at / 2) as u32, at % 2 == 1);
+    /// One batch from each socket that has adverts; what is left shows at the next wait.
+    fn read_adverts(&mut self, ready: &[Token]) -> anyhow::Result<()> {
+        let mut reading = Reading::default();
+        for interface in ready.iter().filter_map(|token| watch::adverts_of(*token)) {
+            let n_packets = self.kernel.receive_packets(interface);
+            for at in 0..n_packets {
+                let Some(event) = self.kernel.packet(interface, at) else { break };
+                self.handle(event)?;
+            }
+            reading.n_packets += n_packets;
+            reading.left_some |= n_packets == BATCH;
+        }
+        self.pace.count(clock::now(), reading, || self.router.shortest_interval());
+        Ok(())
+    }
+
+    fn read_arp(&mut self, token: Token) -> anyhow::Result<()> {
+        let Some(interface) = watch::arp_of(token) else { return Ok(()) };
         for _ in 0..BURST {
-            let event = match is_arp {
-                true => self.kernel.receive_arp(interface),
-                false => self.kernel.receive_packet(interface),
-            };
-            let Some(event) = event else { break };
+            let Some(event) = self.kernel.receive_arp(interface) else { break };
             self.handle(event)?;
         }
         Ok(())
