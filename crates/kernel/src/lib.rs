@@ -11,6 +11,7 @@
 //! | speak VRRP and ARP                   | [`vrrp_socket`], [`arp_socket`] |
 //! | balance connections                  | [`ipvs`], [`xdp`] |
 //! | give privileges away                 | [`privilege`], [`sandbox`] |
+//! | give memory back                     | [`memory`] |
 //! | build a network inside this machine  | [`netns`], [`machine`], [`firewall`] |
 
 pub mod addresses;
@@ -20,6 +21,7 @@ mod error;
 pub mod firewall;
 pub mod ipvs;
 pub mod machine;
+pub mod memory;
 pub mod netlink;
 pub mod netns;
 pub mod poll;

@@ -17,11 +17,13 @@ struct Cost {
     cpu: f64,
     /// Resident memory of the process, in MB.
     resident: f64,
+    /// What of it no other process and no file has.
+    private: f64,
 }
 
 pub(super) fn run() -> Result<()> {
     let mut table = String::from(
-        "| program | CPU for an advert sent, us | CPU for an advert received, us | resident memory of the vrrp process, MB |\n|---|---|---|---|\n",
+        "| program | CPU for an advert sent, us | CPU for an advert received, us | resident memory of the vrrp process, MB | of it private, MB |\n|---|---|---|---|---|\n",
     );
     let mut rows = Vec::new();
     for programs in [Programs::Debian, Programs::Evenkeel] {
@@ -29,19 +31,24 @@ pub(super) fn run() -> Result<()> {
         let received = measure(programs, Role::Backup)?;
         rows.push((sent, received));
         let name = if programs == Programs::Debian { "keepalived" } else { "evenkeel" };
-        let _ = writeln!(table, "| {name} | {:.1} | {:.1} | {:.1} |", sent.cpu, received.cpu, sent.resident);
+        let _ = writeln!(
+            table,
+            "| {name} | {:.1} | {:.1} | {:.1} | {:.1} |",
+            sent.cpu, received.cpu, sent.resident, sent.private
+        );
     }
     let [(sent, received), (our_sent, our_received)] = rows[..] else { unreachable!("two programs were measured") };
     let _ = writeln!(
         table,
-        "| ratio | {:.2} | {:.2} | {:.2} |",
+        "| ratio | {:.2} | {:.2} | {:.2} | {:.2} |",
         our_sent.cpu / sent.cpu,
         our_received.cpu / received.cpu,
-        our_sent.resident / sent.resident
+        our_sent.resident / sent.resident,
+        our_sent.private / sent.private
     );
     println!("{table}");
     let text = format!(
-        "## Virtual routers\n\n`cargo xtask bench vrrp`: {ROUTERS} virtual routers at {ADVERTS_PER_SECOND} adverts a second each for {} s. CPU is what the kernel charged to the vrrp process\n(`/proc/PID/schedstat`), so it holds the kernel's share of sending and receiving too.\n\n{table}",
+        "## Virtual routers\n\n`cargo xtask bench vrrp`: {ROUTERS} virtual routers at {ADVERTS_PER_SECOND} adverts a second each for {} s. CPU is what the kernel charged to the vrrp process\n(`/proc/PID/schedstat`), so it holds the kernel's share of sending and receiving too.\nMemory is `VmRSS` and `RssAnon` of the process that sends.\n\n{table}",
         MEASURED.as_secs()
     );
     report::write("vrrp", &text)
@@ -76,7 +83,11 @@ fn measure(programs: Programs, role: Role) -> Result<Cost> {
     wait_until(MEASURED, || false);
     let adverts = clock.elapsed().as_secs_f64() * f64::from(ROUTERS) * ADVERTS_PER_SECOND as f64;
     let spent = cpu(&measured, &pid)? - before;
-    Ok(Cost { cpu: spent / adverts, resident: resident(&measured, &pid)? })
+    Ok(Cost {
+        cpu: spent / adverts,
+        resident: memory(&measured, &pid, "VmRSS:")?,
+        private: memory(&measured, &pid, "RssAnon:")?,
+    })
 }
 
 fn conf(priority: u8) -> String {
@@ -108,9 +119,11 @@ fn cpu(machine: &Machine, pid: &str) -> Result<f64> {
     Ok(nanoseconds / 1e3)
 }
 
-fn resident(machine: &Machine, pid: &str) -> Result<f64> {
+/// A figure of the process's memory, in MB.
+fn memory(machine: &Machine, pid: &str, name: &str) -> Result<f64> {
     let text = machine.read(&format!("/proc/{pid}/status"));
-    let line = text.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
-    let kib: f64 = line.split_whitespace().nth(1).unwrap_or_default().parse().context("read VmRSS")?;
+    let line = text.lines().find(|line| line.starts_with(name)).with_context(|| format!("no {name}"))?;
+    let kib: f64 =
+        line.split_whitespace().nth(1).unwrap_or_default().parse().with_context(|| format!("read {name}"))?;
     Ok(kib * 1024.0 / 1e6)
 }

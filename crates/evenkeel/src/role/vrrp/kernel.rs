@@ -1,6 +1,6 @@
 //! The kernel's side of the virtual routers: which addresses to hold and which are there, and the sockets.
 
-use super::watch::{Watch, arp_socket};
+use super::watch::{Watch, advert_socket, arp_socket};
 use evenkeel_kernel::Error;
 use evenkeel_kernel::addresses::{self, Address, Held, PROTOCOL};
 use evenkeel_kernel::arp_socket::ArpSocket;
@@ -354,11 +354,11 @@ impl Kernel {
 
 fn open_pair(interface: &Interface, multicast: bool, watch: &Watch) -> Result<Sockets, Error> {
     let vrrp = VrrpSocket::open(&interface.name, interface.index, multicast)?;
-    watch.add_adverts(&vrrp, interface.index)?;
+    watch.add_patient(&vrrp, advert_socket(interface.index))?;
     // A link without Ethernet has no ARP, and needs none.
     let arp = if interface.mac == Mac::default() { None } else { Some(ArpSocket::open(interface.index)?) };
     if let Some(arp) = &arp {
-        watch.add_urgent(arp, arp_socket(interface.index))?;
+        watch.add_patient(arp, arp_socket(interface.index))?;
     }
     Ok(Sockets { name: interface.name.clone(), multicast, vrrp, arp })
 }

@@ -9,11 +9,11 @@ mod recorder;
 mod watch;
 
 use evenkeel_bus::{Channel, ChannelError, Effect, Explanation, FromVrrp, ToVrrp, VrrpOptions, WallTime};
-use evenkeel_kernel::clock;
 use evenkeel_kernel::netlink::{Change, Monitor};
 use evenkeel_kernel::poll::{Interest, Timer, Token};
 use evenkeel_kernel::privilege::{self, Capability};
 use evenkeel_kernel::vrrp_socket::BATCH;
+use evenkeel_kernel::{clock, memory};
 use evenkeel_vrrp::{Action, Config, Event, InstanceId, Router, StateName, Transition};
 use evenkeel_wire::Instant;
 use kernel::Kernel;
@@ -162,6 +162,7 @@ impl VrrpRole {
         self.report_interfaces()?;
         self.report_absent();
         self.tell(&FromVrrp::Ready { number })?;
+        memory::forget_start();
         let mut ready = Vec::new();
         while !self.stopped {
             self.arm()?;

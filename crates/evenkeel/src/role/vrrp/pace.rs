@@ -1,7 +1,8 @@
 //! When adverts are read: each as it comes, or, while they come thick, several at a time.
 //!
 //! An advert that comes alone costs a wake-up, and with many virtual routers that is most of what a backup does. So, while
-//! adverts come thick, the loop looks away from their sockets for a short span and then reads what has gathered.
+//! adverts come thick, the loop looks away from the sockets of the interfaces for a short span and then reads what has
+//! gathered.
 //!
 //! ```text
 //! adverts    | |  ||  | |   |||   | ||
@@ -12,10 +13,11 @@
 //!
 //! - A span is at most a fiftieth of the shortest advertisement interval and at most 2 ms. A backup takes over after three
 //!   silent intervals and a skew, and counts them from when an advert was read.
-//! - All else wakes the loop at once: a deadline, ARP, a change of the network, the supervisor. Adverts that have gathered
-//!   are then read first, so a master is never declared dead beside its unread advert.
-//! - A priority of 0, or a better one, is acted on at most a span later; and only where adverts come thick. With fewer than
-//!   two for each span (a thousand a second), or after a span in which none came, each advert is read as it comes.
+//! - A deadline, a change of the network or the supervisor wakes the loop at once. Adverts that have gathered are then read
+//!   first, so a master is never declared dead beside its unread advert.
+//! - A priority of 0, or a better one, is acted on at most a span later, and so is the ARP of a successor: until then its
+//!   predecessor answers. And this only where adverts come thick: with fewer than two for each span (a thousand a second),
+//!   or after a span in which none came, each is read as it comes.
 
 use evenkeel_wire::Instant;
 use std::time::Duration;

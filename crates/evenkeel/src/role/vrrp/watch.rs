@@ -35,7 +35,7 @@ pub fn arp_of(token: Token) -> Option<u32> {
 pub struct Watch {
     /// Everything.
     all: Poller,
-    /// What does not wait while adverts gather: everything but their sockets.
+    /// What does not wait while adverts gather.
     urgent: Poller,
 }
 
@@ -44,8 +44,9 @@ impl Watch {
         Ok(Watch { all: Poller::new()?, urgent: Poller::new()? })
     }
 
-    pub fn add_adverts(&self, socket: impl AsFd, interface: u32) -> Result<(), Error> {
-        self.all.add(socket, advert_socket(interface))
+    /// Adverts gather, and so does ARP: a master that asks after its addresses would otherwise wake all backups.
+    pub fn add_patient(&self, socket: impl AsFd, token: Token) -> Result<(), Error> {
+        self.all.add(socket, token)
     }
 
     pub fn add_urgent(&self, fd: impl AsFd, token: Token) -> Result<(), Error> {
@@ -89,7 +90,7 @@ mod tests {
         let watch = Watch::new().unwrap();
         let [(ours, mut theirs), (socket, mut peer)] = [UnixStream::pair().unwrap(), UnixStream::pair().unwrap()];
         watch.add_urgent(&ours, BUS).unwrap();
-        watch.add_adverts(&socket, 3).unwrap();
+        watch.add_patient(&socket, advert_socket(3)).unwrap();
         let mut ready = Vec::new();
         peer.write_all(b"advert").unwrap();
         watch.wait(&mut ready, None).unwrap();

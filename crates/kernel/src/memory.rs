@@ -1,0 +1,77 @@
+//! Which pages of itself a process keeps.
+
+use libc::{PF_W, PT_LOAD, c_int, c_void, dl_phdr_info};
+use rustix::mm::{Advice, madvise};
+use std::ops::Range;
+
+/// Unmaps the code and constants of the executable. What runs on is mapped again as it is touched, from the page cache;
+/// what only the start needed (the reading of a configuration, say) stays away.
+///
+/// Memory that is locked ([`lock_memory`](crate::privilege::lock_memory)) stays as it is.
+pub fn forget_start() {
+    for pages in unwritable_pages() {
+        let address = pages.start as *mut c_void;
+        // SAFETY: these are whole pages of a file mapped without write permission. A Rust executable is linked without
+        // text relocations, so nobody ever wrote to them, and the file gives them back as they are.
+        let _kept_when_locked = unsafe { madvise(address, pages.len(), Advice::LinuxDontNeed) };
+    }
+}
+
+/// Addresses of the executable's whole pages that cannot be written and never could. (What can only no longer be written,
+/// because it holds relocated addresses, lies in a writable segment.)
+fn unwritable_pages() -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    // SAFETY: the callback has the type that the function wants, and the list outlives the call.
+    unsafe { libc::dl_iterate_phdr(Some(add_executable), (&raw mut found).cast()) };
+    found
+}
+
+/// Called with the executable first; returning 1 ends the iteration before the libraries.
+///
+/// # Safety
+///
+/// `info` describes a loaded object, and `found` points to a `Vec<Range<usize>>` that nobody else uses.
+unsafe extern "C" fn add_executable(info: *mut dl_phdr_info, _size: usize, found: *mut c_void) -> c_int {
+    // SAFETY: as promised by the caller.
+    let (info, found) = unsafe { (&*info, &mut *found.cast::<Vec<Range<usize>>>()) };
+    // SAFETY: the loader keeps the program headers, of which there are `dlpi_phnum`.
+    let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
+    let page = rustix::param::page_size();
+    for header in headers.iter().filter(|header| header.p_type == PT_LOAD && header.p_flags & PF_W == 0) {
+        let start = info.dlpi_addr as usize + header.p_vaddr as usize;
+        let end = start + header.p_memsz as usize;
+        found.push(start.next_multiple_of(page)..end - end % page);
+    }
+    1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static TABLE: [u64; 4096] = {
+        let mut table = [0; 4096];
+        let mut at = 0;
+        while at < table.len() {
+            table[at] = (at * at) as u64;
+            at += 1;
+        }
+        table
+    };
+
+    #[test]
+    fn code_and_constants_are_the_same_after_they_were_forgotten() {
+        let ranges = unwritable_pages();
+        let holds = |address: usize| ranges.iter().any(|range| range.contains(&address));
+        assert!(holds(unwritable_pages as *const () as usize), "the code is found");
+        assert!(holds(TABLE.as_ptr() as usize), "and the constants");
+        let mut written = vec![1; 10_000];
+        assert!(!holds(written.as_ptr() as usize));
+        for round in 0..3 {
+            forget_start();
+            written.push(round);
+            assert!(std::hint::black_box(&TABLE).iter().enumerate().all(|(at, &square)| square == (at * at) as u64));
+        }
+        assert_eq!(written[10_000..], [0, 1, 2]);
+    }
+}
