@@ -5,14 +5,23 @@ use crate::error::During;
 use evenkeel_wire::Mac;
 use evenkeel_wire::arp::{self, Arp};
 use rustix::io::Errno;
-use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, SockFilter, Socket, Type};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// The Ethernet type of ARP.
 const ETHERTYPE: u16 = 0x0806;
 
-/// Hears all ARP on one interface and broadcasts messages there, without blocking.
+/// Accepts what names a sender, whose address stands at byte 14. A probe (RFC 5227 2.1.1) has 0.0.0.0 there: it claims
+/// nothing, the kernel answers it, and with many virtual routers on a link there are hundreds a second.
+const NO_PROBES: [SockFilter; 4] = [
+    SockFilter::new((libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16, 0, 0, 14),
+    SockFilter::new((libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16, 0, 1, 0),
+    SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0),
+    SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, u32::MAX),
+];
+
+/// Hears all ARP on one interface but probes, and broadcasts messages there, without blocking.
 #[derive(Debug)]
 pub struct ArpSocket {
     socket: Socket,
@@ -28,6 +37,7 @@ impl ArpSocket {
         let socket =
             Socket::new(Domain::PACKET, Type::DGRAM, None::<Protocol>).during(during("open a packet socket"))?;
         socket.set_nonblocking(true).during(during("set up a packet socket"))?;
+        socket.attach_filter(&NO_PROBES).during(during("set up a packet socket"))?;
         let broadcast = link_address(interface, Mac::BROADCAST);
         socket.bind(&broadcast).during(during("bind a packet socket"))?;
         Ok(ArpSocket { socket, broadcast, interface })

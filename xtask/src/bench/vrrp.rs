@@ -11,6 +11,9 @@ const ROUTERS: u16 = 250;
 const ADVERTS_PER_SECOND: u64 = 10;
 const MEASURED: Duration = Duration::from_secs(20);
 
+const PROGRAMS: [Programs; 2] = [Programs::Debian, Programs::Evenkeel];
+
+/// What a program costs that sends.
 #[derive(Clone, Copy)]
 struct Cost {
     /// CPU for each advert, in microseconds.
@@ -25,69 +28,78 @@ pub(super) fn run() -> Result<()> {
     let mut table = String::from(
         "| program | CPU for an advert sent, us | CPU for an advert received, us | resident memory of the vrrp process, MB | of it private, MB |\n|---|---|---|---|---|\n",
     );
-    let mut rows = Vec::new();
-    for programs in [Programs::Debian, Programs::Evenkeel] {
-        let sent = measure(programs, Role::Master)?;
-        let received = measure(programs, Role::Backup)?;
-        rows.push((sent, received));
-        let name = if programs == Programs::Debian { "keepalived" } else { "evenkeel" };
-        let _ = writeln!(
-            table,
-            "| {name} | {:.1} | {:.1} | {:.1} | {:.1} |",
-            sent.cpu, received.cpu, sent.resident, sent.private
-        );
+    let received = receive()?;
+    let sent = [send(PROGRAMS[0])?, send(PROGRAMS[1])?];
+    for (name, sent, received) in [("keepalived", sent[0], received[0]), ("evenkeel", sent[1], received[1])] {
+        let Cost { cpu, resident, private } = sent;
+        let _ = writeln!(table, "| {name} | {cpu:.1} | {received:.1} | {resident:.1} | {private:.1} |");
     }
-    let [(sent, received), (our_sent, our_received)] = rows[..] else { unreachable!("two programs were measured") };
+    let [theirs, ours] = sent;
     let _ = writeln!(
         table,
         "| ratio | {:.2} | {:.2} | {:.2} | {:.2} |",
-        our_sent.cpu / sent.cpu,
-        our_received.cpu / received.cpu,
-        our_sent.resident / sent.resident,
-        our_sent.private / sent.private
+        ours.cpu / theirs.cpu,
+        received[1] / received[0],
+        ours.resident / theirs.resident,
+        ours.private / theirs.private
     );
     println!("{table}");
     let text = format!(
-        "## Virtual routers\n\n`cargo xtask bench vrrp`: {ROUTERS} virtual routers at {ADVERTS_PER_SECOND} adverts a second each for {} s. CPU is what the kernel charged to the vrrp process\n(`/proc/PID/schedstat`), so it holds the kernel's share of sending and receiving too.\nMemory is `VmRSS` and `RssAnon` of the process that sends.\n\n{table}",
+        "## Virtual routers\n\n`cargo xtask bench vrrp`: {ROUTERS} virtual routers at {ADVERTS_PER_SECOND} adverts a second each for {} s. CPU is what the kernel charged to the vrrp process\n(`/proc/PID/schedstat`), so it holds the kernel's share of sending and receiving too. The two that receive hear the same\nadverts at the same time. Memory is `VmRSS` and `RssAnon` of the process that sends.\n\n{table}",
         MEASURED.as_secs()
     );
     report::write("vrrp", &text)
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
-    Master,
-    Backup,
+/// The cost of each program as the only master.
+fn send(programs: Programs) -> Result<Cost> {
+    let lan = Lan::new();
+    let machine = programs.install(lan.machine("measured", "eth0", "10.0.0.10/16"));
+    start(&machine, 150);
+    machine.await_holding("10.0.2.249", Duration::from_secs(30));
+    await_quiet();
+    let pid = vrrp_process(&machine, programs)?;
+    let [cpu] = cpu_for_advert([(&machine, &pid)])?;
+    Ok(Cost { cpu, resident: memory(&machine, &pid, "VmRSS:")?, private: memory(&machine, &pid, "RssAnon:")? })
 }
 
-fn measure(programs: Programs, role: Role) -> Result<Cost> {
+/// CPU for each advert of both programs, as backups of one master, in microseconds.
+fn receive() -> Result<[f64; 2]> {
     let lan = Lan::new();
-    let measured = programs.install(lan.machine("measured", "eth0", "10.0.0.10/16"));
-    let peer = lan.machine("peer", "eth0", "10.0.0.11/16").with_evenkeel();
-    let (own, others) = if role == Role::Master { (150, 100) } else { (100, 150) };
-    measured.write("/etc/keepalived/keepalived.conf", &conf(own));
-    if role == Role::Backup {
-        peer.write("/etc/keepalived/keepalived.conf", &conf(others));
-        peer.start_service(Service::Keepalived);
-        peer.await_holding("10.0.2.249", Duration::from_secs(30));
-    }
-    measured.start_service(Service::Keepalived);
-    if role == Role::Master {
-        measured.await_holding("10.0.2.249", Duration::from_secs(30));
-    }
-    // Past the second burst of gratuitous ARP, which comes five seconds after a takeover.
+    let speaker = lan.machine("speaker", "eth0", "10.0.0.10/16").with_evenkeel();
+    start(&speaker, 150);
+    speaker.await_holding("10.0.2.249", Duration::from_secs(30));
+    let theirs = PROGRAMS[0].install(lan.machine("theirs", "eth0", "10.0.0.11/16"));
+    let ours = PROGRAMS[1].install(lan.machine("ours", "eth0", "10.0.0.12/16"));
+    start(&theirs, 100);
+    start(&ours, 100);
+    await_quiet();
+    let pids = [vrrp_process(&theirs, PROGRAMS[0])?, vrrp_process(&ours, PROGRAMS[1])?];
+    cpu_for_advert([(&theirs, &pids[0]), (&ours, &pids[1])])
+}
+
+fn start(machine: &Machine, priority: u8) {
+    machine.write("/etc/keepalived/keepalived.conf", &conf(priority));
+    machine.start_service(Service::Keepalived);
+}
+
+/// Past the second burst of gratuitous ARP, which comes five seconds after a takeover.
+fn await_quiet() {
     wait_until(Duration::from_secs(9), || false);
-    let pid = vrrp_process(&measured, programs)?;
-    let before = cpu(&measured, &pid)?;
+}
+
+fn cpu_for_advert<const N: usize>(processes: [(&Machine, &str); N]) -> Result<[f64; N]> {
+    let read = || processes.map(|(machine, pid)| cpu(machine, pid));
     let clock = std::time::Instant::now();
+    let before = read();
     wait_until(MEASURED, || false);
+    let after = read();
     let adverts = clock.elapsed().as_secs_f64() * f64::from(ROUTERS) * ADVERTS_PER_SECOND as f64;
-    let spent = cpu(&measured, &pid)? - before;
-    Ok(Cost {
-        cpu: spent / adverts,
-        resident: memory(&measured, &pid, "VmRSS:")?,
-        private: memory(&measured, &pid, "RssAnon:")?,
-    })
+    let mut costs = [0.0; N];
+    for (cost, (before, after)) in costs.iter_mut().zip(before.into_iter().zip(after)) {
+        *cost = (after? - before?) / adverts;
+    }
+    Ok(costs)
 }
 
 fn conf(priority: u8) -> String {
