@@ -151,7 +151,7 @@ fn sockets_live_through_a_link_that_goes_down_and_up() {
 }
 
 #[test]
-fn a_claim_and_a_probe_are_heard_and_the_holder_answers() {
+fn a_claim_is_heard_and_a_probe_only_by_the_kernel_that_answers_it() {
     in_fresh_namespace(|| {
         let hosts = two_hosts();
         let [mut first, mut second] = hosts.each_ref().map(arp);
@@ -164,6 +164,7 @@ fn a_claim_and_a_probe_are_heard_and_the_holder_answers() {
         first.send(&Arp::probe(hosts[0].eth0.mac, SECOND)).unwrap();
         let answer = awaited(&mut first, |socket| socket.receive().unwrap());
         assert_eq!((answer.sender_ip, answer.sender_mac), (SECOND, hosts[1].eth0.mac));
+        assert_eq!(second.receive().unwrap(), None, "a probe claims nothing");
     });
 }
 
