@@ -165,3 +165,139 @@ impl Drop for Echo {
         }
     }
 }
+
+/// Many TCP connections to one address, each of which exchanges a line with its server again and again.
+pub struct Talkers {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Talk>,
+}
+
+/// How the connections fared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Talk {
+    /// Connections that were opened.
+    pub opened: usize,
+    /// Which server each spoke with, by what it answers first.
+    pub servers: Vec<String>,
+    /// Indices of those that broke, or had no answer within ten seconds.
+    pub broken: Vec<usize>,
+    /// Lines exchanged.
+    pub lines: usize,
+}
+
+impl Talkers {
+    /// Opens `count` connections from `client`, and then says a line on each of them ten times a second. Returns when all
+    /// are open.
+    pub fn start(client: &Machine, target: SocketAddr, count: usize) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let network = client.network();
+        let stopped = stop.clone();
+        let (ready, started) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            enter_network(&network);
+            let mut streams = Vec::new();
+            let mut talk = Talk::default();
+            for index in 0..count {
+                match open(target) {
+                    Ok((stream, server)) => {
+                        talk.opened += 1;
+                        talk.servers.push(server);
+                        streams.push(Some(stream));
+                    }
+                    Err(_) => {
+                        talk.servers.push(String::new());
+                        talk.broken.push(index);
+                        streams.push(None);
+                    }
+                }
+            }
+            ready.send(()).expect("the starter waits");
+            while !stopped.load(Ordering::Relaxed) {
+                let round_at = Instant::now();
+                for stream in streams.iter_mut().flatten() {
+                    // What cannot be said shows when nothing is answered.
+                    let _ = stream.write_all(b"line\n");
+                }
+                for (index, slot) in streams.iter_mut().enumerate() {
+                    let Some(stream) = slot else { continue };
+                    match stream.read_exact(&mut [0; 5]) {
+                        Ok(()) => talk.lines += 1,
+                        Err(_) => {
+                            talk.broken.push(index);
+                            *slot = None;
+                        }
+                    }
+                }
+                std::thread::sleep(Duration::from_millis(100).saturating_sub(round_at.elapsed()));
+            }
+            talk
+        });
+        started.recv().expect("the connections open");
+        Talkers { stop, thread }
+    }
+
+    /// Ends it.
+    pub fn finish(self) -> Talk {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().expect("the talkers do not panic")
+    }
+}
+
+fn open(target: SocketAddr) -> io::Result<(TcpStream, String)> {
+    let mut stream = TcpStream::connect_timeout(&target, Duration::from_secs(10))?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut name = [0; 16];
+    stream.read_exact(&mut name)?;
+    Ok((stream, String::from_utf8_lossy(&name).trim_end().to_owned()))
+}
+
+/// Answers each TCP connection with the machine's name, padded to 16 bytes, and then with whatever it is sent.
+pub struct Parrot {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Parrot {
+    /// Listens on every address of the machine.
+    pub fn start(machine: &Machine, port: u16) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let network = machine.network();
+        let greeting = format!("{:<16}", machine.name());
+        let (ready, started) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            enter_network(&network);
+            let listener = std::net::TcpListener::bind(("0.0.0.0", port)).expect("a listening socket");
+            listener.set_nonblocking(true).expect("a socket that does not block");
+            ready.send(()).expect("the starter waits");
+            let mut streams: Vec<TcpStream> = Vec::new();
+            let mut buffer = [0; 4096];
+            while !stopped.load(Ordering::Relaxed) {
+                while let Ok((mut stream, _)) = listener.accept() {
+                    let _ = stream.set_nodelay(true);
+                    if stream.write_all(greeting.as_bytes()).is_ok() && stream.set_nonblocking(true).is_ok() {
+                        streams.push(stream);
+                    }
+                }
+                streams.retain_mut(|stream| match stream.read(&mut buffer) {
+                    Ok(0) => false,
+                    Ok(length) => stream.write_all(&buffer[..length]).is_ok(),
+                    Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+                });
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        });
+        started.recv().expect("the parrot starts");
+        Parrot { stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Parrot {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

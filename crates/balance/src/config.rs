@@ -21,6 +21,8 @@ pub struct Config {
     pub tls: ClientTls,
     /// What moves the packets.
     pub plane: PlaneChoice,
+    /// `lb_interface`: where clients' packets come in, for the XDP program; those of the virtual routers when empty.
+    pub interfaces: Vec<String>,
     /// `lvs_timeouts`, in seconds.
     pub timeouts: Timeouts,
     /// `lvs_flush`: the kernel's table is emptied at the start.

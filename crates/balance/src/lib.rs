@@ -18,6 +18,7 @@ mod state;
 pub mod status;
 pub mod table;
 mod timers;
+mod words;
 
 pub use balancer::Balancer;
 pub use config::Config;

@@ -15,7 +15,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 /// What may wait to be sent, in bytes. A peer that reads nothing for so long is as good as dead.
-pub const MAX_PENDING: usize = 32 << 20;
+pub const MAX_PENDING: usize = 160 << 20;
 
 /// Messages over one Unix stream socket. Nothing blocks except the calls that say so.
 #[derive(Debug)]

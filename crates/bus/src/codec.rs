@@ -1,24 +1,25 @@
 //! Frames on a byte stream.
 //!
 //! ```text
-//!  0        1        2        3        4 ..
-//! +--------+--------+--------+--------+---------------------+
-//! |  length of the body, LE  | n_fds  | body: JSON, or none |
-//! +--------+--------+--------+--------+---------------------+
+//!  0        1        2        3        4        5 ..
+//! +--------+--------+--------+--------+--------+---------------------+
+//! |       length of the body, LE      | n_fds  | body: JSON, or none |
+//! +--------+--------+--------+--------+--------+---------------------+
 //! ```
 //!
-//! The fourth byte counts descriptors that travel beside the frame (`SCM_RIGHTS`); it is 0 for almost every frame, so
-//! that the head reads as a plain little-endian `u32`. A frame without body only carries descriptors for the next one.
+//! The fifth byte counts descriptors that travel beside the frame (`SCM_RIGHTS`). A frame without body only carries
+//! descriptors for the next one.
 
 use std::collections::VecDeque;
 
-/// The longest body, in bytes: about a thousand `server` blocks of nginx.conf with their MIME types.
-pub const MAX_FRAME: usize = 15 << 20;
+/// The longest body, in bytes: about four thousand `server` blocks of nginx.conf with their MIME types, or forty thousand
+/// virtual servers.
+pub const MAX_FRAME: usize = 64 << 20;
 
 /// The most descriptors beside one frame; the kernel's own limit for a message is 253.
 pub const MAX_DESCRIPTORS: usize = 250;
 
-const HEAD: usize = 4;
+const HEAD: usize = 5;
 
 /// One frame.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,8 +79,8 @@ impl Codec {
         if self.bytes.len() < HEAD {
             return Ok(None);
         }
-        let length = usize::from(self.bytes[0]) | usize::from(self.bytes[1]) << 8 | usize::from(self.bytes[2]) << 16;
-        let n_descriptors = usize::from(self.bytes[3]);
+        let length = u32::from_le_bytes([self.bytes[0], self.bytes[1], self.bytes[2], self.bytes[3]]) as usize;
+        let n_descriptors = usize::from(self.bytes[4]);
         check(length, n_descriptors)?;
         Ok(Some((length, n_descriptors)))
     }
@@ -88,8 +89,8 @@ impl Codec {
     pub fn build(body: &[u8], n_descriptors: usize) -> Result<Vec<u8>, FrameError> {
         check(body.len(), n_descriptors)?;
         let mut bytes = Vec::with_capacity(HEAD + body.len());
-        let length = u32::try_from(body.len()).expect("MAX_FRAME fits in three bytes").to_le_bytes();
-        bytes.extend_from_slice(&length[..3]);
+        let length = u32::try_from(body.len()).expect("MAX_FRAME fits in four bytes").to_le_bytes();
+        bytes.extend_from_slice(&length);
         bytes.push(u8::try_from(n_descriptors).expect("MAX_DESCRIPTORS fits in a byte"));
         bytes.extend_from_slice(body);
         Ok(bytes)
@@ -113,13 +114,13 @@ mod tests {
 
     #[test]
     fn a_plain_frame_is_a_little_endian_length_and_its_body() {
-        assert_eq!(Codec::build(b"{}", 0).unwrap(), [2, 0, 0, 0, b'{', b'}']);
+        assert_eq!(Codec::build(b"{}", 0).unwrap(), [2, 0, 0, 0, 0, b'{', b'}']);
     }
 
     #[test]
     fn a_length_beyond_the_limit_is_an_error_before_the_body_comes() {
         let mut codec = Codec::default();
-        codec.feed(&[1, 0, 0xf0, 0]);
+        codec.feed(&[1, 0, 0, 4, 0]);
         assert_eq!(codec.take(), Err(FrameError::TooLong(MAX_FRAME + 1)));
         assert!(Codec::build(&vec![b' '; MAX_FRAME + 1], 0).is_err());
         assert!(Codec::build(&vec![b' '; MAX_FRAME], 0).is_ok());
@@ -128,7 +129,7 @@ mod tests {
     #[test]
     fn a_count_of_descriptors_beyond_the_limit_is_an_error() {
         let mut codec = Codec::default();
-        codec.feed(&[1, 0, 0, 251]);
+        codec.feed(&[1, 0, 0, 0, 251]);
         assert_eq!(codec.take(), Err(FrameError::TooManyDescriptors(251)));
     }
 

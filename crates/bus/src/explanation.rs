@@ -8,15 +8,15 @@ use std::time::Duration;
 /// `evenkeel why` prints these; in JSON they are the contract. Spans are seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
-    /// Name of the instance; `proxy` where the proxy's process is meant, which goes from `fault` to `init` when it is
+    /// Name of the instance, pool or, as `POOL/SERVER`, server; `proxy` where the proxy's process is meant, which goes from `fault` to `init` when it is
     /// started again.
     pub instance: String,
     /// When the decision was made.
     pub at: WallTime,
-    /// State before.
-    pub from: StateName,
+    /// State of the instance before; `null` for pools and servers.
+    pub from: Option<StateName>,
     /// State after; equal to `from` for what changes no state (a repaired address, a conflict).
-    pub to: StateName,
+    pub to: Option<StateName>,
     /// What happened, with its figures.
     pub trigger: String,
     /// The rule that applied, with its source.
@@ -45,14 +45,32 @@ impl Explanation {
         Explanation {
             instance: name.to_owned(),
             at,
-            from,
-            to,
+            from: Some(from),
+            to: Some(to),
             trigger,
             rule,
             decision,
             waited_seconds: waited.as_secs_f64(),
             effects: Vec::new(),
         }
+    }
+
+    /// What the balancer decided `at` this time about a pool of `config`, and what was done about it.
+    pub fn of_pool(
+        explanation: evenkeel_balance::Explanation,
+        config: &evenkeel_balance::Config,
+        at: WallTime,
+        effects: Vec<Effect>,
+    ) -> Self {
+        let evenkeel_balance::Explanation { pool, server, trigger, rule, decision } = explanation;
+        let pool = config.pools.get(pool.0 as usize);
+        let server = server.and_then(|id| pool?.servers.get(id.server as usize));
+        let name = pool.map_or("", |pool| pool.name.as_str());
+        let instance = match server {
+            Some(server) => format!("{name}/{}", server.name()),
+            None => name.to_owned(),
+        };
+        Explanation { instance, at, from: None, to: None, trigger, rule, decision, waited_seconds: 0.0, effects }
     }
 
     /// Whether the state changed.

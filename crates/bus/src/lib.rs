@@ -7,13 +7,16 @@
 //! There is no runtime in here: the vrrp role polls a [`Channel`] in its own epoll loop, the supervisor wraps it in
 //! tokio's `AsyncFd`.
 
+mod balance;
 mod channel;
 mod codec;
 mod explanation;
 mod message;
 mod node;
+mod pools;
 mod wall;
 
+pub use balance::{Administered, FromBalance, ScriptEnd, ToBalance};
 pub use channel::{Channel, ChannelError, MAX_PENDING, Received};
 pub use codec::{Codec, Frame, FrameError, MAX_DESCRIPTORS, MAX_FRAME};
 pub use explanation::{Effect, Explanation};
@@ -22,4 +25,5 @@ pub use node::{
     ConflictView, InstanceView, NodeStatus, PeerView, ProxyHealth, ProxyView, RoleState, RoleView, ServerView,
     TrackerView, UpstreamView,
 };
+pub use pools::{BalanceView, CheckView, PlaneView, PoolView, RealServerView, ServerNotice};
 pub use wall::WallTime;

@@ -186,6 +186,13 @@ pub enum Request {
         /// Its name.
         instance: String,
     },
+    /// Say what a real server is to be, until somebody says otherwise.
+    Server {
+        /// `POOL/SERVER`.
+        server: String,
+        /// What it is to be.
+        state: evenkeel_balance::AdminState,
+    },
     /// Stop the daemon as SIGTERM does.
     Stop,
     /// Counters, as text in keepalived's form.
@@ -204,6 +211,13 @@ pub enum Reply {
     Stats(String),
     /// It was done.
     Done {
+        /// In words.
+        message: String,
+    },
+    /// To [`Request::Server`].
+    Server {
+        /// The server that was meant, and what it is now to be.
+        meant: crate::Administered,
         /// In words.
         message: String,
     },

@@ -1,7 +1,7 @@
 //! What `evenkeel status --json` prints. This is the contract: names stay, new ones may come. Spans are seconds, points
 //! in time RFC 3339. What could not be asked is `null`, never an old answer.
 
-use crate::WallTime;
+use crate::{BalanceView, WallTime};
 use evenkeel_vrrp::{AdvertCounters, InstanceStatus, StateName};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -31,12 +31,14 @@ pub struct NodeStatus {
     pub instances: Option<Vec<InstanceView>>,
     /// The proxy; `null` when none is configured.
     pub proxy: Option<ProxyView>,
+    /// Layer 4; `null` when none is configured, or the balance role gave no answer.
+    pub balance: Option<BalanceView>,
 }
 
 /// One process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoleView {
-    /// `vrrp` or `proxy`.
+    /// `vrrp`, `balance` or `proxy`.
     pub name: String,
     /// Whether it runs.
     pub state: RoleState,

@@ -9,9 +9,11 @@ mod cli;
 mod lab;
 mod log;
 mod personality;
+mod readiness;
 mod render;
 mod role;
 mod supervisor;
+mod wire;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -43,6 +43,8 @@ pub enum Capability {
     IpcLock,
     /// Load and use eBPF programs.
     Bpf,
+    /// Let eBPF programs do what shows kernel memory.
+    Perfmon,
 }
 
 /// Looks a user up by name, in the files and not in any directory service. `None` when there is no such user.
@@ -195,6 +197,7 @@ fn set_of(kept: &[Capability]) -> CapabilitySet {
         Capability::SysNice => CapabilitySet::SYS_NICE,
         Capability::IpcLock => CapabilitySet::IPC_LOCK,
         Capability::Bpf => CapabilitySet::BPF,
+        Capability::Perfmon => CapabilitySet::PERFMON,
     };
     kept.iter().map(one).collect()
 }

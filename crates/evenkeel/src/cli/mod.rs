@@ -6,6 +6,7 @@ mod genhash;
 pub mod host;
 mod node;
 mod run;
+mod server;
 
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
@@ -38,6 +39,8 @@ enum Command {
     Failback(node::InstanceArgs),
     /// The MD5 digest of a page, for `digest` in HTTP_GET; takes keepalived's genhash options.
     Genhash(genhash::GenhashArgs),
+    /// Drain, disable or enable a real server, or give it another weight: kept over reload and restart.
+    Server(server::ServerArgs),
     /// The whole architecture on this machine: two balancers, two web servers, a client.
     Lab(crate::lab::Args),
 }
@@ -68,6 +71,7 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
         Command::Failover(args) => node::failover(args),
         Command::Failback(args) => node::failback(args),
         Command::Genhash(args) => return genhash::main(&args),
+        Command::Server(args) => server::main(&args),
         Command::Lab(args) => crate::lab::main(args),
     };
     result.unwrap_or_else(|error| {
@@ -113,6 +117,9 @@ mod tests {
             "evenkeel failback VI_1",
             "evenkeel genhash -s 192.0.2.1 -p 80 -u /index.html",
             "evenkeel genhash -h",
+            "evenkeel server drain 10.0.0.1:80/10.0.0.2 --wait 60",
+            "evenkeel server weight web/10.0.0.2:80 5",
+            "evenkeel server enable web/10.0.0.2:80",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
         }

@@ -107,7 +107,8 @@ fn do_it(daemon: &DaemonArgs, request: &Request) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn unexpected(reply: Reply) -> anyhow::Result<ExitCode> {
+/// An error that says what the daemon answered instead.
+pub fn unexpected(reply: Reply) -> anyhow::Result<ExitCode> {
     match reply {
         Reply::Failed { message } => bail!(message),
         _ => bail!("the daemon answered something else than was asked: is it of another version?"),

@@ -105,9 +105,12 @@ impl Model {
             Report::Line { text } => self.hosts.entry(host).or_default().line = Some(text),
             Report::Node(node) => self.hear_node(now, host, node),
             Report::Explained { decision, age } => {
-                let states = format!("{} -> {}", upper(decision.from), upper(decision.to));
-                let states = if decision.changed_state() { states } else { upper(decision.to) };
-                let text = format!("{states}: {}; {}", decision.trigger, decision.decision);
+                let states = match (decision.from, decision.to) {
+                    (Some(from), Some(to)) if decision.changed_state() => format!("{} -> {}: ", upper(from), upper(to)),
+                    (_, Some(to)) => format!("{}: ", upper(to)),
+                    (_, None) => String::new(),
+                };
+                let text = format!("{states}{}; {}", decision.trigger, decision.decision);
                 self.note(now - age, host.name(), text);
             }
             Report::Sample(sample) => self.hear_sample(now, &sample),

@@ -106,8 +106,8 @@ mod tests {
         Explanation {
             instance: "VI_1".to_owned(),
             at,
-            from: StateName::Backup,
-            to: StateName::Master,
+            from: Some(StateName::Backup),
+            to: Some(StateName::Master),
             trigger: trigger.to_owned(),
             rule: String::new(),
             decision: String::new(),

@@ -156,7 +156,7 @@ fn read(words: &[String]) -> Result<CommandLine, u8> {
             ('R', _) => line.no_respawn = true,
             ('V', _) => line.keep_addresses = true,
             ('u', _) => line.umask = u32::from_str_radix(&text, 8).ok(),
-            ('p' | 'r' | 's' | 'i', long) | (_, long @ ("nginx" | "record" | "runtime-dir")) => {
+            ('p' | 'r' | 'c' | 's' | 'i', long) | (_, long @ ("nginx" | "record" | "runtime-dir")) => {
                 line.plan.push((long, text));
             }
             // Accepted: what it asks for does not exist here, or always is so.
@@ -175,9 +175,11 @@ fn run(path: PathBuf, line: &CommandLine, detached: bool) -> ExitCode {
     plan.keep_addresses = line.keep_addresses;
     // With -C alone there is nothing for the virtual routers to do.
     plan.without_vrrp = line.only_check && !line.only_vrrp;
+    plan.without_checkers = line.only_vrrp && !line.only_check;
     for (long, text) in &line.plan {
         match *long {
             "pid" => plan.pid_file = Some(absolute(text)),
+            "checkers_pid" => plan.checkers_pid_file = Some(absolute(text)),
             "vrrp_pid" => plan.vrrp_pid_file = Some(absolute(text)),
             "namespace" => plan.namespace = Some(text.clone()),
             "config-id" => plan.config_id = Some(text.clone()),

@@ -1,5 +1,6 @@
 //! The daemon's answers as people read them.
 
+mod balance;
 mod status;
 mod why;
 

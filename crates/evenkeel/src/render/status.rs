@@ -18,6 +18,13 @@ pub fn status(node: &NodeStatus) -> String {
         None => out.push_str("\nvirtual routers: unknown, the vrrp role does not answer\n"),
         Some(instances) => instances.iter().for_each(|view| instance(&mut out, view)),
     }
+    match &node.balance {
+        Some(view) => super::balance::balance(&mut out, view),
+        None if node.roles.iter().any(|role| role.name == "balance") => {
+            out.push_str("\nvirtual servers: unknown, the balance role does not answer\n");
+        }
+        None => {}
+    }
     if let Some(view) = &node.proxy {
         proxy(&mut out, view);
     }
@@ -171,6 +178,7 @@ mod tests {
             }],
             instances: None,
             proxy: None,
+            balance: None,
         }
     }
 

@@ -12,11 +12,13 @@ pub fn why(explanations: &[Explanation]) -> String {
 
 fn one(e: &Explanation) -> String {
     let mut out = String::new();
-    let states = match e.changed_state() {
-        true => format!("{} -> {}", super::status::state(e.from), super::status::state(e.to)),
-        false => format!("stays {}", super::status::state(e.to)),
+    use super::status::state;
+    let states = match (e.from, e.to) {
+        (Some(from), Some(to)) if e.changed_state() => format!("  {} -> {}", state(from), state(to)),
+        (_, Some(to)) => format!("  stays {}", state(to)),
+        (_, None) => String::new(),
     };
-    let _ = writeln!(out, "{}  {}  {states}", e.at, e.instance);
+    let _ = writeln!(out, "{}  {}{states}", e.at, e.instance);
     let _ = writeln!(out, "  trigger   {}", e.trigger);
     if !e.rule.is_empty() {
         let _ = writeln!(out, "  rule      {}", e.rule);
@@ -42,8 +44,8 @@ mod tests {
         let explanation = Explanation {
             instance: "VI_1".to_owned(),
             at: "2026-01-02T03:04:05.678Z".parse().unwrap(),
-            from: StateName::Backup,
-            to: StateName::Master,
+            from: Some(StateName::Backup),
+            to: Some(StateName::Master),
             trigger: "no advert from 10.0.0.10 for 3.61 s".to_owned(),
             rule: "master down interval = 3 x 1 s + skew 609 ms = 3.61 s (RFC 3768 6.1)".to_owned(),
             decision: "take over 10.0.0.100".to_owned(),

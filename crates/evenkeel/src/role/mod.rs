@@ -20,6 +20,8 @@ use std::process::ExitCode;
 pub enum Role {
     /// The virtual routers.
     Vrrp,
+    /// Layer 4: health checks and the table of virtual servers.
+    Balance,
     /// The layer-7 proxy.
     Proxy,
 }
@@ -29,6 +31,7 @@ impl Role {
     pub fn name(self) -> &'static str {
         match self {
             Role::Vrrp => "vrrp",
+            Role::Balance => "balance",
             Role::Proxy => "proxy",
         }
     }
@@ -60,7 +63,7 @@ fn parse(words: &[String]) -> Option<Words> {
     if parent_key != "--parent" || comm_key != "--comm" {
         return None;
     }
-    let role = [Role::Vrrp, Role::Proxy].into_iter().find(|known| known.name() == role)?;
+    let role = [Role::Vrrp, Role::Balance, Role::Proxy].into_iter().find(|known| known.name() == role)?;
     Some(Words { role, parent: parent.parse().ok()?, comm: comm.clone() })
 }
 
@@ -94,6 +97,7 @@ pub fn main(words: &[String]) -> ExitCode {
     };
     let result = match role {
         Role::Vrrp => vrrp::run(channel),
+        Role::Balance => balance::run(channel),
         Role::Proxy => proxy::run(channel, parent),
     };
     match result {
@@ -101,6 +105,7 @@ pub fn main(words: &[String]) -> ExitCode {
         Err(error) => {
             match role {
                 Role::Vrrp => tracing::error!(target: "vrrp", "{error:#}"),
+                Role::Balance => tracing::error!(target: "balance", "{error:#}"),
                 Role::Proxy => tracing::error!(target: "proxy", "{error:#}"),
             }
             ExitCode::FAILURE

@@ -1,7 +1,7 @@
 //! The control socket, and the lock that keeps a second daemon from the same directory.
 
 use super::Happening;
-use super::wire::Wire;
+use crate::wire::Wire;
 use evenkeel_bus::{Channel, Reply, Request};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};

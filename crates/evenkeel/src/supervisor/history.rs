@@ -38,8 +38,8 @@ mod tests {
         Explanation {
             instance: instance.to_owned(),
             at: WallTime::now(),
-            from: StateName::Backup,
-            to: StateName::Master,
+            from: Some(StateName::Backup),
+            to: Some(StateName::Master),
             trigger: trigger.to_string(),
             rule: String::new(),
             decision: String::new(),

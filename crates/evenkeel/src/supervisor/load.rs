@@ -15,6 +15,8 @@ pub struct Compiled {
     pub settings: Settings,
     /// What it says to the virtual routers.
     pub vrrp: evenkeel_vrrp::Config,
+    /// What it says to the balancer.
+    pub balance: evenkeel_balance::Config,
     /// The proxy's sites, when there is a proxy.
     pub site: Option<evenkeel_site::Config>,
     /// Every file that was read.
@@ -45,6 +47,7 @@ pub fn compile(plan: &Plan) -> Result<Compiled, Refused> {
         compiled.files.extend(loaded.sources.paths().map(|path| path.display().to_string()));
         compiled.settings = loaded.settings;
         compiled.vrrp = loaded.vrrp;
+        compiled.balance = loaded.balance;
     }
     if let Some(path) = plan.nginx.clone().or_else(|| compiled.settings.nginx_conf.clone()) {
         let loaded = load_nginx(&path, &plan.nginx_options, nginx::Shape::Whole);
@@ -70,7 +73,11 @@ pub fn too_large(compiled: &Compiled) -> Option<String> {
     // Beside the configuration there are paths of logs and a few options.
     const REST: usize = 1 << 16;
     let length = |json: serde_json::Result<Vec<u8>>| json.map_or(0, |json| json.len());
-    let lengths = [length(serde_json::to_vec(&compiled.vrrp)), length(serde_json::to_vec(&compiled.site))];
+    let lengths = [
+        length(serde_json::to_vec(&compiled.vrrp)),
+        length(serde_json::to_vec(&compiled.balance)),
+        length(serde_json::to_vec(&compiled.site)),
+    ];
     let longest = lengths.into_iter().max().unwrap_or_default();
     let most = evenkeel_bus::MAX_FRAME - REST;
     (longest > most).then(|| format!("the configuration is too large: {longest} bytes when compiled, {most} at most"))

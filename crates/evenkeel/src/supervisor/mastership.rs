@@ -23,13 +23,19 @@ enum Life {
 impl Mastership {
     /// A living role told of a decision.
     pub fn note(&mut self, explanation: &Explanation) {
-        match explanation.to {
+        let Some(to) = explanation.to else { return };
+        match to {
             StateName::Master => drop(self.masters.insert(explanation.instance.clone(), Life::Living)),
             // One that hands over may have a successor already.
             StateName::Init | StateName::Backup | StateName::Leaving | StateName::Fault | StateName::Stopped => {
                 self.masters.remove(&explanation.instance);
             }
         }
+    }
+
+    /// Whether the instance is master, by its living process's word.
+    pub fn is_master(&self, instance: &str) -> bool {
+        self.masters.get(instance) == Some(&Life::Living)
     }
 
     /// The role is dead. What it never said anything about is as old as it was.
@@ -73,8 +79,8 @@ mod tests {
         Explanation {
             instance: instance.to_owned(),
             at: WallTime::now(),
-            from: StateName::Backup,
-            to,
+            from: Some(StateName::Backup),
+            to: Some(to),
             trigger: String::new(),
             rule: String::new(),
             decision: String::new(),

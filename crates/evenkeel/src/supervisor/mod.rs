@@ -1,8 +1,11 @@
 //! The supervisor: compiles the configuration, opens what needs rights, starts the roles and keeps them alive, runs every
 //! script, and answers on the control socket. It reads nothing from the network.
 
+mod admin;
 mod backoff;
+mod balance;
 mod control;
+mod fifo;
 mod health;
 mod history;
 mod listeners;
@@ -19,7 +22,6 @@ mod service;
 mod status;
 mod stop;
 mod trust;
-mod wire;
 
 pub use control::SOCKET;
 pub use listeners::{append, errno, log_paths, open_log};
@@ -31,7 +33,10 @@ pub use trust::weakness;
 
 use anyhow::Context;
 use control::RuntimeDirectory;
-use evenkeel_bus::{Explanation, FromProxy, FromVrrp, Reply, Request, RoleState, ToProxy, ToVrrp, WallTime};
+use evenkeel_bus::{
+    Explanation, FromBalance, FromProxy, FromVrrp, Reply, Request, RoleState, ScriptEnd, ToBalance, ToProxy, ToVrrp,
+    WallTime,
+};
 use evenkeel_kernel::privilege;
 use evenkeel_site::config::{ErrorLog, ErrorLogTarget};
 use evenkeel_vrrp::{Command, InstanceId, ScriptId, ScriptOutcome};
@@ -60,6 +65,8 @@ pub enum Happening {
     Vrrp(Generation, Heard<FromVrrp>),
     /// From the proxy role.
     Proxy(Generation, Heard<FromProxy>),
+    /// From the balance role.
+    Balance(Generation, Heard<FromBalance>),
     /// The wait before a role is started again is over.
     Respawn(crate::role::Role),
     /// One run of a check script.
@@ -70,6 +77,15 @@ pub enum Happening {
         id: ScriptId,
         /// How.
         outcome: ScriptOutcome,
+    },
+    /// The program of a MISC_CHECK.
+    MiscEnded {
+        /// Of which life of the balance role.
+        generation: Generation,
+        /// The number it was asked for with.
+        run: u64,
+        /// How.
+        outcome: ScriptEnd,
     },
     /// The notify scripts of one state have ended.
     NotifyEnded(String),
@@ -109,6 +125,8 @@ struct Supervisor {
     inbox: mpsc::Receiver<Happening>,
     vrrp: RoleSlot<ToVrrp>,
     proxy: RoleSlot<ToProxy>,
+    balance: RoleSlot<ToBalance>,
+    layer4: balance::Balance,
     listeners: Listeners,
     health: Health,
     health_since: Instant,
@@ -199,6 +217,8 @@ async fn daemon(plan: Plan, compiled: Compiled, on_ready: OnReady) -> anyhow::Re
         started_at: Instant::now(),
         vrrp: RoleSlot::default(),
         proxy: RoleSlot::default(),
+        balance: RoleSlot::default(),
+        layer4: balance::Balance::open(&plan),
         listeners: Listeners::default(),
         health: Health::default(),
         health_since: Instant::now(),
@@ -259,6 +279,9 @@ impl Supervisor {
         if !self.plan.without_vrrp && !self.compiled.vrrp.instances.is_empty() {
             self.start_vrrp();
         }
+        if self.wants_balance() {
+            self.start_balance();
+        }
         self.start_checks();
         service::tell(service::Doing::Ready);
         Ok(())
@@ -296,11 +319,17 @@ impl Supervisor {
         match happening {
             Happening::Vrrp(generation, heard) if generation == self.vrrp.generation => self.hear_vrrp(heard),
             Happening::Proxy(generation, heard) if generation == self.proxy.generation => self.hear_proxy(heard),
+            Happening::Balance(generation, heard) if generation == self.balance.generation => self.hear_balance(heard),
             // A process that is already replaced.
-            Happening::Vrrp(..) | Happening::Proxy(..) => {}
+            Happening::Vrrp(..) | Happening::Proxy(..) | Happening::Balance(..) => {}
             Happening::Respawn(role) => self.respawn(role),
             Happening::ScriptEnded { round, id, outcome } if round == self.checks.round => {
                 self.script_ended(id, outcome);
+            }
+            Happening::MiscEnded { generation, run, outcome } => {
+                if let (Some(process), true) = (&self.balance.process, generation == self.balance.generation) {
+                    process.send(ToBalance::ScriptEnded { run, outcome });
+                }
             }
             // Of a configuration that is over.
             Happening::ScriptEnded { .. } => {}
@@ -331,6 +360,7 @@ impl Supervisor {
             Request::Reload => return self.reload(Some(answer)).await,
             Request::Failover { instance } => self.command(&instance, Command::Failover, "hands over to its peer"),
             Request::Failback { instance } => self.command(&instance, Command::Failback, "may be master again"),
+            Request::Server { server, state } => self.administer(&server, state),
             Request::Stop => {
                 self.end = Some(End::Stop);
                 Reply::Done { message: "stopping".to_owned() }
@@ -411,12 +441,12 @@ impl Supervisor {
         let happenings = self.happenings.clone();
         let user = self.compiled.settings.script_user.clone();
         tokio::spawn(async move {
-            let run = tokio::spawn(script::notify(job.instance.clone(), job.commands, user));
+            let notify::Job { instance, state, commands } = job;
+            let run = tokio::spawn(script::notify(instance.clone(), commands, user));
             if tokio::time::timeout(NOTIFY_PATIENCE, run).await.is_err() {
-                let (instance, state) = (&job.instance, notify::word(job.state));
                 tracing::warn!(target: "script", "({instance}) a notify script for {state} runs for {NOTIFY_PATIENCE:?}; the next state does not wait for it");
             }
-            let _ = happenings.send(Happening::NotifyEnded(job.instance)).await;
+            let _ = happenings.send(Happening::NotifyEnded(instance)).await;
         });
     }
 

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 /// What to run for one state of one instance, all at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
-    /// Name of the instance.
+    /// Name of the instance, or the virtual or real server as keepalived's FIFO spells it.
     pub instance: String,
     /// What the scripts are told.
-    pub state: Report,
+    pub state: &'static str,
     /// The commands, with all their arguments.
     pub commands: Vec<CommandLine>,
 }
@@ -69,7 +69,7 @@ pub fn job(instance: &str, commands: &NotifyCommands, state: Report, priority: u
         command
     });
     let commands: Vec<_> = specific.iter().cloned().chain(any).collect();
-    (!commands.is_empty()).then(|| Job { instance: instance.to_owned(), state, commands })
+    (!commands.is_empty()).then(|| Job { instance: instance.to_owned(), state: word(state), commands })
 }
 
 /// The state as scripts and logs spell it.
@@ -92,7 +92,7 @@ mod tests {
     }
 
     fn waiting(instance: &str, state: Report) -> Job {
-        Job { instance: instance.to_owned(), state, commands: vec![command(&["x"])] }
+        Job { instance: instance.to_owned(), state: word(state), commands: vec![command(&["x"])] }
     }
 
     #[test]
@@ -117,7 +117,7 @@ mod tests {
         assert!(queue.push(waiting("B", Report::Master)).is_some());
         assert_eq!(queue.push(waiting("A", Report::Backup)), None);
         assert_eq!(queue.push(waiting("A", Report::Fault)), None);
-        assert_eq!(queue.ended("A").map(|j| j.state), Some(Report::Fault));
+        assert_eq!(queue.ended("A").map(|j| j.state), Some("FAULT"));
         assert_eq!(queue.ended("A"), None);
         assert!(!queue.is_empty());
         assert_eq!(queue.ended("B"), None);

@@ -23,12 +23,18 @@ pub struct Plan {
     pub pid_file: Option<PathBuf>,
     /// keepalived's `-r`.
     pub vrrp_pid_file: Option<PathBuf>,
+    /// keepalived's `-c`.
+    pub checkers_pid_file: Option<PathBuf>,
+    /// Where what people asked of servers is kept.
+    pub state_directory: PathBuf,
     /// keepalived's `-i`.
     pub config_id: Option<String>,
     /// keepalived's `-s`.
     pub namespace: Option<String>,
     /// keepalived's `-C` alone: no virtual routers.
     pub without_vrrp: bool,
+    /// keepalived's `-P` alone: no health checks and no virtual servers.
+    pub without_checkers: bool,
     /// keepalived's `-R`: end when a role dies.
     pub without_respawn: bool,
     /// keepalived's `-V`.
@@ -55,15 +61,26 @@ impl Plan {
             control_is_optional: false,
             pid_file: None,
             vrrp_pid_file: None,
+            checkers_pid_file: None,
+            state_directory: state_directory(),
             config_id: None,
             namespace: None,
             without_vrrp: false,
+            without_checkers: false,
             without_respawn: false,
             keep_addresses: false,
             record: None,
             log: Target::console(),
         }
     }
+}
+
+/// Where state that outlives the daemon is: as the environment (systemd's `StateDirectory=`) says, or the usual place.
+fn state_directory() -> PathBuf {
+    let from_environment = |name| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+    from_environment("EVENKEEL_STATE_DIR")
+        .or_else(|| from_environment("STATE_DIRECTORY"))
+        .unwrap_or_else(|| "/var/lib/evenkeel".into())
 }
 
 /// The runtime directory: as given, as the environment says, or the usual one.

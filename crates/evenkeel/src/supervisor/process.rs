@@ -1,9 +1,9 @@
 //! Role processes: this binary again, with the bus as its standard input.
 
 use super::Happening;
-use super::wire::Wire;
 use crate::log;
 use crate::role::Role;
+use crate::wire::Wire;
 use evenkeel_bus::{Channel, ChannelError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -84,6 +84,9 @@ impl Supervisor {
         if compiled.settings.net_namespace != self.compiled.settings.net_namespace {
             return Err("net_namespace cannot change at a reload: restart for that".to_owned());
         }
+        if compiled.balance.plane != self.compiled.balance.plane && self.balance.process.is_some() {
+            return Err("lb_plane cannot change at a reload: restart for that".to_owned());
+        }
         if let Some(reason) = load::too_large(&compiled) {
             return Err(reason);
         }
@@ -117,6 +120,7 @@ impl Supervisor {
         self.outcomes.clear();
         self.mastership.forget_the_dead();
         self.pass_on_vrrp();
+        self.pass_on_balance();
         if self.compiled.site.is_none() {
             self.retire_needless_proxy();
         }
@@ -139,6 +143,25 @@ impl Supervisor {
                 self.launch_vrrp(number);
             }
             None => self.vrrp.enter(RoleState::Stopped),
+        }
+    }
+
+    fn pass_on_balance(&mut self) {
+        let number = self.next_number();
+        match &self.balance.process {
+            // Also with no virtual server left: the role takes out what is ours.
+            Some(_) => {
+                let message = self.balance_configuration(number);
+                if let Some(process) = &self.balance.process {
+                    process.send(message);
+                }
+                self.await_role(Role::Balance, number);
+            }
+            None if self.wants_balance() => {
+                self.await_role(Role::Balance, number);
+                self.launch_balance(number);
+            }
+            None => self.balance.enter(RoleState::Stopped),
         }
     }
 

@@ -12,7 +12,7 @@ use evenkeel_bus::{Explanation, FromProxy, FromVrrp, ProxyOptions, RoleState, To
 use evenkeel_vrrp::config::TrackTarget;
 use evenkeel_vrrp::{Event, StateName};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// A role, alive or not.
@@ -62,6 +62,11 @@ impl<To> RoleSlot<To> {
         self.state == RoleState::Running
     }
 
+    /// How long to wait before it is started again, after a life of `lived`.
+    pub(super) fn wait_after(&mut self, lived: Duration) -> Duration {
+        self.backoff.after(lived)
+    }
+
     pub(super) fn enter(&mut self, state: RoleState) {
         self.state = state;
         self.since = Instant::now();
@@ -97,18 +102,23 @@ impl Supervisor {
             Ok(process) => {
                 tracing::info!(target: "supervisor", "Starting VRRP child process, pid={}", process.pid);
                 process.send(self.vrrp_configuration(number, self.known()));
-                if let Some(path) = &self.plan.vrrp_pid_file {
-                    self.pid_files.retain(|file| !file.is_at(path));
-                    match PidFile::write(path, process.pid) {
-                        Ok(file) => self.pid_files.push(file),
-                        Err(error) => tracing::warn!(target: "supervisor", "{error:#}"),
-                    }
+                if let Some(path) = self.plan.vrrp_pid_file.clone() {
+                    self.write_pid_file(&path, process.pid);
                 }
                 self.vrrp.process = Some(process);
                 self.vrrp.enter(RoleState::Starting);
                 self.tell_health();
             }
             Err(error) => self.retire_vrrp(format!("could not be started: {error}")),
+        }
+    }
+
+    /// The pid file of a role, in place of its predecessor's.
+    pub(super) fn write_pid_file(&mut self, path: &Path, pid: u32) {
+        self.pid_files.retain(|file| !file.is_at(path));
+        match PidFile::write(path, pid) {
+            Ok(file) => self.pid_files.push(file),
+            Err(error) => tracing::warn!(target: "supervisor", "{error:#}"),
         }
     }
 
@@ -237,6 +247,7 @@ impl Supervisor {
             }
             Heard::Message(FromVrrp::Explained(explanation)) => {
                 self.mastership.note(&explanation);
+                self.tell_master();
                 self.keep(explanation);
             }
             Heard::Message(FromVrrp::Status { id, status }) => self.questions.vrrp_answered(id, status),
@@ -253,7 +264,7 @@ impl Supervisor {
             self.vrrp.is_done = true;
             self.vrrp.enter(RoleState::Stopped);
         } else {
-            let wait = self.vrrp.backoff.after(lived);
+            let wait = self.vrrp.wait_after(lived);
             tracing::error!(target: "supervisor", "the vrrp role {how}; it is started again in {wait:?}");
             self.vrrp.enter(RoleState::Waiting);
             self.respawn_after(Role::Vrrp, wait);
@@ -301,7 +312,7 @@ impl Supervisor {
             self.proxy.is_done = true;
             self.proxy.enter(RoleState::Stopped);
         } else {
-            let wait = self.proxy.backoff.after(lived);
+            let wait = self.proxy.wait_after(lived);
             tracing::error!(target: "supervisor", "the proxy role {how}; it is started again in {wait:?}");
             self.proxy.enter(RoleState::Waiting);
             self.explain_end_of_proxy(&how, lived, wait);
@@ -321,8 +332,8 @@ impl Supervisor {
         self.keep(Explanation {
             instance: PROXY.to_owned(),
             at: WallTime::now(),
-            from: StateName::Fault,
-            to: StateName::Init,
+            from: Some(StateName::Fault),
+            to: Some(StateName::Init),
             trigger: format!("the proxy {how}, {:.1} s after its start", lived.as_secs_f64()),
             rule: "at once after a life of a minute, else after 1, 2, 4 ... 60 s".to_owned(),
             decision,
@@ -331,7 +342,7 @@ impl Supervisor {
         });
     }
 
-    fn respawn_after(&mut self, role: Role, wait: Duration) {
+    pub(super) fn respawn_after(&mut self, role: Role, wait: Duration) {
         if self.plan.without_respawn {
             self.end = Some(End::RoleDied);
             return;
@@ -351,12 +362,16 @@ impl Supervisor {
                 // A new router has heard of no script yet.
                 self.start_checks();
             }
+            Role::Balance if self.balance.state == RoleState::Waiting => {
+                self.balance.restarts += 1;
+                self.start_balance();
+            }
             Role::Proxy if self.proxy.state == RoleState::Waiting => {
                 self.proxy.restarts += 1;
                 self.start_proxy();
             }
             // Stopped meanwhile.
-            Role::Vrrp | Role::Proxy => {}
+            Role::Vrrp | Role::Balance | Role::Proxy => {}
         }
     }
 }

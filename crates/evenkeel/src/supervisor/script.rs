@@ -6,7 +6,7 @@ use evenkeel_kernel::{netns, privilege};
 use evenkeel_vrrp::{ScriptId, ScriptOutcome};
 use std::fs::File;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
@@ -95,17 +95,44 @@ async fn run_check(script: &ScriptCommand, user: &Identity) -> ScriptOutcome {
         let path = if path.is_empty() { script.command.words.get(1).map_or("", String::as_str) } else { path };
         return if File::open(path).is_ok() { ScriptOutcome::Success } else { ScriptOutcome::Failure { status: 1 } };
     }
-    let mut running = match Running::start(&script.command, user) {
-        Ok(running) => running,
-        Err(reason) => {
+    match once(&script.command, user, script.timeout).await {
+        Once::Exited(0) => ScriptOutcome::Success,
+        Once::Exited(status) => ScriptOutcome::Failure { status },
+        Once::Killed(signal) => ScriptOutcome::Failure { status: 128 + signal },
+        Once::TimedOut => ScriptOutcome::TimedOut,
+        Once::NotStarted(reason) => {
             tracing::warn!(target: "script", script = script.name, "cannot run it: {reason}");
             // What a shell says of a command that it cannot run.
-            return ScriptOutcome::Failure { status: 127 };
+            ScriptOutcome::Failure { status: 127 }
         }
+    }
+}
+
+/// How one run of a program ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Once {
+    /// With this status.
+    Exited(i32),
+    /// By this signal.
+    Killed(i32),
+    /// After `limit`, with TERM and, two seconds later, KILL.
+    TimedOut,
+    /// It could not be started, for this reason.
+    NotStarted(String),
+}
+
+/// Runs a program to its end. Dropping the future kills it.
+pub async fn once(command: &CommandLine, user: &Identity, limit: Duration) -> Once {
+    let mut running = match Running::start(command, user) {
+        Ok(running) => running,
+        Err(reason) => return Once::NotStarted(reason),
     };
-    match tokio::time::timeout(script.timeout, running.child.wait()).await {
-        Ok(Ok(status)) => outcome(status),
-        Ok(Err(_)) => ScriptOutcome::Failure { status: 127 },
+    match tokio::time::timeout(limit, running.child.wait()).await {
+        Ok(Ok(status)) => match (status.code(), status.signal()) {
+            (Some(status), _) => Once::Exited(status),
+            (None, signal) => Once::Killed(signal.unwrap_or_default()),
+        },
+        Ok(Err(error)) => Once::NotStarted(error.to_string()),
         Err(_) => {
             running.signal(rustix::process::Signal::TERM);
             // What it started may ignore that, whatever the script itself does.
@@ -114,7 +141,7 @@ async fn run_check(script: &ScriptCommand, user: &Identity) -> ScriptOutcome {
                 let _ = rest.await;
                 let _ = running.child.wait().await;
             }
-            ScriptOutcome::TimedOut
+            Once::TimedOut
         }
     }
 }
@@ -142,14 +169,6 @@ impl Drop for Ending {
         if let Some(group) = self.0 {
             let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         }
-    }
-}
-
-fn outcome(status: ExitStatus) -> ScriptOutcome {
-    match (status.code(), status.signal()) {
-        (Some(0), _) => ScriptOutcome::Success,
-        (Some(status), _) => ScriptOutcome::Failure { status },
-        (None, signal) => ScriptOutcome::Failure { status: 128 + signal.unwrap_or_default() },
     }
 }
 

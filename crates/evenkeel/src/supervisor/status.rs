@@ -3,7 +3,8 @@
 use super::roles::RoleSlot;
 use super::{Supervisor, load};
 use evenkeel_bus::{
-    InstanceView, NodeStatus, ProxyHealth, ProxyView, Reply, RoleState, RoleView, ToProxy, ToVrrp, WallTime,
+    BalanceView, InstanceView, NodeStatus, ProxyHealth, ProxyView, Reply, RoleState, RoleView, ToBalance, ToProxy,
+    ToVrrp, WallTime,
 };
 use evenkeel_vrrp::{AdvertCounters, StateName};
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ pub struct Questions {
     last: u64,
     vrrp: BTreeMap<u64, oneshot::Sender<evenkeel_vrrp::Status>>,
     proxy: BTreeMap<u64, oneshot::Sender<evenkeel_site::Status>>,
+    balance: BTreeMap<u64, oneshot::Sender<BalanceView>>,
 }
 
 impl Questions {
@@ -47,8 +49,24 @@ impl Questions {
         answer
     }
 
+    /// Asks the balance role.
+    pub fn ask_balance(&mut self, role: &RoleSlot<ToBalance>) -> oneshot::Receiver<BalanceView> {
+        let (id, answer) = open(&mut self.last, &mut self.balance);
+        match &role.process {
+            Some(process) => process.send(ToBalance::Status { id }),
+            None => drop(self.balance.remove(&id)),
+        }
+        answer
+    }
+
     pub(super) fn vrrp_answered(&mut self, id: u64, status: evenkeel_vrrp::Status) {
         if let Some(answer) = self.vrrp.remove(&id) {
+            let _ = answer.send(status);
+        }
+    }
+
+    pub(super) fn balance_answered(&mut self, id: u64, status: BalanceView) {
+        if let Some(answer) = self.balance.remove(&id) {
             let _ = answer.send(status);
         }
     }
@@ -125,6 +143,7 @@ impl Supervisor {
     fn status(&mut self) -> impl Future<Output = NodeStatus> + use<> {
         let vrrp = self.questions.ask_vrrp(&self.vrrp);
         let proxy = self.questions.ask_proxy(&self.proxy);
+        let balance = self.questions.ask_balance(&self.balance);
         let has_vrrp = !self.plan.without_vrrp && !self.compiled.vrrp.instances.is_empty();
         let health = self.compiled.site.is_some().then(|| ProxyHealth {
             healthy: self.health.healthy,
@@ -138,6 +157,9 @@ impl Supervisor {
         if health.is_some() || self.proxy.state != RoleState::Stopped {
             roles.push(view("proxy", &self.proxy, self.proxy.process.as_ref().map(|p| p.pid)));
         }
+        if self.wants_balance() || self.balance.state != RoleState::Stopped {
+            roles.push(view("balance", &self.balance, self.balance.process.as_ref().map(|p| p.pid)));
+        }
         let mut node = NodeStatus {
             node: self.compiled.settings.router_id.clone().unwrap_or_else(load::host_name),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -150,9 +172,15 @@ impl Supervisor {
             roles,
             instances: None,
             proxy: None,
+            balance: None,
         };
         async move {
-            let (vrrp, proxy) = tokio::join!(tokio::time::timeout(LIMIT, vrrp), tokio::time::timeout(LIMIT, proxy));
+            let (vrrp, proxy, balance) = tokio::join!(
+                tokio::time::timeout(LIMIT, vrrp),
+                tokio::time::timeout(LIMIT, proxy),
+                tokio::time::timeout(LIMIT, balance)
+            );
+            node.balance = balance.ok().and_then(Result::ok);
             let vrrp = vrrp.ok().and_then(Result::ok);
             let proxy = proxy.ok().and_then(Result::ok);
             node.at = WallTime::now();

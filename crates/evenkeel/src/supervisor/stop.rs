@@ -1,7 +1,7 @@
 //! Stopping: the address moves first, while the proxy still serves; then everything else goes.
 
 use super::{CHILD_WAIT, End, Signals, Supervisor, Told, service};
-use evenkeel_bus::{RoleState, ToProxy, ToVrrp};
+use evenkeel_bus::{RoleState, ToBalance, ToProxy, ToVrrp};
 use std::time::{Duration, Instant};
 
 /// Requests under way may finish within this when the daemon is told to stop.
@@ -17,6 +17,7 @@ impl Supervisor {
         self.give_up_reload();
         self.checks = self.checks.stopped();
         self.stop_vrrp().await;
+        self.stop_balance().await;
         self.stop_proxy(end, signals).await;
         let scripts_until = Instant::now() + CHILD_WAIT;
         self.attend_until(scripts_until, |supervisor| supervisor.notify.is_empty()).await;
@@ -48,6 +49,27 @@ impl Supervisor {
             tracing::error!(target: "supervisor", "the vrrp role does not stop; it is killed");
             process.kill();
             self.attend_until(Instant::now() + QUIT, |supervisor| supervisor.vrrp.process.is_none()).await;
+        }
+    }
+
+    /// After the address has moved: until then its clients are still balanced here.
+    async fn stop_balance(&mut self) {
+        self.balance.enter(match self.balance.process {
+            Some(_) => RoleState::Stopping,
+            None => RoleState::Stopped,
+        });
+        let Some(process) = &self.balance.process else { return };
+        process.send(ToBalance::Stop);
+        self.attend_until(Instant::now() + CHILD_WAIT, |supervisor| supervisor.balance.process.is_none()).await;
+        if let Some(process) = &self.balance.process {
+            tracing::error!(target: "supervisor", "the balance role does not stop; it is killed");
+            process.kill();
+            self.attend_until(Instant::now() + QUIT, |supervisor| supervisor.balance.process.is_none()).await;
+        }
+        let pins = self.plan.runtime_directory.join(crate::role::balance::PINS);
+        // What is still pinned there after a role that had to be killed goes with it.
+        if rustix::mount::unmount(&pins, rustix::mount::UnmountFlags::NOFOLLOW).is_ok() {
+            let _ = std::fs::remove_dir(pins);
         }
     }
 

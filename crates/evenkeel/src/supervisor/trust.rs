@@ -6,6 +6,7 @@
 
 use super::load::Compiled;
 use super::script;
+use evenkeel_balance::config::Probe;
 use evenkeel_conf::keepalived::{CommandLine, NotifyCommands};
 use evenkeel_kernel::privilege;
 use evenkeel_vrrp::ScriptId;
@@ -79,6 +80,7 @@ pub fn enforce(compiled: &mut Compiled) {
     for instance in &mut compiled.vrrp.instances {
         instance.tracks.retain(|track| !matches!(track.target, TrackTarget::Script(id) if refused.contains(&id)));
     }
+    enforce_for_servers(&mut compiled.balance, &usual, &mut compiled.remarks);
     for instance in &mut settings.instances {
         let NotifyCommands { master, backup, fault, stop, any } = &mut instance.notify;
         for slot in [master, backup, fault, stop, any] {
@@ -91,6 +93,32 @@ pub fn enforce(compiled: &mut Compiled) {
                     .push(format!("({}) the notify script `{words}` does not run: {reason}", instance.name));
                 *slot = None;
             }
+        }
+    }
+}
+
+/// The same for real servers: a check that may not run is no check, a notice nobody hears.
+fn enforce_for_servers(config: &mut evenkeel_balance::Config, usual: &Identity, remarks: &mut Vec<String>) {
+    let mut refused = BTreeSet::new();
+    for (id, script) in (0..).map(evenkeel_balance::config::ScriptId).zip(&config.scripts) {
+        let command = CommandLine { words: script.argv.clone(), user: None };
+        if let Some(reason) = obstacle(&command, &script.user.clone().or(usual.clone())) {
+            remarks.push(format!("`{}` of a virtual server does not run: {reason}", script.argv.join(" ")));
+            refused.insert(id);
+        }
+    }
+    let forget = |slot: &mut Option<evenkeel_balance::config::ScriptId>| {
+        slot.take_if(|id| refused.contains(id));
+    };
+    for pool in &mut config.pools {
+        forget(&mut pool.quorum_up);
+        forget(&mut pool.quorum_down);
+        for server in &mut pool.servers {
+            forget(&mut server.notify_up);
+            forget(&mut server.notify_down);
+            server
+                .checks
+                .retain(|check| !matches!(check.probe, Probe::Misc { script, .. } if refused.contains(&script)));
         }
     }
 }

@@ -159,6 +159,7 @@ rows! {
     }
     in [GlobalDefs] {
         "nginx_conf" "PATH" 1..1 Ours line does(global::nginx_conf) "nginx.conf of the local proxy, when the command line names none.";
+        "lb_interface" "IF ..." 1..MANY Ours line does(globals::lb_interface) "Interfaces that clients' packets come in by, where the XDP program is attached; those of the virtual routers when absent.";
         "lb_plane" "auto | ipvs | xdp" 1..1 Ours line does(globals::lb_plane) "What moves the packets of virtual servers: IPVS of the kernel, evenkeel's own XDP program, or the first of them that is there.";
     }
 }

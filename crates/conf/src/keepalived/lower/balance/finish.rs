@@ -22,6 +22,7 @@ pub(in crate::keepalived) fn finish(lower: &mut Lower) -> Config {
         config: Config {
             tls: drafts.tls.clone(),
             plane: globals.plane,
+            interfaces: globals.interfaces.clone(),
             timeouts: globals.timeouts,
             flush_at_start: globals.flush_at_start,
             flush_at_stop: globals.flush_at_stop,

@@ -16,6 +16,16 @@ pub(in crate::keepalived) fn lb_plane(lower: &mut Lower, node: &Node) {
     };
 }
 
+/// Names of interfaces
+pub(in crate::keepalived) fn lb_interface(lower: &mut Lower, node: &Node) {
+    for word in &node.words[1..] {
+        let interfaces = &mut lower.drafts.balance.globals.interfaces;
+        if !interfaces.contains(&word.text) {
+            interfaces.push(word.text.clone());
+        }
+    }
+}
+
 /// The kernel takes 31 days at most.
 const LONGEST_TIMEOUT: u32 = 31 * 86_400;
 

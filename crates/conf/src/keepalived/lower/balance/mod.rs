@@ -46,6 +46,7 @@ pub(in crate::keepalived) struct Drafts {
 #[derive(Debug, Default)]
 struct Globals {
     plane: PlaneChoice,
+    interfaces: Vec<String>,
     timeouts: Timeouts,
     flush_at_start: bool,
     flush_at_stop: FlushAtStop,

@@ -1,0 +1,219 @@
+//! The balance role from the supervisor's side: its life, the programs it asks for, what it wants told.
+
+use super::admin::Admin;
+use super::fifo::Fifo;
+use super::process::{Heard, Names, Process};
+use super::script::{self, Once};
+use super::{Happening, Plan, Supervisor, notify};
+use crate::role::Role;
+use evenkeel_balance::config::{Script, ScriptId};
+use evenkeel_balance::{AdminState, names};
+use evenkeel_bus::{Administered, FromBalance, Reply, RoleState, ScriptEnd, ServerNotice, ToBalance};
+use evenkeel_conf::keepalived::CommandLine;
+use std::time::Duration;
+
+/// A program of a check that names no time limit of its own.
+const LONGEST_SCRIPT: Duration = Duration::from_secs(3600);
+
+/// What the supervisor keeps for the balance role.
+#[derive(Debug, Default)]
+pub struct Balance {
+    /// What people asked of servers.
+    pub admin: Admin,
+    /// Readers of notices about servers and quorums.
+    pub fifo: Fifo,
+    /// Programs of the configuration in force and the one before, by number: words of the role may be about either.
+    books: Vec<(u64, Vec<Script>)>,
+}
+
+impl Balance {
+    /// With what people asked of servers before.
+    pub fn open(plan: &Plan) -> Self {
+        Balance { admin: Admin::open(plan.state_directory.join("servers.json")), ..Balance::default() }
+    }
+
+    fn open_book(&mut self, number: u64, scripts: &[Script]) {
+        self.books.push((number, scripts.to_vec()));
+        if self.books.len() > 2 {
+            self.books.remove(0);
+        }
+    }
+
+    fn script(&self, number: u64, id: ScriptId) -> Option<&Script> {
+        let (_, scripts) = self.books.iter().find(|(known, _)| *known == number)?;
+        scripts.get(id.0 as usize)
+    }
+}
+
+impl Supervisor {
+    /// Whether the configuration has anything for the role to do.
+    pub(super) fn wants_balance(&self) -> bool {
+        !self.plan.without_checkers && !self.compiled.balance.pools.is_empty()
+    }
+
+    pub(super) fn start_balance(&mut self) {
+        let number = self.next_number();
+        self.launch_balance(number);
+    }
+
+    /// Starts the role on the configuration in force, as `number`.
+    pub(super) fn launch_balance(&mut self, number: u64) {
+        self.balance.generation.0 += 1;
+        self.balance.is_done = false;
+        let names = Names { title: &format!("{}: healthchecker", self.plan.name), comm: self.plan.name };
+        let started = Process::start(
+            Role::Balance,
+            names,
+            self.plan.log,
+            self.balance.generation,
+            self.happenings.clone(),
+            Happening::Balance,
+        );
+        match started {
+            Ok(process) => {
+                tracing::info!(target: "supervisor", "Starting Healthcheck child process, pid={}", process.pid);
+                process.send(self.balance_configuration(number));
+                if let Some(path) = self.plan.checkers_pid_file.clone() {
+                    self.write_pid_file(&path, process.pid);
+                }
+                self.balance.process = Some(process);
+                self.balance.enter(RoleState::Starting);
+            }
+            Err(error) => self.retire_balance(format!("could not be started: {error}")),
+        }
+    }
+
+    pub(super) fn balance_configuration(&mut self, number: u64) -> ToBalance {
+        let config = self.compiled.balance.clone();
+        self.layer4.open_book(number, &config.scripts);
+        self.layer4.fifo.follow(config.notify_fifo.as_deref());
+        let interfaces = match config.interfaces.is_empty() {
+            true => self.compiled.vrrp.instances.iter().map(|instance| instance.interface.clone()).collect(),
+            false => config.interfaces.clone(),
+        };
+        let (admin, directory) = (self.layer4.admin.all(), self.plan.runtime_directory.clone());
+        ToBalance::Configure { number, config: Box::new(config), admin, interfaces, directory }
+    }
+
+    pub(super) fn hear_balance(&mut self, heard: Heard<FromBalance>) {
+        match heard {
+            Heard::Message(FromBalance::Ready { number }) => {
+                if self.balance.state == RoleState::Starting {
+                    self.balance.enter(RoleState::Running);
+                    self.tell_master();
+                }
+                self.reloaded(Role::Balance, Some(number), None);
+            }
+            Heard::Message(FromBalance::ConfigureFailed { number, reason }) => {
+                tracing::error!(target: "supervisor", "the balance role cannot do what is configured: {reason}");
+                self.reloaded(Role::Balance, Some(number), Some(reason));
+            }
+            Heard::Message(FromBalance::RunScript { number, run, script }) => self.run_misc(number, run, script),
+            Heard::Message(FromBalance::Notify(notice)) => self.tell_of_server(&notice),
+            Heard::Message(FromBalance::Explained(explanation)) => {
+                tracing::info!(target: "balance", "{}: {}", explanation.decision, explanation.trigger);
+                self.keep(explanation);
+            }
+            Heard::Message(FromBalance::Status { id, status }) => self.questions.balance_answered(id, *status),
+            Heard::Message(FromBalance::Stopped) => self.balance.is_done = true,
+            Heard::Gone(how) => self.retire_balance(how),
+        }
+    }
+
+    fn retire_balance(&mut self, how: String) {
+        let lived = self.balance.process.take().map(|process| process.started_at.elapsed()).unwrap_or_default();
+        self.reloaded(Role::Balance, None, Some(how.clone()));
+        if self.balance.state == RoleState::Stopping {
+            self.balance.is_done = true;
+            self.balance.enter(RoleState::Stopped);
+        } else {
+            let wait = self.balance.wait_after(lived);
+            tracing::error!(
+                target: "supervisor",
+                "the balance role {how}; it is started again in {wait:?}, packets go on meanwhile"
+            );
+            self.balance.enter(RoleState::Waiting);
+            self.respawn_after(Role::Balance, wait);
+        }
+        self.balance.last_exit = Some(how);
+    }
+
+    /// Whether the instance that the sync daemon follows is master.
+    pub(super) fn tell_master(&self) {
+        let daemon = self.compiled.balance.sync_daemon.as_ref();
+        let Some(name) = daemon.and_then(|daemon| daemon.instance.clone()) else { return };
+        if let Some(process) = &self.balance.process {
+            let master = self.mastership.is_master(&name);
+            process.send(ToBalance::Instance { name, master });
+        }
+    }
+
+    fn run_misc(&mut self, number: u64, run: u64, id: ScriptId) {
+        let generation = self.balance.generation;
+        let happenings = self.happenings.clone();
+        let Some(script) = self.layer4.script(number, id).cloned() else {
+            if let Some(process) = &self.balance.process {
+                process.send(ToBalance::ScriptEnded { run, outcome: ScriptEnd::NotStarted });
+            }
+            return;
+        };
+        let user = script.user.clone().or(self.compiled.settings.script_user.clone());
+        let limit = script.timeout.unwrap_or(LONGEST_SCRIPT);
+        tokio::spawn(async move {
+            let command = CommandLine { words: script.argv, user: None };
+            let outcome = match script::once(&command, &user, limit).await {
+                Once::Exited(status) => ScriptEnd::Exited(status),
+                Once::Killed(signal) => ScriptEnd::Killed(signal),
+                Once::TimedOut => ScriptEnd::TimedOut,
+                Once::NotStarted(reason) => {
+                    tracing::warn!(target: "script", script = command.words.join(" "), "cannot run it: {reason}");
+                    ScriptEnd::NotStarted
+                }
+            };
+            let _ = happenings.send(Happening::MiscEnded { generation, run, outcome }).await;
+        });
+    }
+
+    fn tell_of_server(&mut self, notice: &ServerNotice) {
+        let line = notice.line();
+        self.layer4.fifo.write(&line);
+        let script = notice.script.and_then(|id| self.layer4.script(notice.number, id));
+        let Some(script) = script.cloned() else { return };
+        let command = CommandLine { words: script.argv, user: script.user };
+        let state = if notice.up { "UP" } else { "DOWN" };
+        let subject = line.trim_end_matches(state).trim_end().to_owned();
+        let job = notify::Job { instance: subject, state, commands: vec![command] };
+        if let Some(job) = self.notify.push(job) {
+            self.run_notify(job);
+        }
+    }
+
+    /// A person's word about a server, which is kept.
+    pub(super) fn administer(&mut self, target: &str, state: AdminState) -> Reply {
+        if !self.wants_balance() {
+            return Reply::Failed { message: "this node has no virtual server".to_owned() };
+        }
+        let (pool, server) = match names::find_server(&self.compiled.balance, target) {
+            Ok(id) => {
+                let pool = &self.compiled.balance.pools[id.pool.0 as usize];
+                (pool.name.clone(), pool.servers[id.server as usize].name())
+            }
+            Err(error) => return Reply::Failed { message: error.to_string() },
+        };
+        let word = Administered { pool, server, state };
+        let name = format!("{} of {}", word.server, word.pool);
+        if let Err(error) = self.layer4.admin.keep(&word) {
+            return Reply::Failed { message: error };
+        }
+        if let Some(process) = &self.balance.process {
+            process.send(ToBalance::Administer(word.clone()));
+        }
+        let what = match state {
+            AdminState::Enabled => "takes part as its checks say".to_owned(),
+            AdminState::Drained => "keeps its connections and gets no new ones".to_owned(),
+            AdminState::Disabled => "is out of the table".to_owned(),
+            AdminState::Weight(weight) => format!("has weight {weight}"),
+        };
+        Reply::Server { meant: word, message: format!("{name} {what}") }
+    }
+}
