@@ -22,6 +22,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("busybox", "busybox-static"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("ethtool", "ethtool"),
+    ("ifconfig", "net-tools"),
     ("clang", "clang"),
     ("llvm-strip", "llvm"),
 ];
