@@ -326,9 +326,7 @@ impl XdpPlane {
             Some(id) => id,
             None => {
                 let id = self.new_id()?;
-                self.maps.loads.set(&id, &abi::Load::default()).during(what)?;
-                let counts = self.maps.server_counts.set_each(&id, &abi::Counts::default(), self.n_processors);
-                counts.during(what)?;
+                self.count_server(id).during(what)?;
                 id
             }
         };
@@ -360,6 +358,17 @@ impl XdpPlane {
         if held.entry != Some(entry) {
             self.maps.services.set(&held.key, &entry).during(what)?;
             held.entry = Some(entry);
+        }
+        Ok(())
+    }
+
+    /// Makes room for what is counted of a server, unless it is there.
+    pub(super) fn count_server(&self, id: u32) -> io::Result<()> {
+        if self.maps.loads.get(&id)?.is_none() {
+            self.maps.loads.set(&id, &abi::Load::default())?;
+        }
+        if self.maps.server_counts.get_each(&id, self.n_processors)?.is_empty() {
+            self.maps.server_counts.set_each(&id, &abi::Counts::default(), self.n_processors)?;
         }
         Ok(())
     }

@@ -92,7 +92,7 @@ impl XdpPlane {
         for key in keys {
             let Some(held) = self.held.get_mut(&key) else { continue };
             ours.insert(held.id);
-            let mut wrong = Vec::new();
+            let (mut wrong, mut counted) = (Vec::new(), Vec::new());
             if self.maps.services.get(&held.key).during(operation)? != held.entry {
                 held.entry = None;
                 wrong.push("the entry of the service was changed".to_owned());
@@ -104,9 +104,11 @@ impl XdpPlane {
                 ours.insert(server.id);
                 if self.maps.servers.get(&server.id).during(operation)? != Some(server.entry) {
                     wrong.push(format!("the entry of server {} was changed", server_key.address));
+                    counted.push(server.id);
                     self.maps.servers.set(&server.id, &server.entry).during(operation)?;
                 }
             }
+            counted.into_iter().try_for_each(|id| self.count_server(id)).during(operation)?;
             if !wrong.is_empty() {
                 self.publish(&key)?;
             }
