@@ -2,6 +2,7 @@
 //! `docs/benchmarks.md`, as ratios.
 
 mod failover;
+mod l4;
 mod proxy;
 mod report;
 mod vrrp;
@@ -19,6 +20,7 @@ struct Benchmark {
 
 const BENCHMARKS: &[Benchmark] = &[
     Benchmark { name: "failover", what: "how long the address does not answer, beside keepalived", run: failover::run },
+    Benchmark { name: "l4", what: "nanoseconds for a packet in the data plane for XDP", run: l4::run },
     Benchmark { name: "proxy", what: "CPU for a proxied request, beside nginx and HAProxy", run: proxy::run },
     Benchmark { name: "vrrp", what: "CPU and memory of 250 virtual routers, beside keepalived", run: vrrp::run },
 ];
@@ -31,7 +33,10 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
     let Some(benchmark) = BENCHMARKS.iter().find(|benchmark| benchmark.name == *name) else {
         bail!("there is no benchmark `{name}`: {}", known());
     };
-    evenkeel_e2e::set_evenkeel(release_build()?);
+    // The data plane runs in the kernel, whoever filled it.
+    if benchmark.name != "l4" {
+        evenkeel_e2e::set_evenkeel(release_build()?);
+    }
     (benchmark.run)()
 }
 

@@ -21,7 +21,7 @@ pub(crate) use kernel::fetch;
 
 /// Programs of this machine that are in the guest, with the libraries they need. The guest's `sh` and everything else that
 /// busybox has is busybox's.
-const PROGRAMS: &[&str] = &["ipvsadm", "ip", "nft", "tcpdump"];
+const PROGRAMS: &[&str] = &["ipvsadm", "ip", "nft", "tcpdump", "ethtool"];
 
 /// Files of the repository that are in the guest, and where.
 const FILES: &[(&str, &str)] = &[];

@@ -45,7 +45,8 @@ pub(super) fn add(archive: &mut Archive) -> Result<()> {
         let mut all = Vec::new();
         let mut seen = BTreeSet::new();
         gather(name, &loaded, &mut seen, &mut all);
-        let paths: Vec<String> = all.iter().map(|module| format!("kernel/{}", module.path)).collect();
+        // busybox loads from the last to the first.
+        let paths: Vec<String> = all.iter().rev().map(|module| format!("kernel/{}", module.path)).collect();
         dependencies += &format!("kernel/{}: {}\n", module.path, paths.join(" "));
         for alias in &module.aliases {
             aliases += &format!("alias {alias} {name}\n");
@@ -57,7 +58,7 @@ pub(super) fn add(archive: &mut Archive) -> Result<()> {
     Ok(())
 }
 
-/// All that a module needs, nearest first.
+/// All that a module needs, each behind what it needs itself.
 fn gather<'a>(
     name: &str,
     loaded: &'a BTreeMap<String, Module>,
@@ -71,8 +72,8 @@ fn gather<'a>(
         if let Some(found) = loaded.get(dependency)
             && seen.insert(dependency)
         {
-            all.push(found);
             gather(dependency, loaded, seen, all);
+            all.push(found);
         }
     }
 }

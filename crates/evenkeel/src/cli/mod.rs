@@ -5,6 +5,7 @@ mod client;
 mod genhash;
 pub mod host;
 mod node;
+mod realserver;
 mod run;
 mod server;
 
@@ -41,6 +42,8 @@ enum Command {
     Genhash(genhash::GenhashArgs),
     /// Drain, disable or enable a real server, or give it another weight: kept over reload and restart.
     Server(server::ServerArgs),
+    /// Make this host a real server behind direct routing or tunnels.
+    Realserver(realserver::RealserverArgs),
     /// The whole architecture on this machine: two balancers, two web servers, a client.
     Lab(crate::lab::Args),
 }
@@ -72,6 +75,7 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
         Command::Failback(args) => node::failback(args),
         Command::Genhash(args) => return genhash::main(&args),
         Command::Server(args) => server::main(&args),
+        Command::Realserver(args) => realserver::main(args),
         Command::Lab(args) => crate::lab::main(args),
     };
     result.unwrap_or_else(|error| {

@@ -2,6 +2,7 @@
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
 pub(crate) mod frames;
+pub(crate) mod world;
 
 use evenkeel_kernel::netlink::{Change, Interface, Monitor, Netlink};
 use evenkeel_kernel::netns::NetNs;

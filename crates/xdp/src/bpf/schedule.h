@@ -5,7 +5,6 @@
 
 /* Servers looked at for the fewest connections; beyond that many, a window that moves on. */
 #define SCAN 128
-#define RETRIES 8
 
 INLINE u64 mix(u64 hash, u64 value)
 {
@@ -42,7 +41,7 @@ INLINE int is_full(struct server *server, struct load *load)
 }
 
 /* The number of a server that may have one more, or 0. */
-INLINE u32 if_free(u32 id)
+NOINLINE u32 if_free(u32 id)
 {
 	struct server *server = bpf_map_lookup_elem(&servers, &id);
 	struct load *load;
@@ -73,55 +72,85 @@ INLINE u64 cost(u32 choice, struct load *load)
 	return (u64)load->active * 256 + load->inactive;
 }
 
-/* A function of its own, so that the verifier goes through its loop once. */
-NOINLINE u32 scan(u32 service, u32 choice, u32 start, u32 length)
+/* The best server so far, while a ring is gone through. */
+struct search {
+	u64 cost;
+	u32 best;
+	u32 weight;
+	u32 service;
+	u32 choice;
+};
+
+/* Looks at one server; whether the search is over. */
+NOINLINE static u32 consider(struct search *search, u32 index)
 {
-	u64 best_cost = 0, this_cost;
-	u32 best = 0, best_weight = 1, id, index, weight;
+	void *ring = bpf_map_lookup_elem(&rings, &search->service);
 	struct server *server;
 	struct load *load;
-	void *ring;
+	u32 id, weight;
+	u64 this_cost;
 
-#pragma clang loop unroll(disable)
-	for (u32 i = 0; i < SCAN; i++) {
-		if (i >= length)
-			break;
-		index = start + i;
-		if (index >= length)
-			index -= length;
-		ring = bpf_map_lookup_elem(&rings, &service);
-		if (!ring)
-			return 0;
-		id = ring_entry(ring, index);
-		server = bpf_map_lookup_elem(&servers, &id);
-		if (!server || !server->weight)
-			continue;
-		load = bpf_map_lookup_elem(&loads, &id);
-		if (!load || is_full(server, load))
-			continue;
-		if (choice == CHOICE_FIRST)
-			return id;
-		if (choice == CHOICE_OVERFLOW) {
-			if (load->active < server->weight)
-				return id;
-			continue;
-		}
-		if (choice == CHOICE_NEVER_QUEUE && !load->active)
-			return id;
-		this_cost = cost(choice, load);
-		weight = choice == CHOICE_LEAST ? 1 : server->weight;
-		if (!best || this_cost * best_weight < best_cost * weight) {
-			best = id;
-			best_cost = this_cost;
-			best_weight = weight;
-		}
+	if (!ring)
+		return 1;
+	id = ring_entry(ring, index);
+	server = bpf_map_lookup_elem(&servers, &id);
+	if (!server || !server->weight)
+		return 0;
+	load = bpf_map_lookup_elem(&loads, &id);
+	if (!load || is_full(server, load))
+		return 0;
+	if (search->choice == CHOICE_OVERFLOW && load->active >= server->weight)
+		return 0;
+	if (search->choice >= CHOICE_FIRST || (search->choice == CHOICE_NEVER_QUEUE && !load->active)) {
+		search->best = id;
+		return 1;
 	}
-	return best;
+	this_cost = cost(search->choice, load);
+	weight = search->choice == CHOICE_LEAST ? 1 : server->weight;
+	if (!search->best || this_cost * search->weight < search->cost * weight) {
+		search->best = id;
+		search->cost = this_cost;
+		search->weight = weight;
+	}
+	return 0;
 }
 
-INLINE u32 choose(struct packet *packet, struct service *service)
+/* A function of its own, so that the verifier goes through its loop once. The body of the loop is another one: Linux 6.1
+ * takes no loop whose first instruction is reached by falling into it, which is how larger bodies get laid out. */
+NOINLINE u32 scan(u32 service, u32 choice, u32 start, u32 length)
 {
-	u32 *length, *cursor, key = RING_LENGTH, n, id, hash, port;
+	struct search search = { .service = service, .choice = choice, .weight = 1 };
+
+#pragma clang loop unroll(disable)
+	for (u32 i = 0; i < SCAN && i < length; i++) {
+		u32 index = start + i;
+
+		if (consider(&search, index >= length ? index - length : index))
+			break;
+	}
+	return search.best;
+}
+
+/* What the ring says for this packet, at the given attempt, if that server is free. */
+NOINLINE static u32 attempt(struct packet *packet, struct service *service, u32 *cursor, u32 length, u32 turn)
+{
+	void *ring = bpf_map_lookup_elem(&rings, &service->id);
+	u32 hash;
+
+	if (!ring || !length)
+		return 0;
+	if (service->choice == CHOICE_CYCLE)
+		hash = __sync_fetch_and_add(cursor, 1);
+	else if (service->choice == CHOICE_DESTINATION)
+		hash = hash_of(&packet->key.destination, 0, turn);
+	else
+		hash = hash_of(&packet->key.source, service->flags & SERVICE_HASH_PORT ? packet->key.source_port : 0, turn);
+	return if_free(ring_entry(ring, hash % length));
+}
+
+NOINLINE static u32 choose(struct packet *packet, struct service *service)
+{
+	u32 *length, *cursor, key = RING_LENGTH, id;
 	void *ring = bpf_map_lookup_elem(&rings, &service->id);
 
 	if (!ring)
@@ -129,7 +158,6 @@ INLINE u32 choose(struct packet *packet, struct service *service)
 	length = bpf_map_lookup_elem(ring, &key);
 	if (!length || !*length)
 		return 0;
-	n = *length;
 	key = RING_CURSOR;
 	cursor = bpf_map_lookup_elem(ring, &key);
 	if (!cursor)
@@ -137,26 +165,21 @@ INLINE u32 choose(struct packet *packet, struct service *service)
 	if (service->choice >= CHOICE_LEAST) {
 		/* In the order of the configuration for those where order counts or all are seen; else from where the last one
 		 * left off. */
-		u32 start = n <= SCAN || service->choice >= CHOICE_FIRST ? 0 : *cursor % n;
+		u32 start = *length <= SCAN || service->choice >= CHOICE_FIRST ? 0 : *cursor % *length;
 
-		if (n > SCAN)
+		if (*length > SCAN)
 			*cursor = start + SCAN;
-		return scan(service->id, service->choice, start, n);
+		return scan(service->id, service->choice, start, *length);
 	}
-	port = service->flags & SERVICE_HASH_PORT ? packet->key.source_port : 0;
-#pragma clang loop unroll(disable)
-	for (u32 turn = 0; turn < RETRIES; turn++) {
-		if (service->choice == CHOICE_CYCLE)
-			hash = __sync_fetch_and_add(cursor, 1);
-		else if (service->choice == CHOICE_DESTINATION)
-			hash = hash_of(&packet->key.destination, 0, turn);
-		else
-			hash = hash_of(&packet->key.source, port, turn);
-		id = if_free(ring_entry(ring, hash % n));
-		if (id)
-			return id;
-		if (service->choice != CHOICE_CYCLE && !(service->flags & SERVICE_FALLBACK))
-			return 0;
-	}
-	return 0;
+	id = attempt(packet, service, cursor, *length, 0);
+	if (id || (service->choice != CHOICE_CYCLE && !(service->flags & SERVICE_FALLBACK)))
+		return id;
+	id = attempt(packet, service, cursor, *length, 1);
+	if (!id)
+		id = attempt(packet, service, cursor, *length, 2);
+	if (!id)
+		id = attempt(packet, service, cursor, *length, 3);
+	if (!id)
+		id = scan(service->id, CHOICE_FIRST, hash_of(&packet->key.source, 0, 4) % *length, *length);
+	return id;
 }
