@@ -271,3 +271,46 @@ fn a_drained_server_keeps_its_connections_over_reload_crash_and_restart() {
     lb.shell("evenkeel server enable 10.0.0.100:7000/10.0.0.51:7000");
     await_state(&lb, "10.0.0.51:7000", "up");
 }
+
+#[test]
+fn two_boxes_are_balancers_and_real_servers_at_once_without_loops() {
+    let lan = Lan::new();
+    let client = lan.machine("client", "eth0", "10.0.0.1/24");
+    let boxes: Vec<_> = [("box1", 51, 150), ("box2", 52, 100)]
+        .into_iter()
+        .map(|(name, host, priority)| {
+            let machine = lan.machine(name, "eth0", &format!("10.0.0.{host}/24")).with_evenkeel();
+            // Each takes packets for the address also while the other one has it.
+            machine.shell(
+                "ip address add 10.0.0.100/32 dev lo; echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore; \
+                 echo 2 >/proc/sys/net/ipv4/conf/all/arp_announce",
+            );
+            (machine, priority)
+        })
+        .collect();
+    let _parrots: Vec<_> = boxes.iter().map(|(machine, _)| Parrot::start(machine, 7000)).collect();
+    for (machine, priority) in &boxes {
+        start(
+            machine,
+            &(instance(*priority, "") + &virtual_server(7000, "lb_algo mh\n    mh-port\n    lb_kind DR", 2)),
+        );
+    }
+    let (owner, other) = (&boxes[0].0, &boxes[1].0);
+    let owns = |machine: &Machine| machine.shell("ip -o address show dev eth0").contains("10.0.0.100/");
+    assert!(wait_until(PATIENCE, || owns(owner)), "{}", owner.logs());
+    for machine in [owner, other] {
+        await_state(machine, "10.0.0.51:7000", "up");
+        await_state(machine, "10.0.0.52:7000", "up");
+    }
+    let target = "10.0.0.100:7000".parse().expect("an address");
+    let spread = |who: &Machine| {
+        let talk = Talkers::start(&client, target, 60).finish();
+        assert_eq!((talk.opened, talk.broken), (60, vec![]), "{}", who.logs());
+        let names: BTreeSet<_> = talk.servers.into_iter().collect();
+        assert_eq!(names, BTreeSet::from(["box1".to_owned(), "box2".to_owned()]));
+    };
+    spread(owner);
+    owner.shell("evenkeel failover VI");
+    assert!(wait_until(PATIENCE, || owns(other)), "{}", other.logs());
+    spread(other);
+}
