@@ -202,7 +202,7 @@ fn the_sorry_server_answers_while_too_few_are_up() {
                  quorum_up \"/root/quorum.sh up\"\n    quorum_down \"/root/quorum.sh down\"";
     start(&lb, &(instance(150, "script_user root\n    lvs_notify_fifo /run/lvs.fifo") + &virtual_server(80, words, 2)));
     lb.await_holding("10.0.0.100", PATIENCE);
-    let _reader = lb.spawn("fifo.log", &["cat", "/run/lvs.fifo"]);
+    let mut reader = lb.spawn("fifo.log", &["cat", "/run/lvs.fifo"]);
     await_state(&lb, "10.0.0.51:80", "up");
     assert_eq!(answers(&client, "10.0.0.100:80", 10), BTreeMap::from([("rs1".to_owned(), 5), ("rs2".to_owned(), 5)]));
 
@@ -223,6 +223,8 @@ fn the_sorry_server_answers_while_too_few_are_up() {
     ];
     let lines: Vec<_> = lines.lines().collect();
     assert_eq!(lines, expected);
+    reader.kill().expect("the reader is there");
+    reader.wait().expect("the reader ends");
 }
 
 #[test]
