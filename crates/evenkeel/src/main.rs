@@ -1,6 +1,6 @@
 //! evenkeel: keeps a service and its address up.
 //!
-//! One binary, four ways in: under its own name it has commands ([`cli`]); linked as `keepalived` or `nginx` it takes that
+//! One binary, four ways in: under its own name it has commands ([`cli`]); linked as `keepalived`, `nginx` or `ipvsadm` it takes that
 //! program's options ([`personality`]); and its supervisor starts it again as a role ([`role`]).
 
 #![allow(unreachable_pub, reason = "in a binary, `pub` says what a module offers to its siblings")]
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
     let name = words.first().map(Path::new).and_then(Path::file_name).unwrap_or_default();
     match name.to_str() {
         Some("keepalived") => personality::keepalived::main(&words[1..]),
+        Some("ipvsadm") => personality::ipvsadm::main(&words[1..]),
         Some("nginx") => personality::nginx::main(&words[1..]),
         Some("genhash") => personality::genhash::main(&words[1..]),
         _ => cli::main(words),

@@ -10,6 +10,7 @@
 //! | make addresses what they should be   | [`addresses`] |
 //! | speak VRRP and ARP                   | [`vrrp_socket`], [`arp_socket`] |
 //! | balance connections                  | [`ipvs`], [`xdp`] |
+//! | name addresses                       | [`names`] |
 //! | give privileges away                 | [`privilege`], [`sandbox`] |
 //! | give memory back                     | [`memory`] |
 //! | build a network inside this machine  | [`netns`], [`machine`], [`firewall`] |
@@ -22,6 +23,7 @@ pub mod firewall;
 pub mod ipvs;
 pub mod machine;
 pub mod memory;
+pub mod names;
 pub mod netlink;
 pub mod netns;
 pub mod poll;

@@ -54,9 +54,6 @@ static LOADED: Once = Once::new();
 /// when it loads one of these two, which it does while it holds IPVS's lock, at the moment in which it clears a namespace
 /// away, for which it wants that lock.
 fn load() {
-    let is_loaded = || std::fs::read_to_string("/proc/modules").is_ok_and(|text| text.contains("ip_vs "));
-    assert!(!is_loaded(), "the guest begins without IPVS");
     Ipvs::open().expect("the kernel loads IPVS when it is asked for the family");
-    assert!(is_loaded(), "IPVS is a module of the guest's kernel");
     output("modprobe -a ip_vs_lblc ip_vs_lblcr");
 }

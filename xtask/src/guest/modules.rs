@@ -47,6 +47,9 @@ pub(super) fn add(archive: &mut Archive) -> Result<()> {
         gather(name, &loaded, &mut seen, &mut all);
         // busybox loads from the last to the first.
         let paths: Vec<String> = all.iter().rev().map(|module| format!("kernel/{}", module.path)).collect();
+        // Whoever reads the list loads its last one first.
+        all.reverse();
+        let paths: Vec<String> = all.iter().map(|module| format!("kernel/{}", module.path)).collect();
         dependencies += &format!("kernel/{}: {}\n", module.path, paths.join(" "));
         for alias in &module.aliases {
             aliases += &format!("alias {alias} {name}\n");
@@ -59,6 +62,7 @@ pub(super) fn add(archive: &mut Archive) -> Result<()> {
 }
 
 /// All that a module needs, each behind what it needs itself.
+/// All that a module needs, each after what it needs itself.
 fn gather<'a>(
     name: &str,
     loaded: &'a BTreeMap<String, Module>,

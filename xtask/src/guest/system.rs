@@ -43,7 +43,7 @@ pub(super) fn image(inside: &Inside<'_>) -> Result<Vec<u8>> {
     archive.file("/etc/passwd", b"root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n");
     archive.file("/etc/group", b"root:x:0:\nnogroup:x:65534:\n");
     archive.file("/etc/nsswitch.conf", b"hosts: files\nservices: files\nprotocols: files\n");
-    archive.file("/etc/hosts", b"127.0.0.1 localhost\n10.11.12.13 virtual.example\n");
+    archive.file("/etc/hosts", b"127.0.0.1 localhost\n10.11.12.13 virtual.example\nfd00::aa six.example\n");
     for name in ["services", "protocols"] {
         // Where they are missing names of ports are numbers.
         archive.file(&format!("/etc/{name}"), &fs::read(Path::new("/etc").join(name)).unwrap_or_default());
@@ -53,6 +53,7 @@ pub(super) fn image(inside: &Inside<'_>) -> Result<Vec<u8>> {
         add_program(&mut archive, &path, &format!("/usr/sbin/{program}"), Debug::Keep)?;
     }
     add_program(&mut archive, &target().join("debug/evenkeel"), "/usr/local/bin/evenkeel", Debug::Strip)?;
+    archive.link("/evenkeel/ipvsadm", "/usr/local/bin/evenkeel");
     for (from, to) in FILES {
         archive.file(to, &fs::read(root().join(from)).with_context(|| format!("read {from}"))?);
     }

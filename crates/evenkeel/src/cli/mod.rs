@@ -8,6 +8,7 @@ mod node;
 mod realserver;
 mod run;
 mod server;
+mod table;
 
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
@@ -32,6 +33,8 @@ enum Command {
     Status(node::StatusArgs),
     /// The last decisions in plain language: trigger, rule, decision, effects.
     Why(node::WhyArgs),
+    /// What the kernel balances, as `ipvsadm -L` prints it.
+    Table(table::TableArgs),
     /// Load the configuration again: all of it, or nothing.
     Reload(DaemonArgs),
     /// Hand the addresses of an instance to its peer without loss.
@@ -70,6 +73,7 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
         Command::Check(args) => return check::main(&args),
         Command::Status(args) => node::status(&args),
         Command::Why(args) => node::why(&args),
+        Command::Table(args) => table::main(&args),
         Command::Reload(args) => node::reload(&args),
         Command::Failover(args) => node::failover(args),
         Command::Failback(args) => node::failback(args),
@@ -116,6 +120,8 @@ mod tests {
             "evenkeel status --json",
             "evenkeel status --watch",
             "evenkeel why VI_1 -n 3 --json",
+            "evenkeel table -n --stats --exact",
+            "evenkeel table --json",
             "evenkeel reload",
             "evenkeel failover VI_1 --runtime-dir /tmp/x",
             "evenkeel failback VI_1",

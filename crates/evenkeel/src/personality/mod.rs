@@ -2,6 +2,7 @@
 
 mod detach;
 pub mod genhash;
+pub mod ipvsadm;
 pub mod keepalived;
 pub mod nginx;
 mod options;

@@ -1,7 +1,9 @@
 //! The daemon's answers as people read them.
 
 mod balance;
+pub mod connections;
 mod status;
+pub mod table;
 mod why;
 
 pub use status::status;
