@@ -291,7 +291,7 @@ fn a_saved_table_is_restored_by_either() {
                 saved += "\n";
             }
             let mut sorted: [Vec<&str>; 2] = [table.lines().collect(), saved.lines().collect()];
-            sorted.each_mut().map(|lines| lines.sort_unstable());
+            sorted.iter_mut().for_each(|lines| lines.sort_unstable());
             assert_eq!(sorted[0], sorted[1], "restored by {restores}, saved by {saves}");
         });
     }

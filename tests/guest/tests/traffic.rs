@@ -3,6 +3,7 @@
 
 use evenkeel_balance::table::{
     Change, Destination, DestinationKey, Forward, Plane, Protocol, Scheduler, Service, ServiceFlags, ServiceKey,
+    ServiceStatistics,
 };
 use evenkeel_guest::{in_fresh_namespace, output};
 use evenkeel_kernel::ipvs::Ipvs;
@@ -11,7 +12,7 @@ use evenkeel_kernel::netns::NetNs;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const VIP: &str = "10.2.0.100:80";
 /// A broken path must fail a test, not hang it.
@@ -102,6 +103,20 @@ impl Lan {
 
     fn apply(&self, changes: &[Change]) {
         self.director.run(|| assert!(Ipvs::open().unwrap().apply(changes).is_empty())).unwrap();
+    }
+
+    /// The counters, once they show so many connections: the kernel adds them up every two seconds.
+    fn counted(&self, connections: u64) -> ServiceStatistics {
+        let end_at = Instant::now() + PATIENCE;
+        loop {
+            let mut statistics = self.director.run(|| Ipvs::open().unwrap().statistics().unwrap()).unwrap();
+            let of_service = statistics.remove(&SERVICE).unwrap();
+            if of_service.traffic.connections == connections {
+                return of_service;
+            }
+            assert!(Instant::now() < end_at, "{connections} connections are not counted: {of_service:?}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Who answers so many connections.
@@ -200,9 +215,7 @@ fn balances(lan: &Lan, forward: Forward) {
     lan.apply(&[Change::AddDestination(SERVICE, server(11), by(forward))]);
     assert_eq!(lan.answers(4), counted(2, 2));
 
-    let statistics = lan.director.run(|| Ipvs::open().unwrap().statistics().unwrap()).unwrap();
-    let of_service = &statistics[&SERVICE];
-    assert_eq!(of_service.traffic.connections, 10 + 2 + 4 + 4 + 4);
+    let of_service = lan.counted(10 + 2 + 4 + 4 + 4);
     assert!(of_service.traffic.bytes_in > 0);
     assert_eq!(of_service.traffic.bytes_out > 0, forward == Forward::Masquerade);
     let of_servers: u64 = of_service.destinations.values().map(|server| server.traffic.connections).sum();
@@ -228,7 +241,7 @@ fn direct_routing_spreads_connections_over_the_servers_that_are_there() {
 }
 
 #[test]
-fn connections_and_large_counters_are_listed_as_ipvsadm_lists_them() {
+fn connections_and_counters_are_listed_as_ipvsadm_lists_them() {
     in_fresh_namespace(|| {
         let lan = Lan::new();
         lan.answers_through_the_director();
@@ -254,6 +267,7 @@ fn connections_and_large_counters_are_listed_as_ipvsadm_lists_them() {
         let (theirs, ours) = (connections("ipvsadm"), connections("/evenkeel/ipvsadm"));
         assert_eq!(theirs.iter().filter(|line| line.contains("ESTABLISHED")).count(), 3, "{theirs:?}");
         assert_eq!(theirs, ours);
+        lan.counted(3);
         for options in ["-Ln", "-Ln --stats", "-Ln --stats --exact", "-Ln --persistent-conn"] {
             assert_eq!(list("ipvsadm", options), list("/evenkeel/ipvsadm", options), "{options}");
         }

@@ -243,10 +243,10 @@ fn large_numbers(numbers: &[u64], exact: bool) -> String {
     for &number in numbers {
         let _ = match number {
             0..100_000_000 => write!(text, "{number:>9}"),
-            _ if exact => write!(text, " {number}"),
-            ..100_000_000_000 => write!(text, "{:>8}K", number / 1000),
-            ..100_000_000_000_000 => write!(text, "{:>8}M", number / 1_000_000),
-            ..100_000_000_000_000_000 => write!(text, "{:>8}G", number / 1_000_000_000),
+            100_000_000.. if exact => write!(text, " {number}"),
+            100_000_000..100_000_000_000 => write!(text, "{:>8}K", number / 1000),
+            100_000_000_000..100_000_000_000_000 => write!(text, "{:>8}M", number / 1_000_000),
+            100_000_000_000_000..100_000_000_000_000_000 => write!(text, "{:>8}G", number / 1_000_000_000),
             _ => write!(text, "{:>8}T", number / 1_000_000_000_000),
         };
     }
