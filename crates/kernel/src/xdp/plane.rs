@@ -68,6 +68,7 @@ struct Staged {
     /// Services that need a new ring, with the last change to each.
     dirty: BTreeMap<ServiceKey, usize>,
     gone: Vec<u32>,
+    gone_services: Vec<u32>,
 }
 
 /// What the program did with a packet in a test run.
@@ -276,7 +277,8 @@ impl XdpPlane {
                 staged.dirty.remove(key);
                 let Some(held) = self.held.remove(key) else { return Ok(()) };
                 staged.gone.extend(held.servers.values().map(|server| server.id));
-                self.drop_service(&held).during(|| format!("remove {}", server::name(key)))?;
+                staged.gone_services.push(held.id);
+                self.maps.services.remove(&held.key).during(|| format!("remove {}", server::name(key)))?;
             }
             Change::AddDestination(key, server, destination) | Change::EditDestination(key, server, destination) => {
                 self.put_server(key, server, destination)?;
@@ -337,10 +339,30 @@ impl XdpPlane {
         Ok(())
     }
 
-    /// Gives a service its ring and its place in the map: from here on packets see the new pool, and none sees half of it.
-    pub(super) fn publish(&mut self, key: &ServiceKey) -> Result<(), Error> {
-        let Some(held) = self.held.get_mut(key) else { return Ok(()) };
-        let what = || format!("publish {}", server::name(key));
+    /// Gives services their rings and their places in the map: from here on packets see the new pools, and none sees half of
+    /// one.
+    pub(super) fn publish(&mut self, keys: &[ServiceKey]) -> Vec<(ServiceKey, Error)> {
+        let mut failures = Vec::new();
+        let mut prepared = Vec::new();
+        for key in keys {
+            let Some(held) = self.held.get(key) else { continue };
+            match self.ring(held).during(|| format!("publish {}", server::name(key))) {
+                Ok((map, number)) => prepared.push((*key, held.id, map, number)),
+                Err(error) => failures.push((*key, error)),
+            }
+        }
+        let outcomes = side_by_side(&prepared, |(_, id, map, _)| self.maps.rings.set_map(*id, map));
+        for ((key, _, _, number), outcome) in prepared.iter().zip(outcomes) {
+            let outcome = outcome.during(|| format!("publish {}", server::name(key)));
+            if let Err(error) = outcome.and_then(|()| self.publish_service(key, *number)) {
+                failures.push((*key, error));
+            }
+        }
+        failures
+    }
+
+    /// A map with the ring of a service, and its number.
+    fn ring(&self, held: &Held) -> io::Result<(Map<u32, u32>, u32)> {
         let candidates: Vec<Candidate<'_>> = held
             .servers
             .iter()
@@ -348,15 +370,19 @@ impl XdpPlane {
             .collect();
         let ring = rings::ring(held.service.scheduler, &candidates, self.options.ring_size);
         // Where a cycle begins: not always with the first, or the first would get more after every change.
-        let cursor = self.settings.next_id;
-        let mut values = vec![ring.len() as u32, cursor];
+        let mut values = vec![ring.len() as u32, self.settings.next_id];
         values.extend(ring);
-        let map = Map::inner_array(&values).during(what)?;
-        self.maps.rings.set_map(held.id, &map).during(what)?;
-        held.ring = id_of(map.fd()).during(what)?;
+        let map = Map::inner_array(&values)?;
+        let number = id_of(map.fd())?;
+        Ok((map, number))
+    }
+
+    fn publish_service(&mut self, key: &ServiceKey, ring: u32) -> Result<(), Error> {
+        let Some(held) = self.held.get_mut(key) else { return Ok(()) };
+        held.ring = ring;
         let entry = server::service(held.id, key, &held.service)?;
         if held.entry != Some(entry) {
-            self.maps.services.set(&held.key, &entry).during(what)?;
+            self.maps.services.set(&held.key, &entry).during(|| format!("publish {}", server::name(key)))?;
             held.entry = Some(entry);
         }
         Ok(())
@@ -377,12 +403,6 @@ impl XdpPlane {
         self.maps.servers.remove(&id)?;
         self.maps.loads.remove(&id)?;
         self.maps.server_counts.remove(&id)
-    }
-
-    fn drop_service(&self, held: &Held) -> io::Result<()> {
-        self.maps.services.remove(&held.key)?;
-        self.maps.rings.remove(&held.id)?;
-        self.maps.service_counts.remove(&held.id)
     }
 }
 
@@ -407,16 +427,17 @@ impl Plane for XdpPlane {
                 failures.push((index, error));
             }
         }
-        for (key, index) in &staged.dirty {
-            if let Err(error) = self.publish(key) {
-                failures.push((*index, error));
-            }
-        }
+        let dirty: Vec<ServiceKey> = staged.dirty.keys().copied().collect();
+        failures.extend(self.publish(&dirty).into_iter().map(|(key, error)| (staged.dirty[&key], error)));
         // Only now does nothing lead to them any more.
-        for id in staged.gone {
-            if let Err(cause) = self.drop_server(id) {
-                failures.push((changes.len().saturating_sub(1), Error::new("forget a server", cause)));
-            }
+        let forget = |id: &u32| {
+            self.maps.rings.remove(id)?;
+            self.maps.service_counts.remove(id)
+        };
+        let mut forgotten = side_by_side(&staged.gone_services, forget);
+        forgotten.extend(staged.gone.iter().map(|id| self.drop_server(*id)));
+        for cause in forgotten.into_iter().filter_map(Result::err) {
+            failures.push((changes.len().saturating_sub(1), Error::new("forget what was removed", cause)));
         }
         // What is not known yet is asked for now, and found at the next refresh; so a failure shows there.
         let unknown = |server: &&HeldServer| matches!(server.path, Path::None(_));
@@ -430,4 +451,35 @@ impl Plane for XdpPlane {
     fn statistics(&mut self) -> Result<Statistics, Error> {
         self.read_statistics()
     }
+}
+
+/// So many changes to a map of maps are made at once.
+const SIDE_BY_SIDE: usize = 128;
+
+/// Does something for each of many, on several threads: after each change to a map of maps the kernel waits until no program
+/// can be using what was there, which takes ten milliseconds, but as long for a hundred as for one.
+fn side_by_side<T: Sync>(items: &[T], each: impl Fn(&T) -> io::Result<()> + Sync) -> Vec<io::Result<()>> {
+    let share = items.len().div_ceil(SIDE_BY_SIDE).max(1);
+    if items.len() <= 1 {
+        return items.iter().map(each).collect();
+    }
+    std::thread::scope(|scope| {
+        let shares: Vec<_> = items
+            .chunks(share)
+            .map(|share| {
+                let work = || share.iter().map(&each).collect::<Vec<_>>();
+                let thread = std::thread::Builder::new().stack_size(64 * 1024).spawn_scoped(scope, work);
+                (share, thread)
+            })
+            .collect();
+        let mut outcomes = Vec::with_capacity(items.len());
+        for (share, thread) in shares {
+            match thread.map(|thread| thread.join()) {
+                Ok(Ok(done)) => outcomes.extend(done),
+                // Where no thread can be had, one after another does it too.
+                Ok(Err(_)) | Err(_) => outcomes.extend(share.iter().map(&each)),
+            }
+        }
+        outcomes
+    })
 }

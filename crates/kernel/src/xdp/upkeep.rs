@@ -109,8 +109,10 @@ impl XdpPlane {
                 }
             }
             counted.into_iter().try_for_each(|id| self.count_server(id)).during(operation)?;
-            if !wrong.is_empty() {
-                self.publish(&key)?;
+            if !wrong.is_empty()
+                && let Some((_, error)) = self.publish(&[key]).pop()
+            {
+                return Err(error);
             }
             repairs.extend(wrong.into_iter().map(|what| Repair { service: Some(key), what }));
         }
