@@ -45,8 +45,6 @@ pub(super) fn add(archive: &mut Archive) -> Result<()> {
         let mut all = Vec::new();
         let mut seen = BTreeSet::new();
         gather(name, &loaded, &mut seen, &mut all);
-        // busybox loads from the last to the first.
-        let paths: Vec<String> = all.iter().rev().map(|module| format!("kernel/{}", module.path)).collect();
         // Whoever reads the list loads its last one first.
         all.reverse();
         let paths: Vec<String> = all.iter().map(|module| format!("kernel/{}", module.path)).collect();
@@ -61,7 +59,6 @@ pub(super) fn add(archive: &mut Archive) -> Result<()> {
     Ok(())
 }
 
-/// All that a module needs, each behind what it needs itself.
 /// All that a module needs, each after what it needs itself.
 fn gather<'a>(
     name: &str,
