@@ -306,7 +306,8 @@ fn reason(error: EbpfError) -> io::Error {
         EbpfError::ProgramError(ProgramError::MapError(error)) => map_reason(error),
         error => io::Error::other(chain(&error)),
     };
-    if cause.raw_os_error() == Some(libc::EPERM) {
+    // Without CAP_PERFMON it is the verifier that refuses, and it says so in another number and without words.
+    if matches!(cause.raw_os_error(), Some(libc::EPERM | libc::EACCES)) {
         let needs = "operation not permitted (needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON)";
         return io::Error::new(io::ErrorKind::PermissionDenied, needs);
     }
