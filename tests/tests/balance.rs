@@ -316,3 +316,27 @@ fn two_boxes_are_balancers_and_real_servers_at_once_without_loops() {
     assert!(wait_until(PATIENCE, || owns(other)), "{}", other.logs());
     spread(other);
 }
+
+#[test]
+fn a_check_via_the_data_path_sees_a_server_without_the_virtual_address() {
+    let lan = Lan::new();
+    let servers: Vec<_> = (1..=2).map(|n| real_server(&lan, n)).collect();
+    let _parrots: Vec<_> = servers.iter().map(|server| Parrot::start(server, 7000)).collect();
+    let lb = lan.machine("lb01", "eth0", "10.0.0.10/24").with_evenkeel();
+    let pool = virtual_server(7000, "lb_algo rr\n    lb_kind DR", 2);
+    start(
+        &lb,
+        &(instance(150, "") + &pool.replace("connect_timeout 1", "connect_timeout 1\n            via dataplane")),
+    );
+    // The answers have a source that is this balancer's own address.
+    lb.await_holding("10.0.0.100", PATIENCE);
+    await_state(&lb, "10.0.0.51:7000", "up");
+    assert_eq!(server_state(&lb, "10.0.0.52:7000").as_deref(), Some("up"));
+    servers[0].shell("ip address del 10.0.0.100/32 dev lo");
+    await_state(&lb, "10.0.0.51:7000", "down");
+    let why = lb.shell("evenkeel status");
+    assert!(why.contains("10.0.0.100:7000 does not answer there within 1s"), "{why}");
+    servers[0].shell("ip address add 10.0.0.100/32 dev lo");
+    await_state(&lb, "10.0.0.51:7000", "up");
+    assert_eq!(server_state(&lb, "10.0.0.52:7000").as_deref(), Some("up"));
+}

@@ -38,7 +38,7 @@ impl ArpSocket {
             Socket::new(Domain::PACKET, Type::DGRAM, None::<Protocol>).during(during("open a packet socket"))?;
         socket.set_nonblocking(true).during(during("set up a packet socket"))?;
         socket.attach_filter(&NO_PROBES).during(during("set up a packet socket"))?;
-        let broadcast = link_address(interface, Mac::BROADCAST);
+        let broadcast = link_address(ETHERTYPE, interface, Mac::BROADCAST);
         socket.bind(&broadcast).during(during("bind a packet socket"))?;
         Ok(ArpSocket { socket, broadcast, interface })
     }
@@ -92,12 +92,13 @@ impl AsFd for ArpSocket {
 }
 
 /// A `sockaddr_ll`: frames of ARP's type on `interface`, to `mac`.
-fn link_address(interface: u32, mac: Mac) -> SockAddr {
+/// A link-layer address: an interface (0 for all), a protocol and a station.
+pub(crate) fn link_address(ethertype: u16, interface: u32, mac: Mac) -> SockAddr {
     let mut storage = SockAddrStorage::zeroed();
     // SAFETY: a `sockaddr_ll` is plain integers, so all zeros is one, and `sockaddr_storage` is made to hold any address.
     let link = unsafe { storage.view_as::<libc::sockaddr_ll>() };
     link.sll_family = libc::AF_PACKET as u16;
-    link.sll_protocol = ETHERTYPE.to_be();
+    link.sll_protocol = ethertype.to_be();
     link.sll_ifindex = interface as i32;
     link.sll_halen = 6;
     link.sll_addr[..6].copy_from_slice(&mac.0);

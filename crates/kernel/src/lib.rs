@@ -18,6 +18,7 @@
 pub mod addresses;
 pub mod arp_socket;
 pub mod clock;
+pub mod data_path;
 mod error;
 pub mod firewall;
 pub mod ipvs;

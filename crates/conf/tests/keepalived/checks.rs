@@ -45,7 +45,7 @@ fn url(path: &str) -> UrlProbe {
 #[test]
 fn where_a_check_goes_and_comes_from() {
     let lines = "connect_ip 10.0.0.9\nconnect_port 8080\nbindto 10.0.0.2\nbind_port 999\nbind_if eth0\nfwmark 3\n\
-                 via dataplane\nlog_all_failures";
+                 log_all_failures";
     let expected = Target {
         address: address("10.0.0.9"),
         port: 8080,
@@ -53,7 +53,7 @@ fn where_a_check_goes_and_comes_from() {
         source_port: Some(999),
         interface: Some("eth0".to_owned()),
         mark: NonZeroU32::new(3),
-        via_dataplane: true,
+        via_dataplane: false,
     };
     for kind in ["TCP_CHECK", "UDP_CHECK", "SMTP_CHECK", "DNS_CHECK", "AGENT_CHECK"] {
         let check = check(&format!("{kind} {{\n{lines}\n}}"));
@@ -284,7 +284,11 @@ fn an_agent_check_asks_an_agent() {
 }
 
 #[test]
-fn via_dataplane_needs_a_virtual_address() {
+fn via_dataplane_is_for_tcp_and_needs_a_virtual_address() {
+    let via = check("TCP_CHECK {\nvia dataplane\n}").target.expect("a target");
+    assert_eq!(via, Target { via_dataplane: true, ..target(80) });
+    let http = loaded("10.0.0.100 80", "real_server 10.0.0.1 80 {\nPING_CHECK {\nvia dataplane\n}\n}");
+    assert_eq!(rules(&http), ["via-not-tcp:6"]);
     let loaded = loaded("fwmark 7", "real_server 10.0.0.1 80 {\nTCP_CHECK {\nvia dataplane\n}\n}");
     assert_eq!(rules(&loaded), ["via-without-address:5"]);
     assert_eq!(loaded.balance.pools[0].servers[0].checks[0].target, Some(target(80)));

@@ -4,6 +4,7 @@
 //! are tasks of the same thread. Programs of checks and notices run in the supervisor.
 
 mod addresses;
+mod data_path;
 mod files;
 mod keeper;
 mod plane;
@@ -385,9 +386,18 @@ impl BalanceRole {
         let (config, prober, ends) = (self.book.config.clone(), self.prober.clone(), self.ends.clone());
         let task = tokio::spawn(async move {
             let asked_at = Instant::now();
-            let check =
-                &config.pools[id.server.pool.0 as usize].servers[id.server.server as usize].checks[id.check as usize];
-            if let Some(result) = prober.probe(check, url).await {
+            let pool = &config.pools[id.server.pool.0 as usize];
+            let server = &pool.servers[id.server.server as usize];
+            let check = &server.checks[id.check as usize];
+            let result = match check.target.as_ref().is_some_and(|target| target.via_dataplane) {
+                true => data_path::probe(pool, server, check.timing.timeout).await,
+                false => None,
+            };
+            let result = match result {
+                Some(result) => Some(result),
+                None => prober.probe(check, url).await,
+            };
+            if let Some(result) = result {
                 let _ = ends.send(Ended { check: id, run, result, took: asked_at.elapsed() }).await;
             }
         });

@@ -84,6 +84,14 @@ pub(super) fn target(draft: &TargetDraft, check: &CheckDraft, of: Checked, lower
             .fix("remove it, or balance an address"),
         );
     }
+    let is_tcp = matches!(check.probe, ProbeDraft::Tcp);
+    if draft.via_dataplane && !is_tcp {
+        lower.say(
+            Diagnostic::warning("via-not-tcp", check.span, "`via dataplane` in a check other than TCP_CHECK")
+                .so("only the opening of a connection goes that way: this check goes to the real server directly")
+                .fix("put `via dataplane` into a TCP_CHECK beside this one"),
+        );
+    }
     Some(Target {
         address,
         port,
@@ -91,7 +99,7 @@ pub(super) fn target(draft: &TargetDraft, check: &CheckDraft, of: Checked, lower
         source_port: draft.source_port,
         interface: draft.interface.clone(),
         mark: draft.mark,
-        via_dataplane: draft.via_dataplane && of.has_virtual_address,
+        via_dataplane: draft.via_dataplane && of.has_virtual_address && is_tcp,
     })
 }
 
