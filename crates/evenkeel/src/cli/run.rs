@@ -32,8 +32,13 @@ pub fn main(args: RunArgs) -> ExitCode {
     let plan = plan(args);
     crate::log::init(plan.log);
     match supervisor::compile(&plan) {
-        Ok(compiled) if compiled.vrrp.instances.is_empty() && compiled.site.is_none() => {
-            eprintln!("evenkeel: nothing to run: no vrrp_instance in {}, and no --nginx", compiled.files.join(", "));
+        Ok(compiled)
+            if compiled.vrrp.instances.is_empty() && compiled.balance.pools.is_empty() && compiled.site.is_none() =>
+        {
+            eprintln!(
+                "evenkeel: nothing to run: no vrrp_instance and no virtual_server in {}, and no --nginx",
+                compiled.files.join(", ")
+            );
             ExitCode::from(2)
         }
         Ok(compiled) => supervisor::run(plan, compiled, Box::new(|| {})),
