@@ -2,7 +2,7 @@
 //!
 //! [`Codec`] cuts a byte stream into frames and knows no socket. [`Channel`] is a socket with a codec on each side,
 //! never blocking unless asked to. The messages are one closed enum for each direction: [`ToVrrp`], [`FromVrrp`],
-//! [`ToProxy`], [`FromProxy`] on the star between supervisor and roles, [`Request`] and [`Reply`] on the control socket.
+//! [`ToProxy`], [`FromProxy`] and their like on the star between supervisor and roles, [`Request`] and [`Reply`] on the control socket.
 //!
 //! There is no runtime in here: the vrrp role polls a [`Channel`] in its own epoll loop, the supervisor wraps it in
 //! tokio's `AsyncFd`.
@@ -11,6 +11,7 @@ mod balance;
 mod channel;
 mod codec;
 mod explanation;
+mod mail;
 mod message;
 mod node;
 mod pools;
@@ -20,6 +21,7 @@ pub use balance::{Administered, FromBalance, ScriptEnd, ToBalance};
 pub use channel::{Channel, ChannelError, MAX_PENDING, Received};
 pub use codec::{Codec, Frame, FrameError, MAX_DESCRIPTORS, MAX_FRAME};
 pub use explanation::{Effect, Explanation};
+pub use mail::{FromMail, Letter, Relay, ToMail};
 pub use message::{FromProxy, FromVrrp, ProxyOptions, Reply, Request, ToProxy, ToVrrp, VrrpOptions};
 pub use node::{
     ConflictView, InstanceView, NodeStatus, PeerView, ProxyHealth, ProxyView, RoleState, RoleView, ServerView,

@@ -38,7 +38,7 @@ pub struct NodeStatus {
 /// One process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoleView {
-    /// `vrrp`, `balance` or `proxy`.
+    /// `vrrp`, `balance`, `proxy` or `mail`.
     pub name: String,
     /// Whether it runs.
     pub state: RoleState,

@@ -28,6 +28,17 @@ impl WallTime {
         self.0
     }
 
+    /// As a mail's header has it (RFC 5322, section 3.3), in UTC: `Fri, 02 Jan 2026 03:04:05 +0000`.
+    pub fn mail_date(self) -> String {
+        const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+        const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        let days = self.0.min(LAST) / DAY;
+        let (year, month, day) = civil(days);
+        let weekday = WEEKDAYS[(days % 7) as usize];
+        let month = MONTHS[(month as usize + 11) % 12];
+        format!("{weekday}, {day:02} {month} {year:04} {} +0000", &self.to_string()[11..19])
+    }
+
     /// The time of day alone: `03:04:05.678`, UTC.
     pub fn time_of_day(self) -> String {
         self.to_string()[11..23].to_owned()
@@ -127,6 +138,18 @@ impl<'de> Deserialize<'de> for WallTime {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_mail_has_its_date_in_the_form_of_rfc_5322() {
+        for (time, date) in [
+            ("2026-01-02T03:04:05.678Z", "Fri, 02 Jan 2026 03:04:05 +0000"),
+            ("1970-01-01T00:00:00.000Z", "Thu, 01 Jan 1970 00:00:00 +0000"),
+            ("2024-02-29T23:59:59.999Z", "Thu, 29 Feb 2024 23:59:59 +0000"),
+            ("2023-12-31T12:00:00.000Z", "Sun, 31 Dec 2023 12:00:00 +0000"),
+        ] {
+            assert_eq!(time.parse::<WallTime>().map(WallTime::mail_date), Ok(date.to_owned()));
+        }
+    }
 
     #[test]
     fn known_instants_print_as_rfc_3339() {

@@ -20,7 +20,7 @@ pub struct Settings {
     pub vrrp_rt_priority: Option<u8>,
     /// `vrrp_no_swap`.
     pub vrrp_no_swap: bool,
-    /// `notification_email` and its companions. No mail is sent yet.
+    /// `notification_email` and its companions.
     pub mail: Mail,
     /// `nginx_conf PATH` in global_defs (ours): the proxy's configuration, when the command line names none.
     pub nginx_conf: Option<PathBuf>,
@@ -57,7 +57,7 @@ pub struct InstanceSettings {
     pub name: String,
     /// Scripts to tell about changes of state.
     pub notify: NotifyCommands,
-    /// `smtp_alert`. No mail is sent yet.
+    /// `smtp_alert`.
     pub mail_alert: bool,
 }
 
@@ -76,6 +76,10 @@ pub struct Mail {
     pub timeout: Option<Duration>,
     /// `smtp_alert` in global_defs.
     pub alert: Option<bool>,
+    /// `smtp_alert_vrrp`.
+    pub alert_vrrp: Option<bool>,
+    /// `no_email_faults`.
+    pub without_faults: bool,
 }
 
 /// `notify*` of an instance.

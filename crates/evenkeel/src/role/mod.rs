@@ -4,6 +4,7 @@
 //! else from it.
 
 pub mod balance;
+pub mod mail;
 pub mod proxy;
 pub mod vrrp;
 
@@ -24,6 +25,8 @@ pub enum Role {
     Balance,
     /// The layer-7 proxy.
     Proxy,
+    /// Conversations with the mail server.
+    Mail,
 }
 
 impl Role {
@@ -33,6 +36,7 @@ impl Role {
             Role::Vrrp => "vrrp",
             Role::Balance => "balance",
             Role::Proxy => "proxy",
+            Role::Mail => "mail",
         }
     }
 }
@@ -63,7 +67,7 @@ fn parse(words: &[String]) -> Option<Words> {
     if parent_key != "--parent" || comm_key != "--comm" {
         return None;
     }
-    let role = [Role::Vrrp, Role::Balance, Role::Proxy].into_iter().find(|known| known.name() == role)?;
+    let role = [Role::Vrrp, Role::Balance, Role::Proxy, Role::Mail].into_iter().find(|known| known.name() == role)?;
     Some(Words { role, parent: parent.parse().ok()?, comm: comm.clone() })
 }
 
@@ -80,12 +84,12 @@ pub fn main(words: &[String]) -> ExitCode {
     }
     // The vrrp role is not killed with its supervisor: it sees the bus close, says that it leaves and lets go of its
     // addresses, which a killed one would leave behind.
-    if role == Role::Proxy {
+    if matches!(role, Role::Proxy | Role::Mail) {
         match privilege::die_with_parent(parent) {
             Ok(true) => {}
             // The supervisor died before we asked: nobody is there to serve.
             Ok(false) => return ExitCode::FAILURE,
-            Err(error) => tracing::warn!(target: "proxy", "{error}"),
+            Err(error) => tracing::warn!(target: "supervisor", "{error}"),
         }
     }
     let channel = match bus() {
@@ -99,6 +103,7 @@ pub fn main(words: &[String]) -> ExitCode {
         Role::Vrrp => vrrp::run(channel),
         Role::Balance => balance::run(channel),
         Role::Proxy => proxy::run(channel, parent),
+        Role::Mail => mail::run(channel, parent),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -107,6 +112,7 @@ pub fn main(words: &[String]) -> ExitCode {
                 Role::Vrrp => tracing::error!(target: "vrrp", "{error:#}"),
                 Role::Balance => tracing::error!(target: "balance", "{error:#}"),
                 Role::Proxy => tracing::error!(target: "proxy", "{error:#}"),
+                Role::Mail => tracing::error!(target: "mail", "{error:#}"),
             }
             ExitCode::FAILURE
         }

@@ -175,6 +175,7 @@ impl Supervisor {
     }
 
     fn tell_of_server(&mut self, notice: &ServerNotice) {
+        self.mail_of_server(notice);
         let line = notice.line();
         self.layer4.fifo.write(&line);
         let script = notice.script.and_then(|id| self.layer4.script(notice.number, id));

@@ -10,6 +10,7 @@ mod health;
 mod history;
 mod listeners;
 mod load;
+mod mail;
 mod mastership;
 mod notify;
 mod pidfile;
@@ -34,8 +35,8 @@ pub use trust::weakness;
 use anyhow::Context;
 use control::RuntimeDirectory;
 use evenkeel_bus::{
-    Explanation, FromBalance, FromProxy, FromVrrp, Reply, Request, RoleState, ScriptEnd, ToBalance, ToProxy, ToVrrp,
-    WallTime,
+    Explanation, FromBalance, FromMail, FromProxy, FromVrrp, Reply, Request, RoleState, ScriptEnd, ToBalance, ToMail,
+    ToProxy, ToVrrp, WallTime,
 };
 use evenkeel_kernel::privilege;
 use evenkeel_site::config::{ErrorLog, ErrorLogTarget};
@@ -67,6 +68,10 @@ pub enum Happening {
     Proxy(Generation, Heard<FromProxy>),
     /// From the balance role.
     Balance(Generation, Heard<FromBalance>),
+    /// From the mail role.
+    Mail(Generation, Heard<FromMail>),
+    /// A mail that could not be sent before is to be tried again.
+    MailDue,
     /// The wait before a role is started again is over.
     Respawn(crate::role::Role),
     /// One run of a check script.
@@ -127,6 +132,8 @@ struct Supervisor {
     proxy: RoleSlot<ToProxy>,
     balance: RoleSlot<ToBalance>,
     layer4: balance::Balance,
+    mailer: RoleSlot<ToMail>,
+    letters: mail::Queue,
     listeners: Listeners,
     health: Health,
     health_since: Instant,
@@ -219,6 +226,8 @@ async fn daemon(plan: Plan, compiled: Compiled, on_ready: OnReady) -> anyhow::Re
         proxy: RoleSlot::default(),
         balance: RoleSlot::default(),
         layer4: balance::Balance::open(&plan),
+        mailer: RoleSlot::default(),
+        letters: mail::Queue::default(),
         listeners: Listeners::default(),
         health: Health::default(),
         health_since: Instant::now(),
@@ -320,8 +329,10 @@ impl Supervisor {
             Happening::Vrrp(generation, heard) if generation == self.vrrp.generation => self.hear_vrrp(heard),
             Happening::Proxy(generation, heard) if generation == self.proxy.generation => self.hear_proxy(heard),
             Happening::Balance(generation, heard) if generation == self.balance.generation => self.hear_balance(heard),
+            Happening::Mail(generation, heard) if generation == self.mailer.generation => self.hear_mail(heard),
             // A process that is already replaced.
-            Happening::Vrrp(..) | Happening::Proxy(..) | Happening::Balance(..) => {}
+            Happening::Vrrp(..) | Happening::Proxy(..) | Happening::Balance(..) | Happening::Mail(..) => {}
+            Happening::MailDue => self.post(),
             Happening::Respawn(role) => self.respawn(role),
             Happening::ScriptEnded { round, id, outcome } if round == self.checks.round => {
                 self.script_ended(id, outcome);

@@ -121,6 +121,7 @@ impl Supervisor {
         self.mastership.forget_the_dead();
         self.pass_on_vrrp();
         self.pass_on_balance();
+        self.readdress_mail();
         if self.compiled.site.is_none() {
             self.retire_needless_proxy();
         }

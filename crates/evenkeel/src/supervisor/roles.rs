@@ -239,6 +239,7 @@ impl Supervisor {
                 self.reloaded(Role::Vrrp, Some(number), Some(reason));
             }
             Heard::Message(FromVrrp::Notify { instance, state, priority }) => {
+                self.mail_of_instance(&instance, state);
                 let settings = self.compiled.settings.instances.iter().find(|settings| settings.name == instance);
                 let job = settings.and_then(|s| notify::job(&instance, &s.notify, state, priority));
                 if let Some(job) = job.and_then(|job| self.notify.push(job)) {
@@ -370,6 +371,7 @@ impl Supervisor {
                 self.proxy.restarts += 1;
                 self.start_proxy();
             }
+            Role::Mail => self.respawn_mail(),
             // Stopped meanwhile.
             Role::Vrrp | Role::Balance | Role::Proxy => {}
         }

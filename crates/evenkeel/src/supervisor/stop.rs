@@ -20,10 +20,14 @@ impl Supervisor {
         self.stop_balance().await;
         self.stop_proxy(end, signals).await;
         let scripts_until = Instant::now() + CHILD_WAIT;
-        self.attend_until(scripts_until, |supervisor| supervisor.notify.is_empty()).await;
+        self.attend_until(scripts_until, |supervisor| {
+            supervisor.notify.is_empty() && supervisor.letters.is_quiet(Instant::now())
+        })
+        .await;
         if !self.notify.is_empty() {
             tracing::warn!(target: "supervisor", "notify scripts still run after {CHILD_WAIT:?}; they are killed");
         }
+        self.stop_mail().await;
         self.pid_files.clear();
         self.listeners.replace(super::Listeners::default());
         tracing::info!(target: "supervisor", "Stopped {} (evenkeel {})", self.plan.name, env!("CARGO_PKG_VERSION"));
@@ -71,6 +75,13 @@ impl Supervisor {
         if rustix::mount::unmount(&pins, rustix::mount::UnmountFlags::NOFOLLOW).is_ok() {
             let _ = std::fs::remove_dir(pins);
         }
+    }
+
+    /// After everybody who may have something to write about.
+    async fn stop_mail(&mut self) {
+        self.forget_mail("the daemon stops");
+        self.let_mail_go();
+        self.attend_until(Instant::now() + QUIT, |supervisor| supervisor.mailer.state != RoleState::Stopping).await;
     }
 
     async fn stop_proxy(&mut self, end: End, signals: &mut Signals) {

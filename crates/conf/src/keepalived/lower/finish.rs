@@ -15,12 +15,13 @@ pub(in crate::keepalived) fn finish(lower: &mut Lower) -> Config {
     let drafts = std::mem::take(&mut lower.drafts);
     let scripts = Scripts::new(&drafts, lower);
     let mut instances = Vec::new();
+    let global_mail = lower.settings.mail.alert_vrrp.or(lower.settings.mail.alert);
     for draft in drafts.instances.iter().filter(|draft| !draft.duplicate) {
         if let Some(instance) = instance(draft, &drafts, &scripts, lower) {
             lower.settings.instances.push(InstanceSettings {
                 name: draft.name.value.clone(),
                 notify: draft.notify.clone(),
-                mail_alert: draft.smtp_alert.or(lower.settings.mail.alert).unwrap_or(false),
+                mail_alert: draft.smtp_alert.or(global_mail).unwrap_or(false),
             });
             instances.push(instance);
         }

@@ -1,4 +1,4 @@
-//! Mails about changes of state: read and kept.
+//! Mails about changes of state.
 
 use super::Lower;
 use super::number::Garbage;
@@ -33,4 +33,12 @@ pub(in crate::keepalived) fn smtp_connect_timeout(lower: &mut Lower, node: &Node
 
 pub(in crate::keepalived) fn smtp_alert(lower: &mut Lower, node: &Node) {
     lower.settings.mail.alert = lower.boolean(node.argument(1));
+}
+
+pub(in crate::keepalived) fn smtp_alert_vrrp(lower: &mut Lower, node: &Node) {
+    lower.settings.mail.alert_vrrp = lower.boolean(node.argument(1));
+}
+
+pub(in crate::keepalived) fn no_email_faults(lower: &mut Lower, _: &Node) {
+    lower.settings.mail.without_faults = true;
 }

@@ -71,7 +71,7 @@ rows! {
         "quorum_up" "\"CMD\" [user [:][group]]" 1..4 T2 line does(pool::quorum_up) "Script on gain.";
         "quorum_down" "\"CMD\" [user [:][group]]" 1..4 T2 line does(pool::quorum_down) "Script on loss.";
         "ha_suspend" "" 0..0 T3 line does(pool::ha_suspend) "Suspend checkers while the VS address is not present locally.";
-        "smtp_alert" "[BOOL]" 0..1 T3 line kept(pool::smtp_alert, "read and kept, but no mail is sent yet") "Mail on quorum change.";
+        "smtp_alert" "[BOOL]" 0..1 T3 line does(pool::smtp_alert) "Mail on quorum change.";
         "virtualhost" "STRING" 1..1 T2 line does(pool::virtualhost) "Default Host header.";
         "snmp_name" "STRING" 1..1 T3 line does(pool::snmp_name) "Label in SNMP.";
         "sorry_server" "ADDR [PORT]" 1..2 T1 line does(pool::sorry_server) "Server of last resort.";
@@ -93,7 +93,7 @@ rows! {
         "warmup" "decimal s" 1..1 T3 line does(server::warmup) "Bound of the random start delay of this server.";
         "connect_timeout" "decimal s" 1..1 T2 line does(server::connect_timeout) "Connect timeout of this server.";
         "delay_loop" "decimal s" 1..1 T2 line does(server::delay_loop) "Poll interval of this server.";
-        "smtp_alert" "[BOOL]" 0..1 T3 line kept(server::smtp_alert, "read and kept, but no mail is sent yet") "Mail when this server comes or goes.";
+        "smtp_alert" "[BOOL]" 0..1 T3 line does(server::smtp_alert) "Mail when this server comes or goes.";
         "virtualhost" "STRING" 1..1 T3 line does(server::virtualhost) "Host header of this server.";
         "snmp_name" "STRING" 1..1 T3 line does(server::snmp_name) "Label.";
     }

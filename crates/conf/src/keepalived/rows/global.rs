@@ -1,6 +1,6 @@
 //! What stands outside every block, and global_defs.
 
-use super::{Directive, MANY, does, kept, later, missed, moot, rows};
+use super::{Directive, MANY, does, later, missed, moot, rows};
 use crate::keepalived::lower::balance::{globals, sync_daemon};
 use crate::keepalived::lower::{global, mail, nothing};
 
@@ -23,16 +23,16 @@ rows! {
         "lvs_process_name" "NAME" 1..1 T4 line moot("each process carries the name of its role") "Old spelling of checker_process_name (deprecated July 2020).";
         "bfd_process_name" "NAME" 1..1 T3 line moot("each process carries the name of its role") "Task name of the BFD child.";
         "router_id" "STRING" 1..1 T1 line does(global::router_id) "Label used in mail subjects and SNMP.";
-        "notification_email" "{ ADDR ... }" 0..0 T1 values kept(mail::notification_email, "read and kept, but no mail is sent yet") "Recipients of alerts, one or more per line.";
-        "notification_email_from" "ADDR" 1..1 T1 line kept(mail::notification_email_from, "read and kept, but no mail is sent yet") "Sender of the mails.";
-        "smtp_server" "HOST-or-IP [PORT]" 1..2 T1 line kept(mail::smtp_server, "read and kept, but no mail is sent yet") "Mail relay; no mail is sent without it and a recipient.";
-        "smtp_helo_name" "NAME" 1..1 T3 line kept(mail::smtp_helo_name, "read and kept, but no mail is sent yet") "HELO argument (alerts and SMTP_CHECK default).";
-        "smtp_connect_timeout" "SECONDS" 1..1 T1 line kept(mail::smtp_connect_timeout, "read and kept, but no mail is sent yet") "Timeout of each alert SMTP step.";
-        "smtp_alert" "[BOOL]" 0..1 T2 line kept(mail::smtp_alert, "read and kept, but no mail is sent yet") "Default for every smtp_alert in VRRP and checker objects.";
-        "smtp_alert_vrrp" "[BOOL]" 0..1 T3 line later() "Default for VRRP instances/groups (overrides smtp_alert).";
-        "smtp_alert_checker" "[BOOL]" 0..1 T3 line kept(globals::smtp_alert_checker, "read and kept, but no mail is sent yet") "Default for server alerts (overrides smtp_alert).";
-        "no_email_faults" "" 0..0 T3 line later() "No alert mail for FAULT transitions.";
-        "no_checker_emails" "" 0..0 T3 line later() "Mail only when the real server itself goes up/down, not at every single-checker change.";
+        "notification_email" "{ ADDR ... }" 0..0 T1 values does(mail::notification_email) "Recipients of alerts, one or more per line.";
+        "notification_email_from" "ADDR" 1..1 T1 line does(mail::notification_email_from) "Sender of the mails.";
+        "smtp_server" "HOST-or-IP [PORT]" 1..2 T1 line does(mail::smtp_server) "Mail relay; no mail is sent without it and a recipient.";
+        "smtp_helo_name" "NAME" 1..1 T3 line does(mail::smtp_helo_name) "HELO argument (alerts and SMTP_CHECK default).";
+        "smtp_connect_timeout" "SECONDS" 1..1 T1 line does(mail::smtp_connect_timeout) "Timeout of each alert SMTP step.";
+        "smtp_alert" "[BOOL]" 0..1 T2 line does(mail::smtp_alert) "Default for every smtp_alert in VRRP and checker objects.";
+        "smtp_alert_vrrp" "[BOOL]" 0..1 T3 line does(mail::smtp_alert_vrrp) "Default for VRRP instances/groups (overrides smtp_alert).";
+        "smtp_alert_checker" "[BOOL]" 0..1 T3 line does(globals::smtp_alert_checker) "Default for server alerts (overrides smtp_alert).";
+        "no_email_faults" "" 0..0 T3 line does(mail::no_email_faults) "No alert mail for FAULT transitions.";
+        "no_checker_emails" "" 0..0 T3 line moot("mail is only about the real server as a whole") "Mail only when the real server itself goes up/down, not at every single-checker change.";
         "checker_log_all_failures" "[BOOL]" 0..1 T3 line does(globals::checker_log_all_failures) "Log each failed probe, not only the state change.";
         "startup_script" "\"CMD\" [user [:][group]]" 1..4 T3 line missed() "A command run once before anything else starts.";
         "startup_script_timeout" "1..1000 s" 1..1 T3 line later() "Kill the startup script after this.";

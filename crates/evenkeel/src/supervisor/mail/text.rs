@@ -1,0 +1,90 @@
+//! What the mails say: keepalived's subjects, which people's filters know, and the reason below.
+
+use evenkeel_balance::config::Pool;
+use evenkeel_bus::{Letter, ServerNotice, WallTime};
+use evenkeel_vrrp::Report;
+
+/// Characters of a reason. Part of it may have been said by a server.
+const MAX_REASON: usize = 400;
+
+/// About an instance.
+pub(super) fn instance(node: &str, name: &str, state: Report) -> Letter {
+    let (event, body) = match state {
+        Report::Master => ("Entering MASTER state", "=> VRRP Instance is now owning VRRP VIPs <="),
+        Report::Backup => ("Entering BACKUP state", "=> VRRP Instance is no longer owning VRRP VIPs <="),
+        Report::Fault => ("Entering FAULT state", "=> VRRP Instance is in fault and not owning VRRP VIPs <="),
+        Report::Stop => ("Stopping", "=> VRRP Instance stopping <="),
+        Report::Deleted => ("Deleted", "=> VRRP Instance deleted <="),
+    };
+    letter(format!("[{node}] VRRP Instance {name} - {event}"), body.to_owned())
+}
+
+/// About a real server or a virtual one; `pool` is the virtual server's configuration, when it has one still.
+pub(super) fn server(node: &str, notice: &ServerNotice, pool: Option<&Pool>) -> Letter {
+    let state = if notice.up { "UP" } else { "DOWN" };
+    match &notice.server {
+        Some(server) => {
+            let outcome = if notice.up { "succeeded" } else { "failed" };
+            let mut body = format!("=> CHECK {outcome} on service <=");
+            if !notice.reason.is_empty() {
+                body += "\n";
+                body.extend(notice.reason.chars().take(MAX_REASON));
+            }
+            letter(format!("[{node}] Realserver {server} of virtual server {} - {state}", notice.pool), body)
+        }
+        None => {
+            let (word, sign) = if notice.up { ("Gained", '+') } else { ("Lost", '-') };
+            let sum = pool.map_or_else(String::new, |pool| {
+                let (quorum, hysteresis) = (pool.quorum.get(), pool.hysteresis);
+                let sum = if notice.up { quorum.saturating_add(hysteresis) } else { quorum.saturating_sub(hysteresis) };
+                format!(" {quorum}{sign}{hysteresis}={sum}")
+            });
+            letter(format!("[{node}] Virtualserver {} - {state}", notice.pool), format!("=> {word} quorum{sum} <="))
+        }
+    }
+}
+
+fn letter(subject: String, body: String) -> Letter {
+    Letter { at: WallTime::now(), subject, body: body + "\n" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_has_keepaliveds_subjects() {
+        for (state, subject) in [
+            (Report::Master, "[lb01] VRRP Instance VI_1 - Entering MASTER state"),
+            (Report::Backup, "[lb01] VRRP Instance VI_1 - Entering BACKUP state"),
+            (Report::Fault, "[lb01] VRRP Instance VI_1 - Entering FAULT state"),
+            (Report::Stop, "[lb01] VRRP Instance VI_1 - Stopping"),
+            (Report::Deleted, "[lb01] VRRP Instance VI_1 - Deleted"),
+        ] {
+            assert_eq!(instance("lb01", "VI_1", state).subject, subject);
+        }
+        assert_eq!(instance("lb01", "VI_1", Report::Master).body, "=> VRRP Instance is now owning VRRP VIPs <=\n");
+    }
+
+    #[test]
+    fn a_server_and_a_quorum_have_keepaliveds_subjects_and_the_reason_below() {
+        let notice = |server: Option<&str>, up, reason: &str| ServerNotice {
+            number: 1,
+            pool: "[10.0.0.100]:tcp:80".to_owned(),
+            server: server.map(str::to_owned),
+            up,
+            script: None,
+            mail: true,
+            reason: reason.to_owned(),
+        };
+        let said = server("lb01", &notice(Some("[10.0.0.51]:tcp:80"), false, "connection refused"), None);
+        assert_eq!(said.subject, "[lb01] Realserver [10.0.0.51]:tcp:80 of virtual server [10.0.0.100]:tcp:80 - DOWN");
+        assert_eq!(said.body, "=> CHECK failed on service <=\nconnection refused\n");
+        let said = server("lb01", &notice(Some("[10.0.0.51]:tcp:80"), true, ""), None);
+        assert!(said.subject.ends_with(" - UP"));
+        assert_eq!(said.body, "=> CHECK succeeded on service <=\n");
+        let said = server("lb01", &notice(None, false, ""), None);
+        assert_eq!(said.subject, "[lb01] Virtualserver [10.0.0.100]:tcp:80 - DOWN");
+        assert_eq!(said.body, "=> Lost quorum <=\n");
+    }
+}
