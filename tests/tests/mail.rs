@@ -197,7 +197,8 @@ fn an_instance_and_a_real_server_are_written_about_by_a_process_without_rights()
     assert!(headers.starts_with("Date: ") && headers.contains(" +0000\n"), "{headers}");
     assert_eq!(body, "=> VRRP Instance is now owning VRRP VIPs <=\n");
 
-    let mail = sink.await_mail("[LB_1] Realserver [10.0.0.5]:tcp:7000 of virtual server [10.0.0.100]:tcp:7000 - DOWN", &lb);
+    let mail =
+        sink.await_mail("[LB_1] Realserver [10.0.0.5]:tcp:7000 of virtual server [10.0.0.100]:tcp:7000 - DOWN", &lb);
     assert!(mail.text.contains("=> CHECK failed on service <=\n"), "{}", mail.text);
 
     // The first number is the real user, the others are the effective one, the saved one and that of files.

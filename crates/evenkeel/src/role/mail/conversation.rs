@@ -172,8 +172,11 @@ mod tests {
     use std::io::{BufRead, BufReader};
     use std::net::TcpListener;
 
+    /// Stands for what the server says first.
+    const CONNECTED: &str = "(connected)";
+
     const FOLLOWING: &[(&str, &str)] = &[
-        ("", "220-mail.example.org\r\n220 ready"),
+        (CONNECTED, "220-mail.example.org\r\n220 ready"),
         ("HELO lb01", "250 hello"),
         ("MAIL FROM:<ek@example.org>", "250 ok"),
         ("RCPT TO:<a@example.org>", "250 ok"),
@@ -192,7 +195,7 @@ mod tests {
             let mut stream = listener.accept().unwrap().0;
             let mut heard = Vec::new();
             let mut reader = BufReader::new(stream.try_clone().unwrap());
-            let mut line = String::new();
+            let mut line = CONNECTED.to_owned();
             loop {
                 let answer = script.iter().find(|(said, _)| *said == line.trim_end());
                 match answer {
@@ -241,7 +244,7 @@ mod tests {
             ("RCPT TO:<a@example.org>", "550 no such user", &both[..], "550 no such user"),
             ("RCPT TO:<a@example.org>", "450 greylisted", &both[1..], "450 greylisted"),
             ("MAIL FROM:<ek@example.org>", "553 not you", &both, "553 not you"),
-            ("", "421 busy", &[], "421 busy"),
+            (CONNECTED, "421 busy", &[], "421 busy"),
             ("HELO lb01", "554 no", &[], "554 no"),
             ("DATA", "451 disk full", &[], "451 disk full"),
             (".", "554 spam", &both, "554 spam"),
