@@ -5,6 +5,7 @@ mod checks;
 mod groups;
 mod language;
 mod lints;
+mod mail;
 mod mistakes;
 mod noise;
 mod rows;
