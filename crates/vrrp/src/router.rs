@@ -1,4 +1,5 @@
 use crate::config::{Config, TrackTarget};
+use crate::deadlines::Deadlines;
 use crate::event::{Action, Command, Event, InstanceId, Interface, ScriptId, ScriptOutcome};
 use crate::instance::Instance;
 use crate::link::{self, Links};
@@ -9,7 +10,7 @@ use crate::status::{Status, Unclaimed};
 use crate::track::{Judge, Tracker, Verdict};
 use evenkeel_wire::Instant;
 use evenkeel_wire::arp::Arp;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -22,13 +23,11 @@ pub struct Router {
     proxy: Option<Verdict>,
     /// Addresses that move, of all instances: none of them is a source of adverts.
     virtuals: HashSet<Ipv4Addr>,
-    /// Instances by interface index and virtual router. More than one only with unicast peers.
-    by_vrid: HashMap<(u32, u8), Vec<usize>>,
+    /// Interface index, virtual router and instance, in this order. More than one of the same only with unicast peers.
+    by_vrid: Vec<(u32, u8, usize)>,
     /// Instances by the addresses they may hold.
     by_address: HashMap<Ipv4Addr, Vec<usize>>,
-    /// Deadlines of the instances, and what of them is in the set.
-    due: BTreeSet<(Instant, usize)>,
-    scheduled: Vec<Option<Instant>>,
+    deadlines: Deadlines,
     seed: u64,
     phase: Phase,
     unclaimed: Unclaimed,
@@ -51,10 +50,9 @@ impl Router {
             links: Links::default(),
             proxy: None,
             virtuals: HashSet::new(),
-            by_vrid: HashMap::new(),
+            by_vrid: Vec::new(),
             by_address: HashMap::new(),
-            due: BTreeSet::new(),
-            scheduled: Vec::new(),
+            deadlines: Deadlines::default(),
             seed,
             phase: Phase::Running,
             unclaimed: Unclaimed::default(),
@@ -73,7 +71,7 @@ impl Router {
                     self.name_changed(now, &name, &format!("interface {name} is gone"), actions);
                 }
             }
-            Event::Packet { interface, bytes } => self.packet_came(now, interface, &bytes, actions),
+            Event::Packet { interface, bytes } => return self.receive(now, interface, &bytes, actions),
             Event::Arp { interface, arp } => self.arp_came(now, interface, &arp, actions),
             Event::AddressVanished { interface, address } => {
                 for i in self.holders(interface, address) {
@@ -97,16 +95,21 @@ impl Router {
                 }
             }
         }
-        let all_stopped = || self.instances.iter().all(|instance| instance.state == State::Stopped);
-        if self.phase == Phase::Stopping && all_stopped() {
-            self.phase = Phase::Stopped;
-            actions.push(Action::Stopped);
-        }
+        self.stop_when_all_have(actions);
     }
 
-    /// When [`Event::Deadline`] is due; `None` when nothing is awaited.
+    /// [`Event::Packet`] for bytes that stay with the caller.
+    pub fn receive(&mut self, now: Instant, interface: u32, bytes: &[u8], actions: &mut Vec<Action>) {
+        self.packet_came(now, interface, bytes, actions);
+        self.stop_when_all_have(actions);
+    }
+
+    /// When [`Event::Deadline`] is to come, at the latest; `None` when nothing is awaited.
+    ///
+    /// Adverts put deadlines off without changing this. The event may then find nothing to do, and this names a later
+    /// instant afterwards.
     pub fn deadline(&self) -> Option<Instant> {
-        self.due.first().map(|(at, _)| *at)
+        self.deadlines.earliest()
     }
 
     /// The shortest time between two adverts of any instance, its own or its master's; `None` without instances.
@@ -199,8 +202,7 @@ impl Router {
                 }
             }
         }
-        self.due.clear();
-        self.scheduled = vec![None; self.instances.len()];
+        self.deadlines = Deadlines::of(self.instances.len());
         self.index_vrids();
         old
     }
@@ -224,20 +226,27 @@ impl Router {
         for (i, instance) in self.instances.iter().enumerate() {
             let Some(present) = instance.present() else { continue };
             if instance.duplicate_of.is_none() {
-                self.by_vrid.entry((present.index, instance.config.vrid.get())).or_default().push(i);
+                self.by_vrid.push((present.index, instance.config.vrid.get(), i));
             }
+        }
+        self.by_vrid.sort_unstable();
+    }
+
+    fn stop_when_all_have(&mut self, actions: &mut Vec<Action>) {
+        let all_stopped = || self.instances.iter().all(|instance| instance.state == State::Stopped);
+        if self.phase == Phase::Stopping && all_stopped() {
+            self.phase = Phase::Stopped;
+            actions.push(Action::Stopped);
         }
     }
 
     // ----- events -----
 
     fn deadline_came(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        while let Some((at, i)) = self.due.first().copied() {
-            if at > now {
-                return;
-            }
+        while let Some(i) = self.deadlines.due(now, |i| self.instances[i].state.deadline()) {
+            let met = self.instances[i].state.deadline();
             self.drive(i, now, Input::Deadline, actions);
-            debug_assert!(self.due.first() != Some(&(at, i)), "a deadline that was met is over");
+            debug_assert!(self.instances[i].state.deadline() != met, "a deadline that was met is over");
         }
     }
 
@@ -262,12 +271,15 @@ impl Router {
 
     /// The instance that a packet is for; among several the one that has its sender as a peer.
     fn addressee(&self, interface: u32, vrid: u8, bytes: &[u8]) -> Option<usize> {
-        let candidates = self.by_vrid.get(&(interface, vrid))?;
-        if let [only] = candidates.as_slice() {
-            return Some(*only);
+        let wanted = (interface, vrid);
+        let from = self.by_vrid.partition_point(|(interface, vrid, _)| (*interface, *vrid) < wanted);
+        let is_candidate = |(interface, vrid, _): &&(u32, u8, usize)| (*interface, *vrid) == wanted;
+        let mut candidates = self.by_vrid[from..].iter().take_while(is_candidate).map(|(_, _, i)| *i);
+        if candidates.clone().nth(1).is_none() {
+            return candidates.next();
         }
         let (header, _) = evenkeel_wire::ipv4::Header::parse(bytes)?;
-        candidates.iter().copied().find(|i| self.instances[*i].config.peers.contains(&header.source))
+        candidates.find(|i| self.instances[*i].config.peers.contains(&header.source))
     }
 
     fn arp_came(&mut self, now: Instant, interface: u32, arp: &Arp, actions: &mut Vec<Action>) {
@@ -370,18 +382,7 @@ impl Router {
     fn drive(&mut self, i: usize, now: Instant, input: Input, actions: &mut Vec<Action>) {
         let instance = &mut self.instances[i];
         instance.handle(now, input, actions);
-        let deadline = instance.state.deadline();
-        let scheduled = &mut self.scheduled[i];
-        if *scheduled == deadline {
-            return;
-        }
-        if let Some(at) = *scheduled {
-            self.due.remove(&(at, i));
-        }
-        if let Some(at) = deadline {
-            self.due.insert((at, i));
-        }
-        *scheduled = deadline;
+        self.deadlines.note(i, instance.state.deadline());
     }
 }
 

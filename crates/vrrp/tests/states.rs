@@ -88,7 +88,7 @@ fn every_state_answers_every_event_as_the_table_says() {
         for (name, event) in events() {
             let mut node = reach(state);
             if name == "deadline" {
-                node.now = node.router.deadline().unwrap_or(node.now);
+                node.now = node.due_at().unwrap_or(node.now);
             }
             let actions = node.on(event);
             let due = node.due_in().map_or("-".to_owned(), |due| format!("{due:.3}"));

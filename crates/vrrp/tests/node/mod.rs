@@ -171,9 +171,23 @@ impl Node {
         format!("{:?}", self.status().state).to_lowercase()
     }
 
+    /// The next deadline at which something happens. The router may name an earlier one, and then puts that right.
+    pub(crate) fn due_at(&self) -> Option<Instant> {
+        let mut router = self.router.clone();
+        loop {
+            let named = router.deadline()?;
+            let before = router.status(named);
+            let mut actions = Vec::new();
+            router.handle(named, Event::Deadline, &mut actions);
+            if !actions.is_empty() || router.deadline() == Some(named) || router.status(named) != before {
+                return Some(named);
+            }
+        }
+    }
+
     /// Seconds to the next deadline.
     pub(crate) fn due_in(&self) -> Option<f64> {
-        self.router.deadline().map(|at| at.since(self.now).as_secs_f64())
+        self.due_at().map(|at| at.since(self.now).as_secs_f64())
     }
 }
 
