@@ -178,12 +178,32 @@ impl Reader<'_> {
             );
             return;
         }
+        if self.plain_line(file, number, line, depth) {
+            return;
+        }
         let text = self.without_comment(&Text::of_line(file, number, line)).trimmed();
         if let Some((name, mut lines)) = self.unfinished.take() {
             self.continue_definition(name, &mut lines, &text);
             return;
         }
         self.logical_line(text, depth);
+    }
+
+    /// Takes a line in which there is nothing to cut off or to expand straight to the tree; false for any other.
+    fn plain_line(&mut self, file: FileId, number: u32, line: &[u8], depth: usize) -> bool {
+        if self.unfinished.is_some() || self.n_lines >= MOST_LINES || depth > DEEPEST_EXPANSION {
+            return false;
+        }
+        let Some((words, brace)) = words::plain(file, number, line) else { return false };
+        self.n_lines += 1;
+        self.said_something = true;
+        self.before_the_tree(&words);
+        self.tree.line(words);
+        if let Some((kind, span)) = brace {
+            let diagnostic = if kind == b'{' { self.tree.open(span) } else { self.tree.close(span) };
+            self.diagnostics.extend(diagnostic);
+        }
+        true
     }
 
     /// `#` and `!` begin a comment anywhere, also inside a word; only double quotes and a backslash protect them.

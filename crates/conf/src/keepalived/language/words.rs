@@ -1,5 +1,5 @@
 use super::text::{Text, is_blank};
-use crate::Span;
+use crate::{FileId, Span};
 
 /// One word of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,46 @@ pub(super) fn takes_a_command(line: &[u8]) -> bool {
 /// The words of a line without comments and braces.
 pub(super) fn split(line: &Text) -> Vec<Word> {
     if takes_a_command(line.bytes()) { split_command(line) } else { split_plain(line) }
+}
+
+/// Words, and the brace after them.
+pub(super) type Plain = (Vec<Word>, Option<(u8, Span)>);
+
+/// A line on which nothing but blanks and a brace at its end means anything, which is nearly every line: its words and
+/// that brace. `None` for all others, and for those that may be about files to include.
+pub(super) fn plain(file: FileId, number: u32, line: &[u8]) -> Option<Plain> {
+    let means_more = |byte: &u8| matches!(byte, b'#' | b'!' | b'"' | b'\'' | b'\\' | b'$' | b'@' | b'~');
+    let end = line.iter().rposition(|byte| !is_blank(*byte))? + 1;
+    if line.iter().any(means_more) || line[..end - 1].iter().any(|byte| matches!(byte, b'{' | b'}')) {
+        return None;
+    }
+    let span = |start, end| Some(Span { file, line: number, start: column(start)?, end: column(end)? });
+    let column_of_brace = matches!(line[end - 1], b'{' | b'}').then_some(end - 1);
+    let mut words = Vec::new();
+    let mut at = 0;
+    let end = column_of_brace.unwrap_or(end);
+    while at < end {
+        if is_blank(line[at]) {
+            at += 1;
+            continue;
+        }
+        let stop = line[at..end].iter().position(|byte| is_blank(*byte)).map_or(end, |length| at + length);
+        let text = String::from_utf8_lossy(&line[at..stop]).into_owned();
+        words.push(Word { text, span: span(at, stop)?, quoted: false });
+        at = stop;
+    }
+    if words.first().is_some_and(|word: &Word| word.text.starts_with("include")) {
+        return None;
+    }
+    let brace = match column_of_brace {
+        Some(at) => Some((line[at], span(at, at + 1)?)),
+        None => None,
+    };
+    Some((words, brace))
+}
+
+fn column(at: usize) -> Option<u32> {
+    u32::try_from(at).ok()
 }
 
 /// Words split at blanks; `"` starts a word even in the middle of another one, and ends it; nothing is escaped.
@@ -184,7 +224,6 @@ fn escape(rest: &[u8]) -> (u8, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::FileId;
 
     fn words(line: &str) -> Vec<String> {
         split(&Text::of_line(FileId(0), 1, line.as_bytes())).into_iter().map(|w| w.text).collect()
@@ -196,6 +235,29 @@ mod tests {
         assert_eq!(words(r#"name "John Doe" x"#), ["name", "John Doe", "x"]);
         assert_eq!(words(r#"mid"dle of"it"#), ["mid", "dle of", "it"]);
         assert_eq!(words(r"it's plain \n"), ["it's", "plain", r"\n"]);
+    }
+
+    #[test]
+    fn a_plain_line_has_the_words_and_places_that_any_line_has() {
+        for line in [
+            &b"a  b\tc"[..],
+            b"  real_server 10.0.0.1 80 {",
+            b"}",
+            b"\t }\t",
+            b"notify_up /bin/x y",
+            b"caf\xe9 x\x0b y",
+        ] {
+            let (words, brace) = plain(FileId(0), 7, line).expect("nothing in it means more");
+            let text = Text::of_line(FileId(0), 7, line);
+            let at = line.iter().position(|byte| b"{}".contains(byte));
+            assert_eq!(words, split(&text.slice(0..at.unwrap_or(line.len()))), "{line:?}");
+            assert_eq!(brace, at.map(|at| (line[at], text.span(at..at + 1).expect("not empty"))), "{line:?}");
+        }
+        for line in
+            ["", " ", "a { b", "a } }", "a # b", "$A=b", "@x y", "~SEQ(i,2) x", "a \"b\"", "script 'x'", "include x"]
+        {
+            assert_eq!(plain(FileId(0), 7, line.as_bytes()), None, "{line}");
+        }
     }
 
     #[test]
