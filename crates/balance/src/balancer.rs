@@ -8,6 +8,7 @@ use crate::timers::{Timer, Timers};
 use evenkeel_wire::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A weight that rises does so in steps of this.
@@ -19,7 +20,7 @@ const RAMP_STEP: Duration = Duration::from_secs(1);
 /// event comes first starts everything.
 #[derive(Clone, Debug)]
 pub struct Balancer {
-    pub(crate) config: Config,
+    pub(crate) config: Arc<Config>,
     /// Parallel to the pools of the configuration.
     pub(crate) pools: Vec<PoolState>,
     pub(crate) phase: Phase,
@@ -69,10 +70,10 @@ pub(crate) struct Work {
 
 impl Balancer {
     /// A balancer that knows what administrators said of (pool, server): [`Pool::name`] and [`Server::name`].
-    pub fn new(config: Config, admin: &[((String, String), AdminState)], seed: u64) -> Self {
+    pub fn new(config: impl Into<Arc<Config>>, admin: &[((String, String), AdminState)], seed: u64) -> Self {
         let admin = admin.iter().filter(|(_, state)| *state != AdminState::Enabled).cloned().collect();
         let mut balancer = Balancer {
-            config: Config::default(),
+            config: Arc::default(),
             pools: Vec::new(),
             phase: Phase::Fresh,
             timers: Timers::default(),
@@ -84,7 +85,7 @@ impl Balancer {
             followers: Followers::default(),
             former: BTreeSet::new(),
         };
-        balancer.install(config);
+        balancer.install(config.into());
         balancer
     }
 

@@ -15,10 +15,12 @@ use crate::timers::Timer;
 use evenkeel_wire::Instant;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 impl Balancer {
     /// Takes a new configuration. See [`Action::Reconfigured`] for which identifiers are of which.
-    pub fn reconfigure(&mut self, now: Instant, config: Config, actions: &mut Vec<Action>) {
+    pub fn reconfigure(&mut self, now: Instant, config: impl Into<Arc<Config>>, actions: &mut Vec<Action>) {
+        let config = config.into();
         match self.phase {
             Phase::Running => {}
             Phase::Fresh => {
@@ -60,7 +62,7 @@ impl Balancer {
     }
 
     /// Puts the configuration in place, and what is known of its files and sessions. Returns the one before.
-    pub(crate) fn install(&mut self, config: Config) -> Config {
+    pub(crate) fn install(&mut self, config: Arc<Config>) -> Arc<Config> {
         let old = std::mem::replace(&mut self.config, config);
         self.former = old.pools.iter().flat_map(|pool| &pool.services).copied().collect();
         let followers = std::mem::take(&mut self.followers);

@@ -2,7 +2,7 @@
 
 use crate::{BalanceView, ServerNotice};
 use evenkeel_balance::AdminState;
-use evenkeel_balance::config::ScriptId;
+use evenkeel_balance::config::{Config, Pool, ScriptId};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -14,8 +14,10 @@ pub enum ToBalance {
     Configure {
         /// Number of this configuration.
         number: u64,
-        /// Pools, servers and checks.
-        config: Box<evenkeel_balance::Config>,
+        /// Pools, servers and checks; without the pools that `kept` speaks of.
+        config: Box<Config>,
+        /// Pools that are as they were, when the role has another configuration already.
+        kept: Kept,
         /// What people asked of servers, in this run of the daemon or before.
         admin: Vec<Administered>,
         /// Interfaces that clients' packets come in by, for the XDP plane.
@@ -46,6 +48,44 @@ pub enum ToBalance {
     },
     /// Take everything out that is ours, say [`FromBalance::Stopped`] and exit.
     Stop,
+}
+
+/// Of ten thousand pools a reload may change one. The others are not sent again: so many of the first and so many of the
+/// last pools of the configuration that is in force stand before and after those that are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Of the first.
+    pub front: usize,
+    /// Of the last.
+    pub back: usize,
+}
+
+impl Kept {
+    /// What both have at their ends.
+    pub fn between(config: &Config, base: &Config) -> Self {
+        let both = config.pools.len().min(base.pools.len());
+        let is_same = |(one, other): &(&Pool, &Pool)| one == other;
+        let front = config.pools.iter().zip(&base.pools).take_while(is_same).count();
+        let back =
+            config.pools.iter().rev().zip(base.pools.iter().rev()).take(both - front).take_while(is_same).count();
+        Kept { front, back }
+    }
+
+    /// The pools between those at the ends.
+    pub fn rest(self, pools: &[Pool]) -> &[Pool] {
+        &pools[self.front..pools.len() - self.back]
+    }
+
+    /// Adds the pools of `base` that were not sent. False when `base` has not so many.
+    pub fn put_back(self, config: &mut Config, base: &Config) -> bool {
+        let Some(end) = base.pools.len().checked_sub(self.back).filter(|end| self.front <= *end) else { return false };
+        let given = std::mem::take(&mut config.pools);
+        config.pools = Vec::with_capacity(self.front + given.len() + self.back);
+        config.pools.extend_from_slice(&base.pools[..self.front]);
+        config.pools.extend(given);
+        config.pools.extend_from_slice(&base.pools[end..]);
+        true
+    }
 }
 
 /// What a person asked of a server. It outlives reload and restart: the supervisor keeps it.
@@ -109,4 +149,54 @@ pub enum FromBalance {
     },
     /// Nothing of ours is left in the table; the process is about to exit.
     Stopped,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use evenkeel_balance::table::{Scheduler, Service, ServiceFlags};
+    use std::num::NonZeroU32;
+
+    fn config(names: &str) -> Config {
+        let pool = |name: char| Pool {
+            name: name.to_string(),
+            label: None,
+            services: Vec::new(),
+            protocol: None,
+            service: Service { scheduler: Scheduler::Wlc, flags: ServiceFlags::default(), persistence: None },
+            servers: Vec::new(),
+            sorry: None,
+            quorum: NonZeroU32::MIN,
+            hysteresis: 0,
+            alpha: false,
+            omega: false,
+            ha_suspend: false,
+            quorum_up: None,
+            quorum_down: None,
+            mail: false,
+        };
+        Config { pools: names.chars().map(pool).collect(), ..Config::default() }
+    }
+
+    #[test]
+    fn what_is_not_sent_is_put_back() {
+        for (base, new, front, back) in [
+            ("abcde", "abxde", 2, 2),
+            ("abcde", "abcde", 5, 0),
+            ("abcde", "abde", 2, 2),
+            ("abcde", "abcxde", 3, 2),
+            ("aaa", "aaaa", 3, 0),
+            ("aaaa", "aaa", 3, 0),
+            ("", "ab", 0, 0),
+            ("ab", "", 0, 0),
+        ] {
+            let (base, whole) = (config(base), config(new));
+            let kept = Kept::between(&whole, &base);
+            assert_eq!(kept, Kept { front, back }, "{new}");
+            let mut sent = Config { pools: kept.rest(&whole.pools).to_vec(), ..Config::default() };
+            assert!(kept.put_back(&mut sent, &base));
+            assert_eq!(sent, whole);
+        }
+        assert!(!Kept { front: 2, back: 1 }.put_back(&mut config("x"), &config("ab")));
+    }
 }

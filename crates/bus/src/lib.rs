@@ -17,7 +17,7 @@ mod node;
 mod pools;
 mod wall;
 
-pub use balance::{Administered, FromBalance, ScriptEnd, ToBalance};
+pub use balance::{Administered, FromBalance, Kept, ScriptEnd, ToBalance};
 pub use channel::{Channel, ChannelError, MAX_PENDING, Received};
 pub use codec::{Codec, Frame, FrameError, MAX_DESCRIPTORS, MAX_FRAME};
 pub use explanation::{Effect, Explanation};

@@ -2,8 +2,10 @@
 
 use super::host::ThisHost;
 use super::print;
+use crate::role::balance::probe::Prober;
 use crate::supervisor::{NginxOptions, load_keepalived, load_nginx};
 use clap::Args;
+use evenkeel_balance::config::ClientTls;
 use evenkeel_conf::{Diagnostic, DiskFiles, Files, Severity, SourceMap, keepalived, nginx, render};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -103,7 +105,7 @@ fn check(paths: &[PathBuf]) -> Report {
         let kind = match readable(path) {
             Ok(text) => kind(path, &text),
             Err(message) => {
-                report.add_plain(path, message);
+                report.add_plain(path, "unreadable", message);
                 continue;
             }
         };
@@ -113,6 +115,12 @@ fn check(paths: &[PathBuf]) -> Report {
                 let lints = keepalived::lint(&loaded, &ThisHost);
                 loaded.diagnostics.extend(lints);
                 report.add_all(&loaded.diagnostics, &loaded.sources);
+                let servers = loaded.balance.pools.iter().flat_map(|pool| &pool.servers);
+                let checks = servers.flat_map(|server| &server.checks);
+                // Keys may be readable to the daemon alone, so they are left out here.
+                if let Err(error) = Prober::of_checks(&ClientTls::default(), checks) {
+                    report.add_plain(path, "unusable-check", format!("health checks: {error}"));
+                }
                 nodes.push(loaded);
             }
             Kind::Nginx | Kind::NginxPart => {
@@ -161,15 +169,15 @@ impl Report {
     }
 
     /// A file that is no configuration at all.
-    fn add_plain(&mut self, path: &Path, message: String) {
+    fn add_plain(&mut self, path: &Path, rule: &'static str, message: String) {
         self.count(Severity::Error);
         self.findings.push(Finding {
             severity: "error",
-            rule: "unreadable",
+            rule,
             file: path.display().to_string(),
             line: None,
             column: None,
-            text: format!("evenkeel: {}: error: {message} [unreadable]\n", path.display()),
+            text: format!("evenkeel: {}: error: {message} [{rule}]\n", path.display()),
             message,
             consequence: None,
             fix: None,

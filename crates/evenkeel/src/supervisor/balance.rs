@@ -6,9 +6,9 @@ use super::process::{Heard, Names, Process};
 use super::script::{self, Once};
 use super::{Happening, Plan, Supervisor, notify};
 use crate::role::Role;
-use evenkeel_balance::config::{Script, ScriptId};
+use evenkeel_balance::config::{ClientTls, Config, Script, ScriptId};
 use evenkeel_balance::{AdminState, names};
-use evenkeel_bus::{Administered, FromBalance, Reply, RoleState, ScriptEnd, ServerNotice, ToBalance};
+use evenkeel_bus::{Administered, FromBalance, Kept, Reply, RoleState, ScriptEnd, ServerNotice, ToBalance};
 use evenkeel_conf::keepalived::CommandLine;
 use std::time::Duration;
 
@@ -24,6 +24,10 @@ pub struct Balance {
     pub fifo: Fifo,
     /// Programs of the configuration in force and the one before, by number: words of the role may be about either.
     books: Vec<(u64, Vec<Script>)>,
+    /// Number of the configuration that the role was sent last, and the interfaces in it.
+    sent: Option<(u64, Vec<String>)>,
+    /// Number of the last one that it took.
+    taken: Option<u64>,
 }
 
 impl Balance {
@@ -37,6 +41,11 @@ impl Balance {
         if self.books.len() > 2 {
             self.books.remove(0);
         }
+    }
+
+    /// Whether the role has what it was sent last.
+    fn is_settled(&self) -> bool {
+        self.taken.is_some() && self.taken == self.sent.as_ref().map(|(number, _)| *number)
     }
 
     fn script(&self, number: u64, id: ScriptId) -> Option<&Script> {
@@ -72,7 +81,8 @@ impl Supervisor {
         match started {
             Ok(process) => {
                 tracing::info!(target: "supervisor", "Starting Healthcheck child process, pid={}", process.pid);
-                process.send(self.balance_configuration(number));
+                self.layer4.taken = None;
+                process.send(self.balance_configuration(number, None));
                 if let Some(path) = self.plan.checkers_pid_file.clone() {
                     self.write_pid_file(&path, process.pid);
                 }
@@ -83,21 +93,47 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn balance_configuration(&mut self, number: u64) -> ToBalance {
-        let config = self.compiled.balance.clone();
+    /// What the role is to be told, unless it has just that. `before` is what was in force until now.
+    pub(super) fn balance_change(&mut self, number: u64, before: &Config) -> Option<ToBalance> {
+        let settled = self.layer4.is_settled();
+        let is_same_at = |interfaces| self.layer4.sent.as_ref().is_some_and(|(_, sent)| *sent == interfaces);
+        let config = &self.compiled.balance;
+        // Certificates may have changed in their files.
+        let reads_files = config.tls != ClientTls::default();
+        if settled && !reads_files && is_same_at(self.balance_interfaces()) && config == before {
+            return None;
+        }
+        Some(self.balance_configuration(number, settled.then_some(before)))
+    }
+
+    /// The configuration in force, for a role that has `base` or nothing.
+    fn balance_configuration(&mut self, number: u64, base: Option<&Config>) -> ToBalance {
+        let kept = base.map(|base| Kept::between(&self.compiled.balance, base)).unwrap_or_default();
+        // What is kept need not be copied either.
+        let pools = std::mem::take(&mut self.compiled.balance.pools);
+        let config = Config { pools: kept.rest(&pools).to_vec(), ..self.compiled.balance.clone() };
+        self.compiled.balance.pools = pools;
         self.layer4.open_book(number, &config.scripts);
         self.layer4.fifo.follow(config.notify_fifo.as_deref());
-        let interfaces = match config.interfaces.is_empty() {
-            true => self.compiled.vrrp.instances.iter().map(|instance| instance.interface.clone()).collect(),
-            false => config.interfaces.clone(),
-        };
+        let interfaces = self.balance_interfaces();
+        self.layer4.sent = Some((number, interfaces.clone()));
         let (admin, directory) = (self.layer4.admin.all(), self.plan.runtime_directory.clone());
-        ToBalance::Configure { number, config: Box::new(config), admin, interfaces, directory }
+        ToBalance::Configure { number, config: Box::new(config), kept, admin, interfaces, directory }
+    }
+
+    fn balance_interfaces(&self) -> Vec<String> {
+        match &self.compiled.balance.interfaces {
+            none if none.is_empty() => {
+                self.compiled.vrrp.instances.iter().map(|instance| instance.interface.clone()).collect()
+            }
+            interfaces => interfaces.clone(),
+        }
     }
 
     pub(super) fn hear_balance(&mut self, heard: Heard<FromBalance>) {
         match heard {
             Heard::Message(FromBalance::Ready { number }) => {
+                self.layer4.taken = Some(number);
                 if self.balance.state == RoleState::Starting {
                     self.balance.enter(RoleState::Running);
                     self.tell_master();

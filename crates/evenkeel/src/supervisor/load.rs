@@ -2,9 +2,11 @@
 
 use super::plan::Plan;
 use super::trust;
+use evenkeel_bus::Kept;
 use evenkeel_conf::keepalived::{self, Settings};
 use evenkeel_conf::{Diagnostic, DiskFiles, Severity, SourceMap, nginx, render};
 use evenkeel_site::config::ErrorLogTarget;
+use serde::Serialize;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +19,8 @@ pub struct Compiled {
     pub vrrp: evenkeel_vrrp::Config,
     /// What it says to the balancer.
     pub balance: evenkeel_balance::Config,
+    /// At most so long is it as a message.
+    pub balance_length: usize,
     /// The proxy's sites, when there is a proxy.
     pub site: Option<evenkeel_site::Config>,
     /// Every file that was read.
@@ -69,18 +73,40 @@ pub fn compile(plan: &Plan) -> Result<Compiled, Refused> {
 }
 
 /// Why what was compiled cannot be handed to its roles, if it cannot: better said before anything is started or replaced.
-pub fn too_large(compiled: &Compiled) -> Option<String> {
+/// Pools that were measured `before` are not measured again.
+pub fn too_large(compiled: &mut Compiled, before: Option<&Compiled>) -> Option<String> {
     // Beside the configuration there are paths of logs and a few options.
     const REST: usize = 1 << 16;
-    let length = |json: serde_json::Result<Vec<u8>>| json.map_or(0, |json| json.len());
-    let lengths = [
-        length(serde_json::to_vec(&compiled.vrrp)),
-        length(serde_json::to_vec(&compiled.balance)),
-        length(serde_json::to_vec(&compiled.site)),
-    ];
-    let longest = lengths.into_iter().max().unwrap_or_default();
     let most = evenkeel_bus::MAX_FRAME - REST;
+    compiled.balance_length = match before {
+        Some(before) => {
+            let pools = Kept::between(&compiled.balance, &before.balance).rest(&compiled.balance.pools);
+            before.balance_length.saturating_add(length(&pools))
+        }
+        None => usize::MAX,
+    };
+    if compiled.balance_length > most {
+        // Not known, or more than it is, for what left was never taken off.
+        compiled.balance_length = length(&compiled.balance);
+    }
+    let longest = compiled.balance_length.max(length(&compiled.vrrp)).max(length(&compiled.site));
     (longest > most).then(|| format!("the configuration is too large: {longest} bytes when compiled, {most} at most"))
+}
+
+/// Of what `value` is as JSON.
+fn length(value: &impl Serialize) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, value).map_or(0, |()| count.0)
 }
 
 /// One keepalived.conf.

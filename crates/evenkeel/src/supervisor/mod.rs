@@ -259,9 +259,10 @@ impl Supervisor {
             // nginx has told its remarks in its own way before.
             self.announce_start();
         }
-        if let Some(reason) = load::too_large(&self.compiled) {
+        if let Some(reason) = load::too_large(&mut self.compiled, None) {
             anyhow::bail!(reason);
         }
+        self.can_probe(&self.compiled).map_err(anyhow::Error::msg)?;
         if let Some(site) = &self.compiled.site {
             let bound = self.listeners.bind(site).await?;
             self.listeners.replace(bound);

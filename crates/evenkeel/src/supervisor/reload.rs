@@ -8,6 +8,7 @@ use super::listeners::Listeners;
 use super::load::Compiled;
 use super::{Happening, Supervisor, load, service};
 use crate::role::Role;
+use crate::role::balance::probe::Prober;
 use evenkeel_bus::{Reply, RoleState, ToProxy, ToVrrp, WallTime};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -80,16 +81,17 @@ impl Supervisor {
 
     /// Everything that can be found out without asking a role. Nothing has changed afterwards.
     async fn candidate(&self) -> Result<Candidate, String> {
-        let compiled = load::compile(&self.plan).map_err(|refused| join(&refused.diagnostics))?;
+        let mut compiled = load::compile(&self.plan).map_err(|refused| join(&refused.diagnostics))?;
         if compiled.settings.net_namespace != self.compiled.settings.net_namespace {
             return Err("net_namespace cannot change at a reload: restart for that".to_owned());
         }
         if compiled.balance.plane != self.compiled.balance.plane && self.balance.process.is_some() {
             return Err("lb_plane cannot change at a reload: restart for that".to_owned());
         }
-        if let Some(reason) = load::too_large(&compiled) {
+        if let Some(reason) = load::too_large(&mut compiled, Some(&self.compiled)) {
             return Err(reason);
         }
+        self.can_probe(&compiled)?;
         let site = compiled.site.clone().unwrap_or_default();
         let listeners = self.listeners.bind(&site).await.map_err(|error| error.to_string())?;
         for path in super::log_paths(&site) {
@@ -99,6 +101,14 @@ impl Supervisor {
             }
         }
         Ok(Candidate { compiled, listeners })
+    }
+
+    /// Patterns and certificates that the balance role could not use are better found before anything changes.
+    pub(super) fn can_probe(&self, compiled: &Compiled) -> Result<(), String> {
+        if self.plan.without_checkers {
+            return Ok(());
+        }
+        Prober::new(&compiled.balance).map(drop).map_err(|error| format!("health checks: {error}"))
     }
 
     /// The proxy has its part: now the rest.
@@ -113,14 +123,14 @@ impl Supervisor {
         if let Some(site) = &compiled.site {
             crate::log::keep_from(site.error_log.level);
         }
-        self.compiled = compiled;
+        let before = std::mem::replace(&mut self.compiled, compiled);
         self.configured_at = WallTime::now();
         self.reload_error = None;
         self.listeners.replace(listeners);
         self.outcomes.clear();
         self.mastership.forget_the_dead();
         self.pass_on_vrrp();
-        self.pass_on_balance();
+        self.pass_on_balance(&before.balance);
         self.readdress_mail();
         if self.compiled.site.is_none() {
             self.retire_needless_proxy();
@@ -147,12 +157,12 @@ impl Supervisor {
         }
     }
 
-    fn pass_on_balance(&mut self) {
+    fn pass_on_balance(&mut self, before: &evenkeel_balance::Config) {
         let number = self.next_number();
         match &self.balance.process {
             // Also with no virtual server left: the role takes out what is ours.
             Some(_) => {
-                let message = self.balance_configuration(number);
+                let Some(message) = self.balance_change(number, before) else { return };
                 if let Some(process) = &self.balance.process {
                     process.send(message);
                 }

@@ -26,6 +26,8 @@ const MOST_EFFECTS: usize = 20;
 pub(super) struct Keeper {
     planes: Planes,
     current: Table,
+    /// The plane's table has been read once. Before that nothing is changed, and then everything at once.
+    adopted: bool,
     audit_at: Instant,
     /// When the plane's own needs are looked after.
     attend_at: Instant,
@@ -43,6 +45,7 @@ impl Keeper {
         Keeper {
             planes,
             current: Table::new(),
+            adopted: false,
             audit_at: Instant::now() + AUDIT,
             attend_at: Instant::now() + ATTEND,
             refused: BTreeMap::new(),
@@ -55,6 +58,7 @@ impl Keeper {
     /// Takes over what is there: of an earlier process, or of keepalived.
     pub(super) fn adopt(&mut self, owned: &BTreeSet<ServiceKey>, desired: &Table) -> anyhow::Result<()> {
         self.look(owned)?;
+        self.adopted = true;
         let changes = diff(&self.current, desired, owned);
         let (n_services, n_changes) = (desired.len(), changes.len());
         self.apply(&changes);
@@ -73,6 +77,9 @@ impl Keeper {
 
     /// Makes the services of a pool so.
     pub(super) fn reconcile(&mut self, pool: PoolId, desired: impl Iterator<Item = (ServiceKey, Entry)>) {
+        if !self.adopted {
+            return;
+        }
         let mut changes = Vec::new();
         for (key, entry) in desired {
             diff_service(key, self.current.get(&key), Some(&entry), &mut changes);

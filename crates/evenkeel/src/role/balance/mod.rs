@@ -87,7 +87,7 @@ async fn await_configuration(bus: &mut Wire) -> anyhow::Result<Option<Order>> {
         match bus.receive::<ToBalance>() {
             Ok(None) => {}
             Ok(Some(received)) => match received.message {
-                ToBalance::Configure { number, config, admin, interfaces, directory } => {
+                ToBalance::Configure { number, config, kept: _, admin, interfaces, directory } => {
                     return Ok(Some(Order { number, config: *config, admin, interfaces, directory }));
                 }
                 ToBalance::Stop => return Ok(None),
@@ -170,10 +170,11 @@ impl BalanceRole {
         };
         let admin: Vec<_> = order.admin.into_iter().map(|a| ((a.pool, a.server), a.state)).collect();
         let (ends, ended) = mpsc::channel(MAX_ENDED);
+        let config = Arc::new(order.config);
         let mut role = BalanceRole {
             bus,
-            book: Book { number, config: Arc::new(order.config.clone()) },
-            balancer: Balancer::new(order.config, &admin, crate::supervisor::seed()),
+            book: Book { number, config: config.clone() },
+            balancer: Balancer::new(config, &admin, crate::supervisor::seed()),
             keeper,
             prober: Arc::new(prober),
             under_way: BTreeMap::new(),
@@ -270,8 +271,13 @@ impl BalanceRole {
                 Err(error) => return Err(error.into()),
             };
             match message {
-                ToBalance::Configure { number, config, interfaces, .. } => {
-                    self.reconfigure(number, *config, &interfaces)?;
+                ToBalance::Configure { number, mut config, kept, interfaces, .. } => {
+                    if kept.put_back(&mut config, &self.book.config) {
+                        self.reconfigure(number, Arc::new(*config), &interfaces)?;
+                    } else {
+                        let reason = "it is said to have pools already that it has not".to_owned();
+                        self.tell(&FromBalance::ConfigureFailed { number, reason })?;
+                    }
                 }
                 ToBalance::ScriptEnded { run, outcome } => self.script_ended(run, outcome)?,
                 ToBalance::Instance { name, master } => {
@@ -297,7 +303,7 @@ impl BalanceRole {
     }
 
     /// All or nothing: what can fail comes first.
-    fn reconfigure(&mut self, number: u64, config: Config, interfaces: &[String]) -> anyhow::Result<()> {
+    fn reconfigure(&mut self, number: u64, config: Arc<Config>, interfaces: &[String]) -> anyhow::Result<()> {
         let prepared = Prober::new(&config).map_err(anyhow::Error::from).and_then(|prober| {
             let files = TrackedFiles::new(&config)?;
             self.keeper.reconfigure(&config, interfaces)?;
@@ -309,7 +315,7 @@ impl BalanceRole {
                 return self.tell(&FromBalance::ConfigureFailed { number, reason: format!("{error:#}") });
             }
         };
-        let old = std::mem::replace(&mut self.book, Book { number, config: Arc::new(config.clone()) });
+        let old = std::mem::replace(&mut self.book, Book { number, config: config.clone() });
         let mut actions = std::mem::take(&mut self.actions);
         self.balancer.reconfigure(clock::now(), config, &mut actions);
         self.prober = Arc::new(prober);
