@@ -268,9 +268,8 @@ impl Kernel {
     }
 
     /// A packet of the last batch.
-    pub fn packet(&self, interface: u32, at: usize) -> Option<Event> {
-        let bytes = self.batch.packet(at)?.to_vec();
-        Some(Event::Packet { interface, bytes })
+    pub fn packet(&self, at: usize) -> Option<&[u8]> {
+        self.batch.packet(at)
     }
 
     pub fn receive_arp(&mut self, interface: u32) -> Option<Event> {

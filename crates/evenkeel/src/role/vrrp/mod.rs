@@ -209,8 +209,8 @@ impl VrrpRole {
     }
 
     fn arm(&mut self) -> anyhow::Result<()> {
-        // A timer that is set too early is left alone: with many backups each advert puts the next deadline off, and
-        // setting the timer each time would cost more than the few wake-ups for nothing.
+        // A timer that is set too early is left alone: with many backups each advert puts a deadline off, and
+        // setting the timer each time would cost more than the few wake-ups for nothing. The core does the same.
         if let Some(deadline) = self.router.deadline()
             && self.timer_at.is_none_or(|timer_at| deadline < timer_at)
         {
@@ -331,9 +331,14 @@ impl VrrpRole {
         let mut reading = Reading::default();
         for interface in ready.iter().filter_map(|token| watch::adverts_of(*token)) {
             let n_packets = self.kernel.receive_packets(interface);
+            let now = clock::now();
             for at in 0..n_packets {
-                let Some(event) = self.kernel.packet(interface, at) else { break };
-                self.handle(event)?;
+                let Some(bytes) = self.kernel.packet(at) else { break };
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.event(now, &Event::Packet { interface, bytes: bytes.to_vec() });
+                }
+                self.router.receive(now, interface, bytes, &mut self.actions);
+                self.perform_decided()?;
             }
             reading.n_packets += n_packets;
             reading.left_some |= n_packets == BATCH;
@@ -356,13 +361,16 @@ impl VrrpRole {
         if let Some(recorder) = &mut self.recorder {
             recorder.event(now, &event);
         }
-        let mut actions = std::mem::take(&mut self.actions);
-        self.router.handle(now, event, &mut actions);
-        if actions.is_empty() {
-            self.actions = actions;
-            return Ok(());
+        self.router.handle(now, event, &mut self.actions);
+        self.perform_decided()
+    }
+
+    /// Performs what the core has decided.
+    fn perform_decided(&mut self) -> anyhow::Result<()> {
+        if !self.actions.is_empty() {
+            let actions = std::mem::take(&mut self.actions);
+            self.actions = self.perform(actions, &|_| None)?;
         }
-        self.actions = self.perform(actions, &|_| None)?;
         Ok(())
     }
 
