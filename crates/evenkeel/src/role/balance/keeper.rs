@@ -75,21 +75,38 @@ impl Keeper {
         self.planes.reconfigure(config, interfaces)
     }
 
-    /// Makes the services of a pool so.
-    pub(super) fn reconcile(&mut self, pool: PoolId, desired: impl Iterator<Item = (ServiceKey, Entry)>) {
+    /// Takes services out that no pool has any more, and makes those of each pool as they should be: all at once, since each
+    /// turn costs the XDP plane some ten milliseconds, and many servers may die together.
+    pub(super) fn settle(
+        &mut self,
+        withdrawn: Vec<ServiceKey>,
+        pools: impl Iterator<Item = (PoolId, Vec<(ServiceKey, Entry)>)>,
+    ) {
         if !self.adopted {
             return;
         }
-        let mut changes = Vec::new();
-        for (key, entry) in desired {
-            diff_service(key, self.current.get(&key), Some(&entry), &mut changes);
+        let mut changes: Vec<_> = withdrawn.into_iter().map(Change::RemoveService).collect();
+        let mut spans = Vec::new();
+        for (pool, desired) in pools {
+            let start = changes.len();
+            for (key, entry) in desired {
+                diff_service(key, self.current.get(&key), Some(&entry), &mut changes);
+            }
+            if changes.len() > start {
+                spans.push((pool, start..changes.len()));
+            }
         }
-        self.apply_for(pool, &changes);
-    }
-
-    /// Removes a service that no pool has any more.
-    pub(super) fn withdraw(&mut self, service: ServiceKey) {
-        self.apply(&[Change::RemoveService(service)]);
+        let began_at = Instant::now();
+        self.apply(&changes);
+        let took = began_at.elapsed() / u32::try_from(changes.len().max(1)).unwrap_or(u32::MAX);
+        for (pool, span) in spans {
+            let changes = &changes[span];
+            let effects = self.effects.entry(pool).or_default();
+            effects.extend(changes.iter().take(MOST_EFFECTS).map(|change| Effect::new(words(change), took)));
+            if changes.len() > MOST_EFFECTS {
+                effects.push(Effect::new(format!("and {} changes more", changes.len() - MOST_EFFECTS), took));
+            }
+        }
     }
 
     /// What was done for a pool since this was asked last.
@@ -187,20 +204,6 @@ impl Keeper {
         self.current = table;
         self.audit_at = Instant::now() + AUDIT.max(began_at.elapsed() * AUDIT_SHARE);
         Ok(())
-    }
-
-    fn apply_for(&mut self, pool: PoolId, changes: &[Change]) {
-        if changes.is_empty() {
-            return;
-        }
-        let began_at = Instant::now();
-        self.apply(changes);
-        let took = began_at.elapsed() / u32::try_from(changes.len()).unwrap_or(u32::MAX);
-        let effects = self.effects.entry(pool).or_default();
-        effects.extend(changes.iter().take(MOST_EFFECTS).map(|change| Effect::new(words(change), took)));
-        if changes.len() > MOST_EFFECTS {
-            effects.push(Effect::new(format!("and {} changes more", changes.len() - MOST_EFFECTS), took));
-        }
     }
 
     fn apply(&mut self, changes: &[Change]) {

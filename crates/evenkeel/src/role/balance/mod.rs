@@ -24,7 +24,7 @@ use files::TrackedFiles;
 use keeper::Keeper;
 use plane::Planes;
 use probe::Prober;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -252,13 +252,15 @@ impl BalanceRole {
     fn take_ended(&mut self, first: Ended) -> anyhow::Result<()> {
         let mut next = Some(first);
         let mut left = BURST;
+        let mut actions = std::mem::take(&mut self.actions);
         while let Some(Ended { check, run, result, took }) = next {
             self.under_way.remove(&run);
-            self.handle(Event::Probed { check, run, result, took })?;
+            self.balancer.handle(clock::now(), Event::Probed { check, run, result, took }, &mut actions);
             left -= 1;
             next = if left > 0 { self.ended.try_recv().ok() } else { None };
         }
-        Ok(())
+        let book = self.book.clone();
+        self.perform(actions, &book)
     }
 
     /// False when the bus is closed.
@@ -338,10 +340,12 @@ impl BalanceRole {
         self.perform(actions, &book)
     }
 
-    /// Performs actions in order. Those before [`Action::Reconfigured`] speak of `old`.
+    /// Performs actions: first all that is about the table, then the others in order. Those before [`Action::Reconfigured`]
+    /// speak of `old`.
     fn perform(&mut self, mut actions: Vec<Action>, old: &Book) -> anyhow::Result<()> {
         let is_new = actions.contains(&Action::Reconfigured);
         let mut book = if is_new { old.clone() } else { self.book.clone() };
+        self.settle_table(&actions);
         let mut explanations = Vec::new();
         for action in actions.drain(..) {
             match action {
@@ -351,8 +355,8 @@ impl BalanceRole {
                         task.abort();
                     }
                 }
-                Action::Reconcile(pool) => self.keeper.reconcile(pool, self.balancer.desired(pool)),
-                Action::Withdraw(service) => self.keeper.withdraw(service),
+                // Done already.
+                Action::Reconcile(_) | Action::Withdraw(_) => {}
                 Action::Reconfigured => book = self.book.clone(),
                 Action::Notify(notice) => {
                     if let Some(notice) = ServerNotice::new(&notice, book.number, &book.config) {
@@ -374,6 +378,21 @@ impl BalanceRole {
         }
         self.keeper.forget_effects();
         Ok(())
+    }
+
+    /// What pools should be is asked of the balancer as it is now, so it does not matter how often one is named.
+    fn settle_table(&mut self, actions: &[Action]) {
+        let mut pools = BTreeSet::new();
+        let mut withdrawn = Vec::new();
+        for action in actions {
+            match action {
+                Action::Reconcile(pool) => drop(pools.insert(*pool)),
+                Action::Withdraw(service) => withdrawn.push(*service),
+                _ => {}
+            }
+        }
+        let balancer = &self.balancer;
+        self.keeper.settle(withdrawn, pools.into_iter().map(|pool| (pool, balancer.desired(pool).collect())));
     }
 
     fn begin_probe(&mut self, id: CheckId, run: u64, url: u32) -> anyhow::Result<()> {
