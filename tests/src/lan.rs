@@ -44,7 +44,9 @@ impl Lan {
             .args(["netns", "exec", &self.namespace, "tcpdump", "-U", "-n", "-i", "br0", "-w"])
             .arg(file)
             .arg(filter);
-        let child = capture.stderr(std::process::Stdio::null()).spawn().expect("tcpdump starts");
+        // It outlives a test that fails, and must then not hold the pipe that the test runner reads.
+        let null = std::process::Stdio::null;
+        let child = capture.stdin(null()).stdout(null()).stderr(null()).spawn().expect("tcpdump starts");
         let started =
             crate::wait_until(std::time::Duration::from_secs(10), || file.metadata().is_ok_and(|m| m.len() >= 24));
         assert!(started, "tcpdump wrote no file header");
