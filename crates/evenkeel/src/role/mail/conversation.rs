@@ -198,15 +198,14 @@ mod tests {
             let mut line = CONNECTED.to_owned();
             loop {
                 let answer = script.iter().find(|(said, _)| *said == line.trim_end());
-                match answer {
+                let is_heard = match answer {
                     Some((_, answer)) if answer.is_empty() => return heard,
-                    Some((_, answer)) => {
-                        // Who has heard enough of a long answer hangs up in the middle of it.
-                        if stream.write_all(format!("{answer}\r\n").as_bytes()).is_err() {
-                            return heard;
-                        }
-                    }
-                    None => {}
+                    // Who has heard enough of a long answer hangs up in the middle of it.
+                    Some((_, answer)) => stream.write_all(format!("{answer}\r\n").as_bytes()).is_ok(),
+                    None => true,
+                };
+                if !is_heard {
+                    return heard;
                 }
                 line.clear();
                 if reader.read_line(&mut line).unwrap_or(0) == 0 {
