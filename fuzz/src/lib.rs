@@ -126,7 +126,9 @@ pub fn http_head(bytes: &[u8]) {
     let mut response = http1::ResponseHead::default();
     if let Ok(true) = http1::parse_response(bytes, &mut response) {
         assert!(response.len <= bytes.len());
-        let _ = response.field(bytes, b"content-length");
+        for field in &response.fields {
+            let _ = (field.name.of_bytes(bytes), field.value.of_bytes(bytes));
+        }
     }
     for strictness in [http1::Strictness::Exact, http1::Strictness::Upstream] {
         let mut chunked = http1::Chunked::new(strictness);
