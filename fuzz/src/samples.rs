@@ -30,7 +30,8 @@ pub const NGINX: &[&[u8]] = &[
 ];
 
 /// Two frames, and one with descriptors.
-pub const FRAMES: &[&[u8]] = &[b"\x02\0\0\0\0{}\x06\0\0\0\0\"Stop\"", b"\0\0\0\0\x02\x04\0\0\0\0null", b"\xff\xff\xff\xff\x01"];
+pub const FRAMES: &[&[u8]] =
+    &[b"\x02\0\0\0\0{}\x06\0\0\0\0\"Stop\"", b"\0\0\0\0\x02\x04\0\0\0\0null", b"\xff\xff\xff\xff\x01"];
 
 /// Requests, answers and a chunked body.
 pub const HTTP: &[&[u8]] = &[
