@@ -73,7 +73,8 @@ impl World {
     }
 
     /// At every instant: a kernel has an address exactly while its router is master or about to leave, and the router
-    /// says so. A process in the place of one that died as master may leave it there for a moment before it is master.
+    /// says so. What an earlier process held is left there until this one knows its links, and for a moment longer where it
+    /// takes the place of one that died as master.
     pub(crate) fn check_node(&self, node: &Node) -> Result<(), Broken> {
         let Some(status) = node.status(self.now) else {
             return Ok(());
@@ -95,10 +96,9 @@ impl World {
             for address in node.instance_addresses(k) {
                 let has = node.addresses.contains(&address);
                 let awaits_repair = node.removed.get(&address).is_some_and(|at| self.now < *at + Node::REPAIR_TIME);
-                let resumes = has
-                    && state == StateName::Init
-                    && node.resumes_until.get(&k).is_some_and(|until| self.now < *until);
-                if has != instance.holding && (has || !awaits_repair) && !resumes {
+                let resumes = node.resumes_until.get(&k).is_some_and(|until| self.now < *until);
+                let left_there = has && state == StateName::Init && (node.starting || resumes);
+                if has != instance.holding && (has || !awaits_repair) && !left_there {
                     let says = if instance.holding { "says that it holds" } else { "says that it does not hold" };
                     let kernel = if has { "has it" } else { "has it not" };
                     return Err(format!(

@@ -15,6 +15,8 @@ pub(crate) struct Node {
 
     pub(crate) powered: bool,
     pub(crate) router: Option<Router>,
+    /// The process has not learnt of its links yet, so it cannot have cleaned up after an earlier one.
+    pub(crate) starting: bool,
     /// Counts the starts, so that what was meant for an earlier process does not reach a later one.
     pub(crate) incarnation: u64,
     pub(crate) shutdown_at: Option<Duration>,
@@ -47,6 +49,7 @@ impl Node {
             first_index: plan.first_index,
             powered: true,
             router: None,
+            starting: false,
             incarnation: 0,
             shutdown_at: None,
             stopped: false,
@@ -79,6 +82,7 @@ impl Node {
     pub(crate) fn start(&mut self, seed: u64) {
         self.powered = true;
         self.router = Some(Router::new(self.config.clone(), seed));
+        self.starting = true;
         self.incarnation += 1;
         self.stopped = false;
         self.shutdown_at = None;

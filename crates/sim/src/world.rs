@@ -315,6 +315,8 @@ impl World {
             let facts = self.nodes[n].facts(link);
             self.tell(n, Event::Interface(facts))?;
         }
+        self.nodes[n].starting = false;
+        self.check_node(&self.nodes[n])?;
         let first_run = self.now + self.random.span(Duration::ZERO, self.scenario.script_interval);
         self.schedule(first_run, Happening::ScriptRun { node: n, incarnation });
         let first_report = self.now + self.random.span(Duration::ZERO, self.scenario.script_interval);

@@ -4,6 +4,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const SEEDS: u64 = 10_000;
 
+/// Beyond the first ones, seeds that broke a law once.
+const ONCE_BROKEN: [u64; 1] = [303_237];
+
+#[test]
+fn seeds_that_broke_a_law_once_do_not_any_more() {
+    for seed in ONCE_BROKEN {
+        if let Err(violation) = evenkeel_sim::run(seed) {
+            panic!("{violation}");
+        }
+    }
+}
+
 #[test]
 fn ten_thousand_seeds_break_no_law() {
     let next = AtomicU64::new(0);

@@ -29,7 +29,7 @@ pub struct Wanted {
 pub struct Head {
     /// The status.
     pub status: u16,
-    /// Content-Length.
+    /// Bytes of the body, where that is known before it ends: Content-Length, or none with a status that has no body.
     pub length: Option<u64>,
 }
 
@@ -137,7 +137,9 @@ impl Answer {
         let status = first_line.map(|line| status(line).ok_or_else(|| not_http(line))).transpose()?;
         match (status, end_of_head(bytes)) {
             (Some(status), Some(end)) => {
-                let head = Head { status, length: content_length(&bytes[..end]) };
+                // RFC 9110, sections 15.3.5 and 15.4.5: these have no body, whatever is said of its length.
+                let length = if matches!(status, 204 | 304) { Some(0) } else { content_length(&bytes[..end]) };
+                let head = Head { status, length };
                 self.head = Some(head);
                 if self.wanted.head {
                     self.head_bytes = bytes[..end].to_vec();
@@ -166,8 +168,7 @@ impl Answer {
             let room = MAX_SEARCHED - self.body.len();
             self.body.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
-        // RFC 9110, sections 15.3.5 and 15.4.5: these have no body, whatever is said of its length.
-        Ok(matches!(head.status, 204 | 304) || head.length.is_some_and(|length| self.n_body >= length))
+        Ok(head.length.is_some_and(|length| self.n_body >= length))
     }
 }
 
@@ -246,6 +247,8 @@ mod tests {
         for (bytes, expected) in [
             (&b"HTTP/1.0 200 OK\r\n\r\nhello"[..], (200, "hello", None)),
             (b"HTTP/1.1 404 no\r\n\r\n", (404, "", None)),
+            (b"HTTP/1.1 204 No Content\r\n\r\nhello", (204, "", None)),
+            (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", (304, "", None)),
             (b"HTTP/1.0 200\r\n\r\nhello", (200, "hello", None)),
             (b"HTTP/1.0 200 OK\nX: y\n\nhello", (200, "hello", None)),
             (b"ICY 200 OK\r\n\r\nhello", (200, "hello", None)),
