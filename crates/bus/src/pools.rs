@@ -249,13 +249,17 @@ impl ServerNotice {
         })
     }
 
-    /// The line for the FIFO, without its end.
-    pub fn line(&self) -> String {
-        let state = if self.up { "UP" } else { "DOWN" };
+    /// What it is about, as keepalived's FIFO spells it.
+    pub fn subject(&self) -> String {
         match &self.server {
-            Some(server) => format!("RS {server} {} {state}", self.pool),
-            None => format!("VS {} {state}", self.pool),
+            Some(server) => format!("RS {server} {}", self.pool),
+            None => format!("VS {}", self.pool),
         }
+    }
+
+    /// `UP` or `DOWN`.
+    pub fn state(&self) -> &'static str {
+        if self.up { "UP" } else { "DOWN" }
     }
 }
 

@@ -212,14 +212,12 @@ impl Supervisor {
 
     fn tell_of_server(&mut self, notice: &ServerNotice) {
         self.mail_of_server(notice);
-        let line = notice.line();
-        self.layer4.fifo.write(&line);
+        let (instance, state) = (notice.subject(), notice.state());
+        self.layer4.fifo.write(&format!("{instance} {state}"));
         let script = notice.script.and_then(|id| self.layer4.script(notice.number, id));
         let Some(script) = script.cloned() else { return };
         let command = CommandLine { words: script.argv, user: script.user };
-        let state = if notice.up { "UP" } else { "DOWN" };
-        let subject = line.trim_end_matches(state).trim_end().to_owned();
-        let job = notify::Job { instance: subject, state, commands: vec![command] };
+        let job = notify::Job { instance, state, commands: vec![command] };
         if let Some(job) = self.notify.push(job) {
             self.run_notify(job);
         }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const AUDIT: Duration = Duration::from_secs(5);
 
 /// Reading the table takes at most one part in so many of the role's time.
-const AUDIT_SHARE: u32 = 100;
+pub(super) const AUDIT_SHARE: u32 = 100;
 
 /// After a change that the plane refused, it is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
@@ -212,9 +212,9 @@ impl Keeper {
         }
         let mut failures = self.planes.apply(changes).into_iter().peekable();
         for (index, change) in changes.iter().enumerate() {
-            let what = words(change);
             match failures.next_if(|(failed, _)| *failed == index) {
                 Some((_, error)) => {
+                    let what = words(change);
                     self.audit_at = self.audit_at.min(Instant::now() + RETRY);
                     let why = error.to_string();
                     if self.refused.get(&what) != Some(&why) {
@@ -225,7 +225,7 @@ impl Keeper {
                 None => {
                     change.apply_to(&mut self.current);
                     if !self.refused.is_empty() {
-                        self.refused.remove(&what);
+                        self.refused.remove(&words(change));
                     }
                 }
             }

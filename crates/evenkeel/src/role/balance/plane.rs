@@ -1,5 +1,6 @@
 //! Which plane moves the packets: IPVS where the kernel has it, our own XDP program where it does not.
 
+use super::keeper::AUDIT_SHARE;
 use evenkeel_balance::config::{Config, FlushAtStop, PlaneChoice, SyncDaemon, Timeouts};
 use evenkeel_balance::table::{Change, Forward, Plane, Statistics, Table};
 use evenkeel_kernel::Error;
@@ -34,6 +35,9 @@ pub(super) struct Program {
     interfaces: Vec<String>,
     /// When flows that have ended are looked for again.
     sweep_at: Instant,
+    /// When the maps are compared again with what was put there: every entry of ten thousand services each time would be
+    /// most of what the role does.
+    repair_at: Instant,
     /// Servers that no way leads to, as it was told last.
     unreachable: Vec<String>,
 }
@@ -171,8 +175,9 @@ impl Program {
             Err(error) => tracing::warn!(target: "balance", "{error}: a crash of this role will end connections"),
         }
         let plane = Some(Box::new(XdpPlane::open(options)?));
-        let (sweep_at, unreachable) = (Instant::now() + SWEEP, Vec::new());
-        let mut program = Program { plane, interfaces: interfaces.to_vec(), sweep_at, unreachable };
+        let now = Instant::now();
+        let interfaces = interfaces.to_vec();
+        let mut program = Program { plane, interfaces, sweep_at: now + SWEEP, repair_at: now, unreachable: Vec::new() };
         program.set_directors(config)?;
         tracing::info!(target: "balance", "{}", program.detail());
         Ok(program)
@@ -203,12 +208,16 @@ impl Program {
     }
 
     fn attend(&mut self) -> Result<Vec<String>, Error> {
-        let must_sweep = Instant::now() >= self.sweep_at;
-        let plane = self.plane()?;
-        let unreachable = plane.refresh()?;
-        let repairs = plane.repair()?;
-        if must_sweep {
-            plane.sweep()?;
+        let now = Instant::now();
+        let unreachable = self.plane()?.refresh()?;
+        let mut repairs = Vec::new();
+        if now >= self.repair_at {
+            let began_at = Instant::now();
+            repairs = self.plane()?.repair()?;
+            self.repair_at = now + began_at.elapsed() * AUDIT_SHARE;
+        }
+        if now >= self.sweep_at {
+            self.plane()?.sweep()?;
             self.sweep_at = Instant::now() + SWEEP;
         }
         let words =

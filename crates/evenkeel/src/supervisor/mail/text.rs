@@ -21,7 +21,7 @@ pub(super) fn instance(node: &str, name: &str, state: Report) -> Letter {
 
 /// About a real server or a virtual one; `pool` is the virtual server's configuration, when it has one still.
 pub(super) fn server(node: &str, notice: &ServerNotice, pool: Option<&Pool>) -> Letter {
-    let state = if notice.up { "UP" } else { "DOWN" };
+    let state = notice.state();
     match &notice.server {
         Some(server) => {
             let outcome = if notice.up { "succeeded" } else { "failed" };
