@@ -1,5 +1,9 @@
 //! What a virtual router is told to be. The configuration languages are lowered to these values.
 
+mod authentication;
+
+pub use authentication::{Authentication, Hmac, Key, KeyId, Mode, Password, Replay, Secret};
+
 use evenkeel_wire::Prefix;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
@@ -166,27 +170,6 @@ pub enum Preempt {
     After(Duration),
     /// `nopreempt`.
     Never,
-}
-
-/// Version 2 password: up to eight bytes, padded with zeros.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Password(pub [u8; 8]);
-
-impl Password {
-    /// The first eight bytes of `text`.
-    pub fn new(text: &str) -> Self {
-        let mut bytes = [0; 8];
-        for (slot, byte) in bytes.iter_mut().zip(text.bytes()) {
-            *slot = byte;
-        }
-        Password(bytes)
-    }
-}
-
-impl std::fmt::Debug for Password {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("********")
-    }
 }
 
 /// One address that moves with the virtual router.

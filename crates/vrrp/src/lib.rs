@@ -17,6 +17,7 @@
 //! - `AddressVanished` is for removals that no `Hold` asked for.
 //! - A second `Shutdown` does not wait for a successor.
 
+pub mod auth;
 pub mod config;
 mod deadlines;
 mod event;

@@ -38,7 +38,12 @@ const IMPURE: &[&str] = &[
 
 const RULES: &[Rule] = &[
     Rule { name: "evenkeel-wire", ours: &[], foreign: CORE },
-    Rule { name: "evenkeel-vrrp", ours: &["evenkeel-wire"], foreign: CORE },
+    // Adverts are signed: digests are functions of bytes, and no protocol should bring its own.
+    Rule {
+        name: "evenkeel-vrrp",
+        ours: &["evenkeel-wire"],
+        foreign: Foreign::Only(&["serde", "thiserror", "hmac", "md-5", "sha2"]),
+    },
     Rule { name: "evenkeel-bfd", ours: &["evenkeel-wire"], foreign: CORE },
     Rule { name: "evenkeel-balance", ours: &["evenkeel-wire"], foreign: CORE },
     Rule { name: "evenkeel-site", ours: &["evenkeel-wire"], foreign: Foreign::Only(&["serde", "thiserror", "regex"]) },
