@@ -62,6 +62,8 @@ pub struct Instance {
     pub higher_prio_send_advert: bool,
     /// The link state of `interface` does not matter.
     pub dont_track_primary: bool,
+    /// Report each change of the effective priority.
+    pub notify_priority_changes: bool,
     /// Conditions that move the priority or forbid mastership.
     pub tracks: Vec<Track>,
 }
@@ -90,6 +92,7 @@ impl Instance {
             lower_prio_no_advert: false,
             higher_prio_send_advert: false,
             dont_track_primary: false,
+            notify_priority_changes: false,
             tracks: Vec::new(),
         }
     }

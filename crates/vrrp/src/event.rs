@@ -158,7 +158,7 @@ pub enum Action {
         /// The address.
         address: Ipv4Addr,
     },
-    /// Tell scripts about a state.
+    /// Tell scripts and FIFOs about a state, or about an event that is none.
     Notify {
         /// Whose state.
         instance: InstanceId,
@@ -187,6 +187,12 @@ pub enum Report {
     Stop,
     /// A reload took the instance away.
     Deleted,
+    /// No state: a master heard an advert of lower priority.
+    MasterRxLowerPri,
+    /// No state: the effective priority of a master changed.
+    MasterPriority,
+    /// No state: the effective priority of one that is no master changed.
+    BackupPriority,
 }
 
 /// Names of the states, as logs and `status` print them.

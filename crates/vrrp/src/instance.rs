@@ -387,8 +387,13 @@ impl Instance {
     pub(crate) fn notify(&mut self, state: Report, actions: &mut Vec<Action>) {
         if self.notified != Some(state) {
             self.notified = Some(state);
-            actions.push(Action::Notify { instance: self.id, state, priority: self.effective });
+            self.report(state, actions);
         }
+    }
+
+    /// Tells of an event, each time.
+    pub(crate) fn report(&self, state: Report, actions: &mut Vec<Action>) {
+        actions.push(Action::Notify { instance: self.id, state, priority: self.effective });
     }
 
     pub(crate) fn status(&self, now: Instant) -> InstanceStatus {

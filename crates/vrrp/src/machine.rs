@@ -1,7 +1,7 @@
 //! What a virtual router does about an event in each of its states.
 
 use crate::config::Preempt;
-use crate::event::Action;
+use crate::event::{Action, Report};
 use crate::explain::{self, Why};
 use crate::instance::{Instance, Peer};
 use crate::packet::Advert;
@@ -281,6 +281,10 @@ impl Instance {
             rule.push_str(&format!(" {:+} ({})", tracker.contribution(), tracker.name));
         }
         self.explain(Why::new(trigger, rule, format!("effective priority {old} -> {new}")), actions);
+        if self.config.notify_priority_changes {
+            let is_master = matches!(self.state, State::Master(_) | State::Leaving(_));
+            self.report(if is_master { Report::MasterPriority } else { Report::BackupPriority }, actions);
+        }
     }
 
     // ----- backup -----
@@ -469,6 +473,7 @@ impl Instance {
         }
         self.state = State::Master(master);
         self.announce(garp.lower_prio_repeat, actions);
+        self.report(Report::MasterRxLowerPri, actions);
         if is_news {
             let Advert { source, priority, .. } = advert;
             let (mine, same) = (self.effective, *priority == self.effective);

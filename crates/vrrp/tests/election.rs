@@ -158,22 +158,40 @@ fn what_was_learned_is_forgotten_in_fault() {
 #[test]
 fn equal_priorities_are_decided_by_the_address() {
     let mut node = Node::master(instance());
-    assert_eq!(node.on(heard(Ipv4Addr::new(10, 0, 0, 9), 100)), "advert 100, garp 1x5, master>master");
+    assert_eq!(
+        node.on(heard(Ipv4Addr::new(10, 0, 0, 9), 100)),
+        "advert 100, garp 1x5, MASTER_RX_LOWER_PRI 100, master>master"
+    );
     assert_eq!(node.on(heard(Ipv4Addr::new(10, 0, 0, 11), 100)), "master>leaving");
 }
 
 #[test]
 fn a_lower_master_is_answered_as_configured() {
-    let rows = [(false, 5, "advert 100, garp 1x5, "), (true, 5, "garp 1x5, "), (false, 0, "advert 100, ")];
+    let rows = [(false, 5, "advert 100, garp 1x5"), (true, 5, "garp 1x5"), (false, 0, "advert 100")];
     for (no_advert, repeat, want) in rows {
         let mut quiet = Instance { lower_prio_no_advert: no_advert, ..instance() };
         quiet.garp.lower_prio_repeat = repeat;
         let mut node = Node::master(quiet);
-        assert_eq!(node.on(heard(PEER, 50)), format!("{want}master>master"));
+        assert_eq!(node.on(heard(PEER, 50)), format!("{want}, MASTER_RX_LOWER_PRI 100, master>master"));
         // It is said once, while it goes on.
         node.run(1.0);
-        assert_eq!(format!("{}, ", node.on(heard(PEER, 50))), want);
+        assert_eq!(node.on(heard(PEER, 50)), format!("{want}, MASTER_RX_LOWER_PRI 100"));
         assert_eq!(node.run(6.0).matches("garp").count(), usize::from(repeat > 0), "the later burst");
+    }
+}
+
+#[test]
+fn a_change_of_priority_is_reported_when_asked_for() {
+    for (notify_priority_changes, master, backup) in [
+        (true, "master>master, MASTER_PRIORITY 70", "backup>backup, BACKUP_PRIORITY 70"),
+        (false, "master>master", "backup>backup"),
+    ] {
+        let quiet = Instance { notify_priority_changes, ..tracking(instance(), TrackTarget::Proxy, -30) };
+        let mut node = Node::master(quiet.clone());
+        assert_eq!(node.on(proxy(false)), master);
+        let mut node = Node::backup(quiet);
+        assert_eq!(node.on(proxy(false)), backup);
+        assert_eq!(node.on(proxy(false)), "", "nothing changed");
     }
 }
 

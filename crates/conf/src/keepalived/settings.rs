@@ -90,6 +90,7 @@ pub struct NotifyCommands {
     pub backup: Option<CommandLine>,
     pub fault: Option<CommandLine>,
     pub stop: Option<CommandLine>,
+    pub master_rx_lower_pri: Option<CommandLine>,
     /// Gets `INSTANCE NAME STATE PRIORITY` appended.
     pub any: Option<CommandLine>,
 }

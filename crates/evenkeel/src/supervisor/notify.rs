@@ -62,14 +62,22 @@ pub fn job(instance: &str, commands: &NotifyCommands, state: Report, priority: u
         Report::Fault => &commands.fault,
         Report::Stop => &commands.stop,
         Report::Deleted => &None,
+        Report::MasterRxLowerPri => &commands.master_rx_lower_pri,
+        // For FIFOs only.
+        Report::MasterPriority | Report::BackupPriority => return None,
     };
-    let any = commands.any.clone().map(|mut command| {
+    let any = commands.any.clone().filter(|_| state != Report::MasterRxLowerPri).map(|mut command| {
         command.words.extend(["INSTANCE", instance, word(state)].map(str::to_owned));
         command.words.push(priority.to_string());
         command
     });
     let commands: Vec<_> = specific.iter().cloned().chain(any).collect();
-    (!commands.is_empty()).then(|| Job { instance: instance.to_owned(), state: word(state), commands })
+    let instance = match state {
+        // No state: it may not replace one that waits.
+        Report::MasterRxLowerPri => format!("{instance} {}", word(state)),
+        _ => instance.to_owned(),
+    };
+    (!commands.is_empty()).then(|| Job { instance, state: word(state), commands })
 }
 
 /// The state as scripts and logs spell it.
@@ -80,6 +88,9 @@ pub fn word(state: Report) -> &'static str {
         Report::Fault => "FAULT",
         Report::Stop => "STOP",
         Report::Deleted => "DELETED",
+        Report::MasterRxLowerPri => "MASTER_RX_LOWER_PRI",
+        Report::MasterPriority => "MASTER_PRIORITY",
+        Report::BackupPriority => "BACKUP_PRIORITY",
     }
 }
 
@@ -108,6 +119,11 @@ mod tests {
         assert_eq!(words(Report::Master), ["/m own", "/n own INSTANCE VI_1 MASTER 150"]);
         assert_eq!(words(Report::Fault), ["/n own INSTANCE VI_1 FAULT 150"]);
         assert_eq!(job("VI_1", &NotifyCommands::default(), Report::Master, 150), None);
+        assert_eq!(words(Report::MasterPriority), [""; 0], "for FIFOs only");
+        let commands = NotifyCommands { master_rx_lower_pri: Some(command(&["/l"])), ..commands };
+        let job = job("VI_1", &commands, Report::MasterRxLowerPri, 150).unwrap();
+        assert_eq!(job.commands, [command(&["/l"])]);
+        assert_ne!(job.instance, "VI_1", "it replaces no state that waits");
     }
 
     #[test]

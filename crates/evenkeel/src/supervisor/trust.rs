@@ -82,8 +82,8 @@ pub fn enforce(compiled: &mut Compiled) {
     }
     enforce_for_servers(&mut compiled.balance, &usual, &mut compiled.remarks);
     for instance in &mut settings.instances {
-        let NotifyCommands { master, backup, fault, stop, any } = &mut instance.notify;
-        for slot in [master, backup, fault, stop, any] {
+        let NotifyCommands { master, backup, fault, stop, master_rx_lower_pri, any } = &mut instance.notify;
+        for slot in [master, backup, fault, stop, master_rx_lower_pri, any] {
             let Some(command) = slot else { continue };
             let user = command.user.clone().or(usual.clone());
             if let Some(reason) = obstacle(command, &user) {

@@ -208,6 +208,9 @@ pub(crate) fn render(actions: &[Action]) -> String {
                     Report::Fault => "FAULT",
                     Report::Stop => "STOP",
                     Report::Deleted => "DELETED",
+                    Report::MasterRxLowerPri => "MASTER_RX_LOWER_PRI",
+                    Report::MasterPriority => "MASTER_PRIORITY",
+                    Report::BackupPriority => "BACKUP_PRIORITY",
                 };
                 (instance.0, format!("{state} {priority}"))
             }

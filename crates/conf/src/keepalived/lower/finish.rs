@@ -127,6 +127,7 @@ fn instance(draft: &InstanceDraft, drafts: &Drafts, scripts: &Scripts, lower: &m
     instance.higher_prio_send_advert =
         !strict && draft.higher_prio_send_advert.unwrap_or(globals.higher_prio_send_advert);
     instance.dont_track_primary = draft.dont_track_primary;
+    instance.notify_priority_changes = draft.notify_priority_changes.unwrap_or(globals.notify_priority_changes);
     instance.tracks = tracks(draft, drafts, scripts, priority, lower);
     if strict && let Some(unicast) = draft.unicast {
         lower.say(

@@ -44,6 +44,7 @@ pub(in crate::keepalived) fn begin(lower: &mut Lower, node: &Node) {
         tracks: Vec::new(),
         notify: Default::default(),
         smtp_alert: None,
+        notify_priority_changes: None,
         garp: Default::default(),
         lower_prio_no_advert: None,
         higher_prio_send_advert: None,
@@ -73,6 +74,7 @@ fields! {
     higher_prio_send_advert |lower, node| lower.boolean(node.argument(1));
     v3_checksum_as_v2 |lower, node| lower.boolean(node.argument(1));
     smtp_alert |lower, node| lower.boolean(node.argument(1));
+    notify_priority_changes |lower, node| lower.boolean(node.argument(1));
     unicast_ttl |lower, node| {
         let ttl = node.argument(1).and_then(|word| lower.integer(word, 0..=255, Garbage::Refused));
         ttl.and_then(|ttl| u8::try_from(ttl).ok())
@@ -114,6 +116,10 @@ inner_fields! {
     };
     notify_stop => notify.stop |lower, node| {
         let before = lower.drafts.instances.last().and_then(|draft| draft.notify.stop.clone());
+        lower.command(node, before)
+    };
+    notify_master_rx_lower_pri => notify.master_rx_lower_pri |lower, node| {
+        let before = lower.drafts.instances.last().and_then(|draft| draft.notify.master_rx_lower_pri.clone());
         lower.command(node, before)
     };
     notify => notify.any |lower, node| {

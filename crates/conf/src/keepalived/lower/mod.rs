@@ -99,6 +99,7 @@ pub(in crate::keepalived) struct Globals {
     pub(in crate::keepalived) down_adverts: Option<NonZeroU8>,
     pub(in crate::keepalived) lower_prio_no_advert: bool,
     pub(in crate::keepalived) higher_prio_send_advert: bool,
+    pub(in crate::keepalived) notify_priority_changes: bool,
     pub(in crate::keepalived) v3_checksum_as_v2: bool,
     pub(in crate::keepalived) strict: Option<At<bool>>,
 }
@@ -165,6 +166,7 @@ pub(in crate::keepalived) struct InstanceDraft {
     pub(in crate::keepalived) tracks: Vec<TrackDraft>,
     pub(in crate::keepalived) notify: NotifyCommands,
     pub(in crate::keepalived) smtp_alert: Option<bool>,
+    pub(in crate::keepalived) notify_priority_changes: Option<bool>,
     pub(in crate::keepalived) garp: GarpDraft,
     pub(in crate::keepalived) lower_prio_no_advert: Option<bool>,
     pub(in crate::keepalived) higher_prio_send_advert: Option<bool>,

@@ -63,8 +63,8 @@ rows! {
         "notify_stop" "\"CMD\" [user [:][group]]" 1..4 T2 line does(instance::notify_stop) "At shutdown.";
         "notify_deleted" "[\"CMD\" [user [:][group]]]" 0..4 T3 line missed() "A deleted instance reports DELETED instead of FAULT at reload.";
         "notify" "\"CMD\" [user [:][group]]" 1..4 T1 line does(instance::notify) "On every change, args INSTANCE NAME STATE PRIO appended.";
-        "notify_master_rx_lower_pri" "\"CMD\" [user [:][group]]" 1..4 T3 line missed() "When a master sees a lower-priority advert.";
-        "notify_priority_changes" "[BOOL]" 0..1 T3 line later() "Write priority changes to the FIFOs.";
+        "notify_master_rx_lower_pri" "\"CMD\" [user [:][group]]" 1..4 T3 line does(instance::notify_master_rx_lower_pri) "When a master sees a lower-priority advert.";
+        "notify_priority_changes" "[BOOL]" 0..1 T3 line does(instance::notify_priority_changes) "Write priority changes to the FIFOs.";
         "smtp_alert" "[BOOL]" 0..1 T2 line does(instance::smtp_alert) "Mail on transitions.";
         "garp_master_delay" "SECONDS" 1..1 T2 line does(instance::garp_master_delay) "vrrp_garp_master_delay for this instance.";
         "garp_master_repeat" "N" 1..1 T3 line does(instance::garp_master_repeat) "vrrp_garp_master_repeat for this instance.";

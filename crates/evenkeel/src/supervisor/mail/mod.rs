@@ -21,8 +21,11 @@ impl Supervisor {
     pub(super) fn mail_of_instance(&mut self, name: &str, state: Report) {
         let settings = &self.compiled.settings;
         let is_wanted = settings.instances.iter().any(|instance| instance.name == name && instance.mail_alert);
-        if is_wanted && !(state == Report::Fault && settings.mail.without_faults) {
-            self.mail(text::instance(&self.node_name(), name, state));
+        if is_wanted
+            && !(state == Report::Fault && settings.mail.without_faults)
+            && let Some(letter) = text::instance(&self.node_name(), name, state)
+        {
+            self.mail(letter);
         }
     }
 

@@ -7,16 +7,17 @@ use evenkeel_vrrp::Report;
 /// Characters of a reason. Part of it may have been said by a server.
 const MAX_REASON: usize = 400;
 
-/// About an instance.
-pub(super) fn instance(node: &str, name: &str, state: Report) -> Letter {
+/// About the state of an instance; `None` for what is no state.
+pub(super) fn instance(node: &str, name: &str, state: Report) -> Option<Letter> {
     let (event, body) = match state {
         Report::Master => ("Entering MASTER state", "=> VRRP Instance is now owning VRRP VIPs <="),
         Report::Backup => ("Entering BACKUP state", "=> VRRP Instance is no longer owning VRRP VIPs <="),
         Report::Fault => ("Entering FAULT state", "=> VRRP Instance is in fault and not owning VRRP VIPs <="),
         Report::Stop => ("Stopping", "=> VRRP Instance stopping <="),
         Report::Deleted => ("Deleted", "=> VRRP Instance deleted <="),
+        Report::MasterRxLowerPri | Report::MasterPriority | Report::BackupPriority => return None,
     };
-    letter(format!("[{node}] VRRP Instance {name} - {event}"), body.to_owned())
+    Some(letter(format!("[{node}] VRRP Instance {name} - {event}"), body.to_owned()))
 }
 
 /// About a real server or a virtual one; `pool` is the virtual server's configuration, when it has one still.
@@ -61,9 +62,12 @@ mod tests {
             (Report::Stop, "[lb01] VRRP Instance VI_1 - Stopping"),
             (Report::Deleted, "[lb01] VRRP Instance VI_1 - Deleted"),
         ] {
-            assert_eq!(instance("lb01", "VI_1", state).subject, subject);
+            assert_eq!(instance("lb01", "VI_1", state).unwrap().subject, subject);
         }
-        assert_eq!(instance("lb01", "VI_1", Report::Master).body, "=> VRRP Instance is now owning VRRP VIPs <=\n");
+        assert_eq!(
+            instance("lb01", "VI_1", Report::Master).unwrap().body,
+            "=> VRRP Instance is now owning VRRP VIPs <=\n"
+        );
     }
 
     #[test]
