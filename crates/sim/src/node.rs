@@ -182,6 +182,8 @@ impl Node {
         let well = |target: &TrackTarget| match target {
             TrackTarget::Interface(name) => self.is_up(name),
             TrackTarget::Script(_) => self.script_works,
+            // To the router a session is one more thing that is well or not, as the proxy is: scenarios have none.
+            TrackTarget::Bfd(_) => true,
             TrackTarget::Proxy => self.proxy_healthy,
         };
         // The nodes of a scenario track the same things in all their instances.

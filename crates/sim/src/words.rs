@@ -26,6 +26,7 @@ pub(crate) fn event(event: &Event) -> String {
         },
         Event::AddressVanished { address, .. } => format!("address {address} vanished"),
         Event::ScriptEnded { outcome, .. } => format!("script: {outcome:?}"),
+        Event::Bfd { session, up, reason } => format!("bfd {session} up: {up} ({reason})"),
         Event::Proxy { healthy, reason } => format!("proxy healthy: {healthy} ({reason})"),
         Event::Resume { instance, within } => format!("{}: resume within {within:?}", instance.0),
         Event::Command(command) => format!("command: {command:?}"),
@@ -73,6 +74,7 @@ pub(crate) fn configuration(node: &Node) -> Vec<String> {
                 let what = match &track.target {
                     TrackTarget::Interface(name) => name.as_str(),
                     TrackTarget::Script(_) => "script",
+                    TrackTarget::Bfd(name) => name.as_str(),
                     TrackTarget::Proxy => "proxy",
                 };
                 let reverse = if track.reverse { " reverse" } else { "" };

@@ -245,6 +245,8 @@ pub enum TrackTarget {
     Interface(String),
     /// A script: index into [`Config::scripts`].
     Script(crate::ScriptId),
+    /// A BFD session, by its name: it is Up, or was when the peer took it down in an orderly way (AdminDown).
+    Bfd(String),
     /// The local proxy: it runs, answers on its listeners, and each upstream it serves has a live server.
     Proxy,
 }

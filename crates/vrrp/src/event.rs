@@ -61,6 +61,15 @@ pub enum Event {
         /// How it ended.
         outcome: ScriptOutcome,
     },
+    /// A BFD session came up or went down.
+    Bfd {
+        /// Its name.
+        session: String,
+        /// Whether it is up.
+        up: bool,
+        /// Why, in words for people.
+        reason: String,
+    },
     /// The supervisor's view of the local proxy changed.
     Proxy {
         /// It runs, answers, and every upstream has a live server.

@@ -20,6 +20,8 @@ pub struct Router {
     instances: Vec<Instance>,
     judges: Vec<Judge>,
     links: Links,
+    /// What BFD sessions said last, by their names.
+    sessions: HashMap<String, Verdict>,
     proxy: Option<Verdict>,
     /// Addresses that move, of all instances: none of them is a source of adverts.
     virtuals: HashSet<Ipv4Addr>,
@@ -48,6 +50,7 @@ impl Router {
             instances: Vec::new(),
             judges: Vec::new(),
             links: Links::default(),
+            sessions: HashMap::new(),
             proxy: None,
             virtuals: HashSet::new(),
             by_vrid: Vec::new(),
@@ -79,6 +82,10 @@ impl Router {
                 }
             }
             Event::ScriptEnded { script, outcome } => self.script_ended(now, script, outcome, actions),
+            Event::Bfd { session, up, reason } => {
+                self.sessions.insert(session.clone(), Verdict { healthy: Some(up), detail: reason });
+                self.target_changed(now, &TrackTarget::Bfd(session), actions);
+            }
             Event::Proxy { healthy, reason } => {
                 self.proxy = Some(Verdict { healthy: Some(healthy), detail: reason });
                 self.target_changed(now, &TrackTarget::Proxy, actions);
@@ -186,7 +193,9 @@ impl Router {
             instance.trackers =
                 instance.config.tracks.iter().map(|track| Tracker::new(track.clone(), &self.judges)).collect();
             for tracker in &mut instance.trackers {
-                if let Some(verdict) = verdict(&tracker.track.target, &self.links, &self.judges, self.proxy.as_ref()) {
+                if let Some(verdict) =
+                    verdict(&tracker.track.target, &self.links, &self.judges, &self.sessions, self.proxy.as_ref())
+                {
                     tracker.verdict = verdict;
                 }
             }
@@ -354,7 +363,9 @@ impl Router {
 
     /// Gives the new verdict on a tracked thing to the instances that track it.
     fn target_changed(&mut self, now: Instant, target: &TrackTarget, actions: &mut Vec<Action>) {
-        let Some(verdict) = verdict(target, &self.links, &self.judges, self.proxy.as_ref()) else { return };
+        let Some(verdict) = verdict(target, &self.links, &self.judges, &self.sessions, self.proxy.as_ref()) else {
+            return;
+        };
         for i in 0..self.instances.len() {
             let mut trigger = None;
             for tracker in &mut self.instances[i].trackers {
@@ -387,7 +398,13 @@ impl Router {
 }
 
 /// What is known of a tracked thing; `None` before its first report.
-fn verdict(target: &TrackTarget, links: &Links, judges: &[Judge], proxy: Option<&Verdict>) -> Option<Verdict> {
+fn verdict(
+    target: &TrackTarget,
+    links: &Links,
+    judges: &[Judge],
+    sessions: &HashMap<String, Verdict>,
+    proxy: Option<&Verdict>,
+) -> Option<Verdict> {
     match target {
         TrackTarget::Interface(name) => {
             let up = links.health(name)?;
@@ -396,6 +413,7 @@ fn verdict(target: &TrackTarget, links: &Links, judges: &[Judge], proxy: Option<
         TrackTarget::Script(id) => {
             judges.get(id.0 as usize).map(Judge::verdict).filter(|verdict| verdict.healthy.is_some())
         }
+        TrackTarget::Bfd(name) => sessions.get(name).cloned(),
         TrackTarget::Proxy => proxy.cloned(),
     }
 }

@@ -56,7 +56,7 @@ pub(crate) struct Verdict {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Tracker {
     pub(crate) track: Track,
-    /// `script chk_nginx`, `interface eth1`, `proxy`.
+    /// `script chk_nginx`, `interface eth1`, `bfd peer`, `proxy`.
     pub(crate) name: String,
     pub(crate) verdict: Verdict,
 }
@@ -69,6 +69,7 @@ impl Tracker {
                 Some(judge) => format!("script {}", judge.script.name),
                 None => format!("script {}", id.0),
             },
+            TrackTarget::Bfd(name) => format!("bfd {name}"),
             TrackTarget::Proxy => "proxy".to_owned(),
         };
         let verdict = Verdict { healthy: None, detail: "has not reported yet".to_owned() };

@@ -374,6 +374,38 @@ fn a_sick_proxy_gives_the_address_up_or_lowers_the_priority() {
 }
 
 #[test]
+fn a_bfd_session_that_goes_down_means_fault_or_a_lower_priority() {
+    let peer = || TrackTarget::Bfd("peer".to_owned());
+    // weight, reverse; after the session came up, then down
+    let rows = [
+        (0, false, "master 100", "fault 100"),
+        (0, true, "fault 100", "master 100"),
+        (-20, false, "master 100", "master 80"),
+        (20, false, "master 120", "master 100"),
+        (20, true, "master 80", "master 100"),
+    ];
+    for (weight, reverse, up, down) in rows {
+        let mut tracked = tracking(instance(), peer(), weight);
+        tracked.tracks[0].reverse = reverse;
+        let mut node = Node::new(config(tracked));
+        let told = |up| Event::Bfd { session: "peer".to_owned(), up, reason: "so".to_owned() };
+        // keepalived begins with every session down (observed), whatever the peer is.
+        node.on(told(false));
+        node.on(eth0(true));
+        node.run(4.0);
+        for (is_up, expected) in [(true, up), (false, down)] {
+            node.on(told(is_up));
+            node.run(4.0);
+            let found = format!("{} {}", node.state(), node.status().effective_priority);
+            assert_eq!(found, expected, "weight {weight}, reverse {reverse}, up {is_up}");
+        }
+        assert_eq!(node.status().trackers[0].name, "bfd peer");
+        node.on(Event::Bfd { session: "other".to_owned(), up: true, reason: String::new() });
+        assert_eq!(node.status().trackers[0].healthy, Some(false), "another session says nothing about this one");
+    }
+}
+
+#[test]
 fn weights_do_not_touch_an_owner() {
     let mut node = Node::new(config(tracking(with_priority(255), TrackTarget::Proxy, -30)));
     node.on(eth0(true));

@@ -56,6 +56,7 @@ fn weight_with_nopreempt(draft: &InstanceDraft, loaded: &Loaded, found: &mut Vec
     let target = match &track.target {
         TrackTarget::Interface(name) => format!("interface `{name}`"),
         TrackTarget::Script(_) => format!("script `{}`", script_name(&track.target, loaded).unwrap_or_default()),
+        TrackTarget::Bfd(name) => format!("bfd_instance `{name}`"),
         TrackTarget::Proxy => "proxy".to_owned(),
     };
     found.push(
