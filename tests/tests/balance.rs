@@ -198,11 +198,20 @@ fn the_sorry_server_answers_while_too_few_are_up() {
         .collect();
     let lb = lan.machine("lb01", "eth0", "10.0.0.10/24").with_evenkeel();
     lb.install("/root/quorum.sh", "#!/bin/sh\necho \"$1\" >>/root/quorum.log\n");
+    lb.install(
+        "/root/reader.sh",
+        "#!/bin/sh\nwhile read -r line; do echo \"$line $1\" >>/root/fifo.log; done <\"$2\"\n",
+    );
     let words = "lb_algo rr\n    lb_kind DR\n    quorum 2\n    sorry_server 10.0.0.53 80\n    \
                  quorum_up \"/root/quorum.sh up\"\n    quorum_down \"/root/quorum.sh down\"";
-    start(&lb, &(instance(150, "script_user root\n    lvs_notify_fifo /run/lvs.fifo") + &virtual_server(80, words, 2)));
+    start(
+        &lb,
+        &(instance(
+            150,
+            "script_user root\n    lvs_notify_fifo /run/lvs.fifo\n    lvs_notify_fifo_script \"/root/reader.sh to\"",
+        ) + &virtual_server(80, words, 2)),
+    );
     lb.await_holding("10.0.0.100", PATIENCE);
-    let mut reader = lb.spawn("fifo.log", &["cat", "/run/lvs.fifo"]);
     await_state(&lb, "10.0.0.51:80", "up");
     assert_eq!(answers(&client, "10.0.0.100:80", 10), BTreeMap::from([("rs1".to_owned(), 5), ("rs2".to_owned(), 5)]));
 
@@ -214,17 +223,15 @@ fn the_sorry_server_answers_while_too_few_are_up() {
     assert_eq!(answers(&client, "10.0.0.100:80", 10), BTreeMap::from([("rs1".to_owned(), 5), ("rs2".to_owned(), 5)]));
     let told = wait_until(PATIENCE, || lb.read("/root/quorum.log") == "down\nup\n");
     assert!(told, "{:?}", lb.read("/root/quorum.log"));
-    let lines = lb.read("/tmp/fifo.log");
+    let lines = || lb.read("/root/fifo.log");
     let expected = [
         "RS [10.0.0.52]:tcp:80 [10.0.0.100]:tcp:80 DOWN",
         "VS [10.0.0.100]:tcp:80 DOWN",
         "RS [10.0.0.52]:tcp:80 [10.0.0.100]:tcp:80 UP",
         "VS [10.0.0.100]:tcp:80 UP",
     ];
-    let lines: Vec<_> = lines.lines().collect();
-    assert_eq!(lines, expected);
-    reader.kill().expect("the reader is there");
-    reader.wait().expect("the reader ends");
+    let expected = expected.map(|line| format!("{line} to\n")).concat();
+    assert!(wait_until(PATIENCE, || lines() == expected), "{}", lines());
 }
 
 #[test]

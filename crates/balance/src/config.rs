@@ -33,8 +33,6 @@ pub struct Config {
     pub sync_daemon: Option<SyncDaemon>,
     /// `rs_init_notifies`: notices are sent for servers that are up from the start.
     pub notices_at_start: bool,
-    /// FIFO of notices about servers and quorums.
-    pub notify_fifo: Option<String>,
 }
 
 /// Index in [`Config::scripts`].

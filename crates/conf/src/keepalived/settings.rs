@@ -20,6 +20,8 @@ pub struct Settings {
     pub vrrp_rt_priority: Option<u8>,
     /// `vrrp_no_swap`.
     pub vrrp_no_swap: bool,
+    /// `lvs_notify_fifo`: told of servers and quorums.
+    pub lvs_fifo: Option<NotifyFifo>,
     /// `notification_email` and its companions.
     pub mail: Mail,
     /// `nginx_conf PATH` in global_defs (ours): the proxy's configuration, when the command line names none.
@@ -48,6 +50,17 @@ pub struct CommandLine {
     pub words: Vec<String>,
     /// User and group named after the command.
     pub user: Option<(String, Option<String>)>,
+}
+
+/// A FIFO that is told of events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotifyFifo {
+    /// Where it is.
+    pub path: String,
+    /// Whose it is; without it that of `script_user`, else root's.
+    pub owner: Option<(String, Option<String>)>,
+    /// A program that is started to read it, with its path as last argument.
+    pub reader: Option<CommandLine>,
 }
 
 /// What the supervisor does for one instance.

@@ -194,14 +194,13 @@ fn ha_suspend_needs_an_address_to_look_for() {
 fn global_defs_says_how_the_kernel_is_handled() {
     let config = quiet(
         "global_defs {\nlb_plane xdp\nlvs_timeouts tcp 7200 udp 60\nlvs_flush\nlvs_flush_on_stop VS\nrs_init_notifies\n\
-         lvs_notify_fifo /run/lvs.fifo\n}\nSSL {\npassword secret\nca ca.pem\ncertificate c.pem\nkey k.pem\n}",
+         }\nSSL {\npassword secret\nca ca.pem\ncertificate c.pem\nkey k.pem\n}",
     );
     assert_eq!(config.plane, PlaneChoice::Xdp);
     let timeouts = Timeouts { tcp: NonZeroU32::new(7200), tcp_fin: None, udp: NonZeroU32::new(60) };
     assert_eq!(config.timeouts, timeouts);
     assert!(config.flush_at_start && config.notices_at_start);
     assert_eq!(config.flush_at_stop, FlushAtStop::Services);
-    assert_eq!(config.notify_fifo.as_deref(), Some("/run/lvs.fifo"));
     assert_eq!(config.tls.key.as_deref(), Some("k.pem"));
     let everything = quiet("global_defs {\nlvs_flush_on_stop\n}");
     assert_eq!(everything, Config { flush_at_stop: FlushAtStop::Everything, ..Config::default() });

@@ -2,6 +2,7 @@
 
 mod balance;
 mod checks;
+mod fifo;
 mod groups;
 mod language;
 mod lints;

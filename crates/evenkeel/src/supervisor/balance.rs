@@ -60,6 +60,13 @@ impl Supervisor {
         !self.plan.without_checkers && !self.compiled.balance.pools.is_empty()
     }
 
+    /// Opens what is told of events, and starts its readers.
+    pub(super) fn follow_fifos(&mut self) {
+        let settings = &self.compiled.settings;
+        let fifo = settings.lvs_fifo.as_ref().filter(|_| self.wants_balance());
+        self.layer4.fifo.follow(fifo, &settings.script_user);
+    }
+
     pub(super) fn start_balance(&mut self) {
         let number = self.next_number();
         self.launch_balance(number);
@@ -114,7 +121,6 @@ impl Supervisor {
         let config = Config { pools: kept.rest(&pools).to_vec(), ..self.compiled.balance.clone() };
         self.compiled.balance.pools = pools;
         self.layer4.open_book(number, &config.scripts);
-        self.layer4.fifo.follow(config.notify_fifo.as_deref());
         let interfaces = self.balance_interfaces();
         self.layer4.sent = Some((number, interfaces.clone()));
         let (admin, directory) = (self.layer4.admin.all(), self.plan.runtime_directory.clone());

@@ -289,6 +289,7 @@ impl Supervisor {
         if !self.plan.without_vrrp && !self.compiled.vrrp.instances.is_empty() {
             self.start_vrrp();
         }
+        self.follow_fifos();
         if self.wants_balance() {
             self.start_balance();
         }

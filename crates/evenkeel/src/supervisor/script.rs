@@ -9,7 +9,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
@@ -19,7 +19,7 @@ const GRACE: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// User and group, as the configuration names them.
-type Identity = Option<(String, Option<String>)>;
+pub(super) type Identity = Option<(String, Option<String>)>;
 
 /// Which start of the check scripts: late outcomes of an earlier one are told apart by it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -134,14 +134,28 @@ pub async fn once(command: &CommandLine, user: &Identity, limit: Duration) -> On
         },
         Ok(Err(error)) => Once::NotStarted(error.to_string()),
         Err(_) => {
-            running.signal(rustix::process::Signal::TERM);
-            // What it started may ignore that, whatever the script itself does.
-            let rest = tokio::spawn(end_group(running.group));
-            if tokio::time::timeout(GRACE, running.child.wait()).await.is_err() {
-                let _ = rest.await;
-                let _ = running.child.wait().await;
-            }
+            running.end().await;
             Once::TimedOut
+        }
+    }
+}
+
+/// Runs a program to its end, or until it is to `stop`: then it gets TERM and, two seconds later, KILL. `None` when it was
+/// stopped; else how it ended.
+pub async fn until(command: &CommandLine, user: &Identity, stop: &mut oneshot::Receiver<()>) -> Option<String> {
+    let mut running = match Running::start(command, user) {
+        Ok(running) => running,
+        Err(reason) => return Some(format!("could not be started: {reason}")),
+    };
+    tokio::select! {
+        ended = running.child.wait() => Some(match ended {
+            Ok(status) => super::process::describe(status),
+            Err(error) => error.to_string(),
+        }),
+        // Whoever could say so is gone: that says the same.
+        _ = stop => {
+            running.end().await;
+            None
         }
     }
 }
@@ -241,6 +255,17 @@ impl Running {
         let child = Command::from(program).spawn().map_err(|error| format!("{}: {error}", command.words[0]))?;
         let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
         Ok(Running { child, group, over: false })
+    }
+
+    /// Ends it with all that it started.
+    async fn end(&mut self) {
+        self.signal(rustix::process::Signal::TERM);
+        // What it started may ignore that, whatever the program itself does.
+        let rest = tokio::spawn(end_group(self.group));
+        if tokio::time::timeout(GRACE, self.child.wait()).await.is_err() {
+            let _ = rest.await;
+            let _ = self.child.wait().await;
+        }
     }
 
     fn signal(&self, signal: rustix::process::Signal) {

@@ -27,6 +27,7 @@ impl Supervisor {
         if !self.notify.is_empty() {
             tracing::warn!(target: "supervisor", "notify scripts still run after {CHILD_WAIT:?}; they are killed");
         }
+        self.layer4.fifo.close().await;
         self.stop_mail().await;
         self.pid_files.clear();
         self.listeners.replace(super::Listeners::default());

@@ -81,6 +81,17 @@ pub fn enforce(compiled: &mut Compiled) {
         instance.tracks.retain(|track| !matches!(track.target, TrackTarget::Script(id) if refused.contains(&id)));
     }
     enforce_for_servers(&mut compiled.balance, &usual, &mut compiled.remarks);
+    for fifo in [&mut settings.lvs_fifo].into_iter().flatten() {
+        let Some(reader) = &fifo.reader else { continue };
+        if let Some(reason) = obstacle(reader, &reader.user.clone().or(usual.clone())) {
+            compiled.remarks.push(format!(
+                "the reader `{}` of {} is not started: {reason}",
+                reader.words.join(" "),
+                fifo.path
+            ));
+            fifo.reader = None;
+        }
+    }
     for instance in &mut settings.instances {
         let NotifyCommands { master, backup, fault, stop, master_rx_lower_pri, any } = &mut instance.notify;
         for slot in [master, backup, fault, stop, master_rx_lower_pri, any] {

@@ -25,7 +25,12 @@ pub(super) fn pool(draft: &PoolDraft, loaded: &Loaded, host: &dyn Host, found: &
 }
 
 /// Rules about files, for what is run when something has changed.
-fn notices(commands: [&Option<At<CommandLine>>; 2], loaded: &Loaded, host: &dyn Host, found: &mut Vec<Diagnostic>) {
+pub(super) fn notices<const N: usize>(
+    commands: [&Option<At<CommandLine>>; N],
+    loaded: &Loaded,
+    host: &dyn Host,
+    found: &mut Vec<Diagnostic>,
+) {
     for command in commands.into_iter().flatten() {
         let consequence = "nobody is told";
         script::file_of(&command.value.words, command.span, consequence, loaded, host, found);

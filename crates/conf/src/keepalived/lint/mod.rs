@@ -63,6 +63,7 @@ pub fn lint(loaded: &Loaded, host: &dyn Host) -> Vec<Diagnostic> {
     for draft in loaded.drafts.scripts.iter().filter(|draft| !draft.duplicate) {
         script::script(draft, loaded, host, &mut found);
     }
+    balance::notices([&loaded.drafts.fifos.lvs.reader], loaded, host, &mut found);
     for draft in &loaded.drafts.balance.pools {
         balance::pool(draft, loaded, host, &mut found);
     }

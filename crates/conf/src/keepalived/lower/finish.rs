@@ -29,6 +29,7 @@ pub(in crate::keepalived) fn finish(lower: &mut Lower) -> Config {
     same_vrid(&drafts, lower);
     groups(&drafts, lower);
     lower.drafts = drafts;
+    super::fifo::finish(lower);
     Config { instances, scripts: scripts.judged }
 }
 

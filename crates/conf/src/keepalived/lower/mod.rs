@@ -3,6 +3,7 @@
 
 mod address;
 pub(in crate::keepalived) mod balance;
+pub(in crate::keepalived) mod fifo;
 mod finish;
 mod garp;
 pub(in crate::keepalived) mod global;
@@ -88,6 +89,7 @@ pub(in crate::keepalived) struct Drafts {
     pub(in crate::keepalived) scripts: Vec<ScriptDraft>,
     pub(in crate::keepalived) instances: Vec<InstanceDraft>,
     pub(in crate::keepalived) groups: Vec<GroupDraft>,
+    pub(in crate::keepalived) fifos: fifo::FifoDrafts,
     pub(in crate::keepalived) balance: balance::Drafts,
 }
 

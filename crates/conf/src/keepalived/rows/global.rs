@@ -2,7 +2,7 @@
 
 use super::{Directive, MANY, does, later, missed, moot, rows};
 use crate::keepalived::lower::balance::{globals, sync_daemon};
-use crate::keepalived::lower::{global, mail, nothing};
+use crate::keepalived::lower::{fifo, global, mail, nothing};
 
 rows! {
     in [Root] {
@@ -125,8 +125,8 @@ rows! {
         "notify_fifo_script" "\"CMD\" [user [:][group]]" 1..4 T3 line missed() "Reader that is started for notify_fifo; the path is its last argument.";
         "vrrp_notify_fifo" "PATH [user [group]]" 1..3 T2 line missed() "FIFO for VRRP events.";
         "vrrp_notify_fifo_script" "\"CMD\" [user [:][group]]" 1..4 T3 line missed() "Reader that is started for vrrp_notify_fifo.";
-        "lvs_notify_fifo" "PATH [user [group]]" 1..3 T3 line does(globals::lvs_notify_fifo) "FIFO for server events.";
-        "lvs_notify_fifo_script" "\"CMD\" [user [:][group]]" 1..4 T3 line later() "Reader that is started for lvs_notify_fifo.";
+        "lvs_notify_fifo" "PATH [user [group]]" 1..3 T3 line does(fifo::lvs_notify_fifo) "FIFO for server events.";
+        "lvs_notify_fifo_script" "\"CMD\" [user [:][group]]" 1..4 T3 line does(fifo::lvs_notify_fifo_script) "Reader that is started for lvs_notify_fifo.";
         "fifo_write_vrrp_states_on_reload" "" 0..0 T3 line later() "Re-emit all current states after a reload.";
         "snmp_socket" "ADDR" 1..1 T3 line later() "AgentX master address (-A).";
         "enable_traps" "" 0..0 T3 line later() "Send SNMP traps.";

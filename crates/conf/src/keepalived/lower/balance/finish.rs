@@ -28,7 +28,6 @@ pub(in crate::keepalived) fn finish(lower: &mut Lower) -> Config {
             flush_at_stop: globals.flush_at_stop,
             sync_daemon: sync_daemon::finish(lower, &drafts),
             notices_at_start: globals.notices_at_start,
-            notify_fifo: globals.notify_fifo.clone(),
             ..Config::default()
         },
         services: Services::default(),

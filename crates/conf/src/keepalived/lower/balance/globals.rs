@@ -82,12 +82,3 @@ pub(in crate::keepalived) fn smtp_alert_checker(lower: &mut Lower, node: &Node) 
         lower.drafts.balance.globals.mail = Some(mail);
     }
 }
-
-/// The first one is kept.
-pub(in crate::keepalived) fn lvs_notify_fifo(lower: &mut Lower, node: &Node) {
-    let Some(path) = node.argument(1) else { return };
-    if lower.drafts.balance.globals.notify_fifo.is_some() {
-        return lower.repeated(node);
-    }
-    lower.drafts.balance.globals.notify_fifo = Some(path.text.clone());
-}

@@ -51,7 +51,6 @@ struct Globals {
     flush_at_start: bool,
     flush_at_stop: FlushAtStop,
     notices_at_start: bool,
-    notify_fifo: Option<String>,
     log_all_failures: bool,
     /// `smtp_alert_checker`.
     mail: Option<bool>,
