@@ -49,7 +49,7 @@ pub fn advert(bytes: &[u8]) {
         name: "eth0".to_owned(),
         up: true,
         mac: Mac([2, 0, 0, 0, 0, 1]),
-        addresses: vec![Ipv4Addr::new(10, 0, 0, 10)],
+        addresses: vec![Ipv4Addr::new(10, 0, 0, 10).into()],
     };
     router.handle(Instant::ORIGIN, Event::Interface(link), &mut actions);
     let mut now = Instant::ORIGIN;

@@ -6,6 +6,7 @@ use crate::world::{Broken, World};
 use evenkeel_vrrp::config::Preempt;
 use evenkeel_vrrp::{Action, InstanceStatus, StateName, Status};
 use evenkeel_wire::ipv4;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Addresses of which some node must serve each, at every instant.
@@ -39,11 +40,14 @@ impl World {
             return Err(format!("a router does nothing after Stopped: {name} wants {action:?}"));
         }
         match action {
-            Action::SendAdvert { instance, packet, .. } => {
-                let Some((_, advert)) = ipv4::Header::parse(packet) else {
-                    return Err(format!("an advert is an IPv4 packet: {name} sends {packet:?}"));
+            Action::SendAdvert { instance, source, packet, .. } => {
+                let advert = match source {
+                    IpAddr::V4(_) => ipv4::Header::parse(packet).map(|(_, advert)| advert),
+                    IpAddr::V6(_) => Some(&packet[..]),
                 };
-                let priority = advert.get(2).copied().unwrap_or(0);
+                let Some(&[_, _, priority, ..]) = advert else {
+                    return Err(format!("an advert is a packet of its family: {name} sends {packet:?}"));
+                };
                 let held = node.holds_all(instance.0 as usize);
                 if priority != 0 && !held {
                     return Err(format!(

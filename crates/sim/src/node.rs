@@ -3,7 +3,7 @@ use evenkeel_vrrp::config::{TrackTarget, VirtualAddress};
 use evenkeel_vrrp::{Config, Interface, Router, StateName};
 use evenkeel_wire::{Instant, Mac};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// A machine: its kernel, as much of it as matters here, and its router while the process runs.
@@ -33,9 +33,9 @@ pub(crate) struct Node {
 
     link_up: BTreeMap<&'static str, bool>,
     /// Virtual addresses in the kernel.
-    pub(crate) addresses: BTreeSet<Ipv4Addr>,
+    pub(crate) addresses: BTreeSet<IpAddr>,
     /// Addresses that somebody removed by hand, and when.
-    pub(crate) removed: BTreeMap<Ipv4Addr, Duration>,
+    pub(crate) removed: BTreeMap<IpAddr, Duration>,
     pub(crate) script_works: bool,
     pub(crate) proxy_healthy: bool,
 }
@@ -152,7 +152,7 @@ impl Node {
         let addresses = if link == LINK {
             std::iter::once(primary(self.number)).chain(self.addresses.iter().copied()).collect()
         } else {
-            vec![Ipv4Addr::new(192, 168, 0, 10 + self.number as u8)]
+            vec![IpAddr::from([192, 168, 0, 10 + self.number as u8])]
         };
         Interface { index: self.index(link), name: link.to_owned(), up: self.is_up(link), mac: self.mac(), addresses }
     }
@@ -163,17 +163,17 @@ impl Node {
             self.addresses.remove(&address);
             self.removed.remove(&address);
         }
-        self.addresses.extend(wanted.iter().filter_map(|address| address.prefix.ipv4()));
+        self.addresses.extend(wanted.iter().map(|address| address.prefix.address()));
     }
 
     /// Every address that moves with an instance.
-    pub(crate) fn instance_addresses(&self, instance: usize) -> Vec<Ipv4Addr> {
+    pub(crate) fn instance_addresses(&self, instance: usize) -> Vec<IpAddr> {
         let instance = &self.config.instances[instance];
-        instance.addresses.iter().chain(&instance.excluded).filter_map(|address| address.prefix.ipv4()).collect()
+        instance.addresses.iter().chain(&instance.excluded).map(|address| address.prefix.address()).collect()
     }
 
     /// A client on the LAN would be answered by this node's router.
-    pub(crate) fn serves(&self, address: Ipv4Addr) -> bool {
+    pub(crate) fn serves(&self, address: IpAddr) -> bool {
         self.runs() && self.is_up(LINK) && self.addresses.contains(&address)
     }
 

@@ -2,8 +2,8 @@
 
 use crate::random::Random;
 use evenkeel_vrrp::config::{
-    Centis, Garp, Initial, Instance, Password, Preempt, Priority, Script, Track, TrackTarget, Version, VirtualAddress,
-    Vrid,
+    Centis, Garp, Initial, Instance, Password, Preempt, Priority, Script, Track, TrackTarget, UnicastPeer, Version,
+    VirtualAddress, Vrid,
 };
 use evenkeel_vrrp::{Config, ScriptId};
 use evenkeel_wire::Prefix;
@@ -113,8 +113,8 @@ pub(crate) enum Handover {
 }
 
 /// Primary address of a node.
-pub(crate) fn primary(node: usize) -> Ipv4Addr {
-    Ipv4Addr::new(10, 0, 0, 10 + node as u8)
+pub(crate) fn primary(node: usize) -> IpAddr {
+    IpAddr::from([10, 0, 0, 10 + node as u8])
 }
 
 impl Scenario {
@@ -212,8 +212,9 @@ fn configs(random: &mut Random, n_nodes: usize, version: Version, interval: Cent
             instance.addresses = (0..n_addresses).map(|a| address(100 + 20 * k as u8 + a)).collect();
             instance.excluded = excluded.then(|| address(110 + 20 * k as u8)).into_iter().collect();
             instance.password = password;
-            instance.peers =
-                if unicast { (0..n_nodes).filter(|p| *p != node).map(primary).collect() } else { Vec::new() };
+            if unicast {
+                instance.peers = (0..n_nodes).filter(|p| *p != node).map(|p| UnicastPeer::new(primary(p))).collect();
+            }
             instance.garp = garp;
             instance.lower_prio_no_advert = lower_prio_no_advert;
             instance.higher_prio_send_advert = higher_prio_send_advert;

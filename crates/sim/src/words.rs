@@ -6,6 +6,7 @@ use evenkeel_vrrp::{Action, Event};
 use evenkeel_wire::arp::Operation;
 use evenkeel_wire::ipv4;
 use std::any::Any;
+use std::net::IpAddr;
 
 pub(crate) fn event(event: &Event) -> String {
     match event {
@@ -17,6 +18,7 @@ pub(crate) fn event(event: &Event) -> String {
         }
         Event::InterfaceGone { index } => format!("interface {index} is gone"),
         Event::Packet { bytes, .. } => advert(bytes),
+        Event::Packet6 { source, bytes, .. } => message((*source).into(), bytes),
         Event::Arp { arp, .. } => match arp.operation {
             Operation::Request if arp.sender_ip == arp.target_ip => {
                 format!("announcement of {} by {}", arp.sender_ip, arp.sender_mac)
@@ -36,7 +38,12 @@ pub(crate) fn event(event: &Event) -> String {
 
 pub(crate) fn action(action: &Action) -> String {
     match action {
-        Action::SendAdvert { destination, packet, .. } => format!("send to {destination}: {}", advert(packet)),
+        Action::SendAdvert { destination, packet, .. } if destination.is_ipv4() => {
+            format!("send to {destination}: {}", advert(packet))
+        }
+        Action::SendAdvert { source, destination, packet, .. } => {
+            format!("send to {destination}: {}", message(*source, packet))
+        }
         Action::Hold { instance, addresses } if addresses.is_empty() => format!("{}: hold nothing", instance.0),
         Action::Hold { instance, addresses } => format!("{}: hold {}", instance.0, list(addresses)),
         Action::Announce { instance, addresses, count } => {
@@ -53,10 +60,17 @@ pub(crate) fn action(action: &Action) -> String {
 
 fn advert(packet: &[u8]) -> String {
     match ipv4::Header::parse(packet) {
-        Some((header, [version, vrid, priority, ..])) => {
-            format!("advert v{} of {} for vrid {vrid}, priority {priority}", version >> 4, header.source)
+        Some((header, bytes)) => message(header.source.into(), bytes),
+        None => format!("packet {packet:02x?}"),
+    }
+}
+
+fn message(source: IpAddr, bytes: &[u8]) -> String {
+    match bytes {
+        [version, vrid, priority, ..] => {
+            format!("advert v{} of {source} for vrid {vrid}, priority {priority}", version >> 4)
         }
-        Some(_) | None => format!("packet {packet:02x?}"),
+        _ => format!("packet of {source} {bytes:02x?}"),
     }
 }
 

@@ -8,7 +8,7 @@ use evenkeel_vrrp::{Action, Command, Event, InstanceId, ScriptId, ScriptOutcome,
 use evenkeel_wire::arp::{Arp, Operation};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 /// The message that names the broken law.
@@ -61,7 +61,7 @@ enum Happening {
     Vanished {
         node: usize,
         incarnation: u64,
-        address: Ipv4Addr,
+        address: IpAddr,
     },
     ScriptRun {
         node: usize,
@@ -334,7 +334,7 @@ impl World {
         self.schedule(self.now + NETLINK_DELAY, Happening::ProxyReport { node: n, incarnation });
     }
 
-    pub(crate) fn report_vanished(&mut self, n: usize, address: Ipv4Addr) {
+    pub(crate) fn report_vanished(&mut self, n: usize, address: IpAddr) {
         let incarnation = self.nodes[n].incarnation;
         self.schedule(self.now + NETLINK_DELAY, Happening::Vanished { node: n, incarnation, address });
         self.report_link(n, LINK);
@@ -379,11 +379,11 @@ impl World {
 
     fn perform_one(&mut self, n: usize, action: Action) {
         match action {
-            Action::SendAdvert { destination, packet, .. } => {
+            Action::SendAdvert { source, destination, ttl, packet, .. } => {
                 self.summary.n_adverts += 1;
                 self.broadcast(n, |node| {
                     let meant = destination.is_multicast() || destination == primary(node.number);
-                    meant.then(|| Event::Packet { interface: node.index(LINK), bytes: packet.clone() })
+                    meant.then(|| arrived(node.index(LINK), source, destination, ttl, packet.clone()))
                 });
             }
             Action::Hold { instance, addresses } => {
@@ -402,6 +402,7 @@ impl World {
                 }
             }
             Action::Probe { address, .. } => {
+                let IpAddr::V4(address) = address else { return };
                 let asker = self.nodes[n].mac();
                 let arp = Arp::probe(asker, address);
                 self.broadcast(n, |node| Some(Event::Arp { interface: node.index(LINK), arp }));
@@ -428,7 +429,7 @@ impl World {
         for holder in 0..self.nodes.len() {
             let node = &self.nodes[holder];
             let hears = self.lan.reaches(asker, holder) && self.nodes[asker].is_up(LINK) && node.is_up(LINK);
-            if !hears || !node.addresses.contains(&address) || !self.lan.reaches(holder, asker) {
+            if !hears || !node.addresses.contains(&address.into()) || !self.lan.reaches(holder, asker) {
                 continue;
             }
             let arp = Arp {
@@ -497,5 +498,15 @@ impl World {
         for line in lines {
             self.note(|| line);
         }
+    }
+}
+
+/// An advert as the receiver's kernel passes it on.
+fn arrived(interface: u32, source: IpAddr, destination: IpAddr, ttl: u8, bytes: Vec<u8>) -> Event {
+    match (source, destination) {
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            Event::Packet6 { interface, source, destination, hop_limit: ttl, bytes }
+        }
+        (IpAddr::V4(_), _) | (_, IpAddr::V4(_)) => Event::Packet { interface, bytes },
     }
 }

@@ -6,7 +6,7 @@
 //! ```
 
 use evenkeel_vrrp::config::{Centis, Instance, Priority, Version, VirtualAddress, Vrid};
-use evenkeel_vrrp::packet::{Advert, Checksum, MULTICAST};
+use evenkeel_vrrp::packet::{Advert, Checksum, Datagram};
 use evenkeel_vrrp::{Config, Event, Interface, Router};
 use evenkeel_wire::{Instant, Mac, Prefix};
 use std::net::{IpAddr, Ipv4Addr};
@@ -27,7 +27,7 @@ fn main() {
     let mut router = Router::new(Config { instances, scripts: Vec::new() }, 0);
     let mut actions = Vec::new();
     for index in 0..n_routers.div_ceil(VRIDS) {
-        let addresses = vec![Ipv4Addr::new(10, 0, 0, 20)];
+        let addresses = vec![Ipv4Addr::new(10, 0, 0, 20).into()];
         let name = format!("eth{index}");
         let interface = Interface { index: index as u32, name, up: true, mac: Mac::default(), addresses };
         router.handle(Instant::ORIGIN, Event::Interface(interface), &mut actions);
@@ -38,7 +38,7 @@ fn main() {
         for (at, packet) in packets.iter().enumerate() {
             now = now + INTERVAL / n_routers as u32;
             let interface = (at / VRIDS) as u32;
-            router.receive(now, interface, packet, &mut actions);
+            router.receive(now, interface, Datagram::V4(packet), &mut actions);
             if router.deadline().is_some_and(|deadline| deadline <= now) {
                 router.handle(now, Event::Deadline, &mut actions);
             }
@@ -64,14 +64,14 @@ fn instance(at: usize) -> Instance {
 
 fn packet(instance: &Instance) -> Vec<u8> {
     let advert = Advert {
-        source: Ipv4Addr::new(10, 0, 0, 10),
-        destination: MULTICAST,
+        source: Ipv4Addr::new(10, 0, 0, 10).into(),
+        destination: instance.group,
         ttl: 255,
         version: instance.version,
         vrid: instance.vrid,
         priority: 150,
         interval: instance.advert_interval,
-        addresses: instance.addresses.iter().filter_map(|address| address.prefix.ipv4()).collect(),
+        addresses: instance.addresses.iter().map(|address| address.prefix.address()).collect(),
         password: None,
     };
     advert.build(Checksum::WithPseudoHeader, 1)

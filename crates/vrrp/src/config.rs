@@ -6,7 +6,7 @@ pub use authentication::{Authentication, Hmac, Key, KeyId, Mode, Password, Repla
 
 use evenkeel_wire::Prefix;
 use serde::{Deserialize, Serialize};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU8;
 use std::time::Duration;
 
@@ -48,11 +48,13 @@ pub struct Instance {
     pub password: Option<Password>,
     /// Version 3 checksum without pseudo header (RFC 9568 as keepalived's `v3_checksum_as_v2` reads it).
     pub v3_checksum_as_v2: bool,
-    /// Source address of adverts; the interface's first address when absent.
-    pub source: Option<Ipv4Addr>,
-    /// Multicast to 224.0.0.18, or to each of these peers.
-    pub peers: Vec<Ipv4Addr>,
-    /// TTL of unicast adverts.
+    /// Source address of adverts; when absent the interface's first address, of IPv6 the first link-local one.
+    pub source: Option<IpAddr>,
+    /// The multicast group. Its family is that of the virtual router, of its addresses and of its peers.
+    pub group: IpAddr,
+    /// Adverts go to each of these instead of to `group`, unless there is none.
+    pub peers: Vec<UnicastPeer>,
+    /// TTL or hop limit of unicast adverts.
     pub unicast_ttl: u8,
     /// How the addresses are announced by gratuitous ARP.
     pub garp: Garp,
@@ -69,7 +71,7 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// An instance with keepalived's defaults.
+    /// An instance with keepalived's defaults, of IPv4.
     pub fn new(name: &str, interface: &str, vrid: Vrid) -> Self {
         Instance {
             name: name.to_owned(),
@@ -86,6 +88,7 @@ impl Instance {
             password: None,
             v3_checksum_as_v2: false,
             source: None,
+            group: GROUP_V4.into(),
             peers: Vec::new(),
             unicast_ttl: 255,
             garp: Garp::default(),
@@ -95,6 +98,73 @@ impl Instance {
             notify_priority_changes: false,
             tracks: Vec::new(),
         }
+    }
+
+    /// What adverts travel in, and what the addresses in them are.
+    pub fn family(&self) -> Family {
+        Family::of(self.group)
+    }
+
+    /// Whether adverts go to peers, not to the group.
+    pub fn is_unicast(&self) -> bool {
+        !self.peers.is_empty()
+    }
+
+    /// Whether this is one of the peers.
+    pub fn has_peer(&self, address: IpAddr) -> bool {
+        self.peers.iter().any(|peer| peer.address == address)
+    }
+}
+
+/// The group that all virtual routers of IPv4 listen to (RFC 9568 5.1.1.2).
+pub const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+
+/// The group that all virtual routers of IPv6 listen to (RFC 9568 5.1.2.2).
+pub const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
+
+/// Version of the Internet protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// The family of an address.
+    pub fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Family::V4,
+            IpAddr::V6(_) => Family::V6,
+        }
+    }
+}
+
+impl std::fmt::Display for Family {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Family::V4 => "IPv4",
+            Family::V6 => "IPv6",
+        })
+    }
+}
+
+/// Somebody to whom adverts go directly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnicastPeer {
+    /// Where it is.
+    pub address: IpAddr,
+    /// The least TTL or hop limit that its adverts may arrive with.
+    pub min_ttl: u8,
+    /// The greatest.
+    pub max_ttl: u8,
+}
+
+impl UnicastPeer {
+    /// A peer whose adverts may have come from anywhere.
+    pub fn new(address: IpAddr) -> Self {
+        UnicastPeer { address, min_ttl: 0, max_ttl: u8::MAX }
     }
 }
 

@@ -2,7 +2,7 @@ use crate::config::VirtualAddress;
 use evenkeel_wire::Mac;
 use evenkeel_wire::arp::Arp;
 use serde::{Deserialize, Serialize};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 /// Index of an instance in [`Config::instances`](crate::Config).
@@ -40,6 +40,19 @@ pub enum Event {
         /// IPv4 header and all that follows.
         bytes: Vec<u8>,
     },
+    /// An IPv6 packet of protocol 112, of which a raw socket delivers the inside. The kernel has checked its checksum.
+    Packet6 {
+        /// Index of the interface it came in on.
+        interface: u32,
+        /// Who sent it.
+        source: Ipv6Addr,
+        /// Multicast group, or an address of this node.
+        destination: Ipv6Addr,
+        /// What the IPv6 header said when it arrived.
+        hop_limit: u8,
+        /// All that follows the IPv6 header.
+        bytes: Vec<u8>,
+    },
     /// An ARP message that somebody else sent.
     Arp {
         /// Index of the interface it came in on.
@@ -52,7 +65,7 @@ pub enum Event {
         /// Index of the interface that had it.
         interface: u32,
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
     },
     /// One run of a check script is over.
     ScriptEnded {
@@ -103,8 +116,9 @@ pub struct Interface {
     pub up: bool,
     /// Its Ethernet address.
     pub mac: Mac,
-    /// Its IPv4 addresses, primary ones first, including any virtual ones now present.
-    pub addresses: Vec<Ipv4Addr>,
+    /// Its addresses that packets can be sent from, primary ones first, including any virtual ones now present. IPv6
+    /// addresses are not among them while they are tentative.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// How a check script ended.
@@ -133,15 +147,20 @@ pub enum Command {
 /// What the shell has to do, in order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Action {
-    /// Put this IPv4 packet on the wire.
+    /// Put this advert on the wire.
     SendAdvert {
         /// Whose advert it is.
         instance: InstanceId,
         /// Index of the interface to send from.
         interface: u32,
+        /// Where it comes from.
+        source: IpAddr,
         /// Multicast group or unicast peer.
-        destination: Ipv4Addr,
-        /// IPv4 header and all that follows.
+        destination: IpAddr,
+        /// Its TTL or hop limit.
+        ttl: u8,
+        /// IPv4: the whole packet, from its header on. IPv6: what follows the header, with zeros where the kernel puts
+        /// the checksum.
         packet: Vec<u8>,
     },
     /// From now on the kernel must have exactly these of the instance's addresses; none when empty.
@@ -151,7 +170,7 @@ pub enum Action {
         /// What to hold.
         addresses: Vec<VirtualAddress>,
     },
-    /// Send `count` gratuitous ARPs for each of these addresses.
+    /// Send `count` gratuitous ARPs, or unsolicited neighbour advertisements, for each of these addresses.
     Announce {
         /// Whose addresses.
         instance: InstanceId,
@@ -160,12 +179,12 @@ pub enum Action {
         /// Messages for each address.
         count: u8,
     },
-    /// Ask by ARP whether anybody else has this address.
+    /// Ask by ARP or neighbour solicitation whether anybody else has this address.
     Probe {
         /// Index of the interface to ask on.
         interface: u32,
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
     },
     /// Tell scripts and FIFOs about a state, or about an event that is none.
     Notify {

@@ -1,18 +1,18 @@
 //! One virtual router: what it knows, and its one door into a state. What it does about events is in
 //! [`machine`](crate::machine).
 
-use crate::config::{self, Preempt, Priority, Version, VirtualAddress};
+use crate::config::{self, Family, Preempt, Priority, Version, VirtualAddress};
 use crate::event::{Action, InstanceId, Report, StateName, Transition};
 use crate::explain::{self, Why};
 use crate::link::{Link, Present};
 use crate::packet::{Advert, Cast, Expected, Reject};
-use crate::sender::{self, Sender};
+use crate::sender::{self, Outgoing, Sender};
 use crate::state::{Burst, Init, Leave, Leaving, Master, State};
 use crate::status::{AdvertCounters, ConflictStatus, InstanceStatus, PeerStatus, TrackerStatus};
 use crate::timers;
 use crate::track::{self, Tracker};
 use evenkeel_wire::{Instant, Mac};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ pub(crate) struct Instance {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Peer {
-    pub(crate) address: Ipv4Addr,
+    pub(crate) address: IpAddr,
     pub(crate) priority: u8,
     pub(crate) heard_at: Instant,
 }
@@ -110,7 +110,7 @@ impl Instance {
             interval: self.config.advert_interval,
             password: self.config.password,
             checksum: sender::checksum(&self.config),
-            cast: if self.config.peers.is_empty() { Cast::Multicast } else { Cast::Unicast },
+            cast: if self.config.is_unicast() { Cast::Unicast } else { Cast::Multicast },
         }
     }
 
@@ -139,9 +139,11 @@ impl Instance {
         if advert.priority == 0 {
             self.counters.pri_zero_rcvd += 1;
         }
-        let ours = self.config.addresses.iter().filter_map(|address| address.prefix.ipv4());
+        let ours = self.config.addresses.iter().map(|address| address.prefix.address());
         let is_listed = |address| advert.addresses.contains(&address);
-        if ours.clone().count() != advert.addresses.len() || !ours.clone().all(is_listed) {
+        let is_same = ours.clone().eq(advert.addresses.iter().copied())
+            || ours.len() == advert.addresses.len() && ours.clone().all(is_listed);
+        if !is_same {
             self.counters.addr_list_err += 1;
         }
         self.peer = Some(Peer { address: advert.source, priority: advert.priority, heard_at: now });
@@ -207,7 +209,11 @@ impl Instance {
                 return Some(format!("interface {interface} is down"));
             }
             Link::Present(Present { source: None, .. }) => {
-                return Some(format!("interface {interface} has no IPv4 address to send from"));
+                let what = match self.config.family() {
+                    Family::V4 => "IPv4 address",
+                    Family::V6 => "link-local IPv6 address",
+                };
+                return Some(format!("interface {interface} has no {what} to send from"));
             }
             Link::Present(_) => {}
         }
@@ -320,8 +326,8 @@ impl Instance {
 
     pub(crate) fn send_advert(&mut self, priority: u8, actions: &mut Vec<Action>) {
         let Link::Present(Present { index: interface, .. }) = self.link else { return };
-        for (destination, packet) in self.sender.adverts(priority) {
-            actions.push(Action::SendAdvert { instance: self.id, interface, destination, packet });
+        for Outgoing { source, destination, ttl, packet } in self.sender.adverts(priority) {
+            actions.push(Action::SendAdvert { instance: self.id, interface, source, destination, ttl, packet });
             if priority == 0 {
                 self.counters.pri_zero_sent += 1;
             } else {
@@ -356,8 +362,8 @@ impl Instance {
         let Some(present) = self.present().filter(|present| present.up) else { return };
         let is_local =
             |address: &&VirtualAddress| address.device.as_ref().is_none_or(|device| *device == self.config.interface);
-        let Some(address) = self.addresses().filter(is_local).find_map(|address| address.prefix.ipv4()) else { return };
-        actions.push(Action::Probe { interface: present.index, address });
+        let Some(address) = self.addresses().find(is_local) else { return };
+        actions.push(Action::Probe { interface: present.index, address: address.prefix.address() });
     }
 
     pub(crate) fn hold_all(&mut self, actions: &mut Vec<Action>) {

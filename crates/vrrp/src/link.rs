@@ -1,10 +1,10 @@
 //! What the node's interfaces look like to its instances.
 
-use crate::config::{Config, Instance, Priority};
+use crate::config::{Config, Family, Instance, Priority};
 use crate::event::Interface;
 use evenkeel_wire::Mac;
 use std::collections::{BTreeMap, HashSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// An instance's own interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(crate) struct Present {
     pub(crate) up: bool,
     pub(crate) mac: Mac,
     /// What adverts are sent from.
-    pub(crate) source: Option<Ipv4Addr>,
+    pub(crate) source: Option<IpAddr>,
 }
 
 /// All interfaces that were reported.
@@ -74,22 +74,33 @@ impl Links {
     }
 
     /// An instance's own interface. Adverts are sent from the configured source, or from the interface's first
-    /// address that is not a virtual one: those go away with the next handover. The owner may have no other.
-    pub(crate) fn link(&self, config: &Instance, virtuals: &HashSet<Ipv4Addr>) -> Link {
+    /// address that is not a virtual one: those go away with the next handover. The owner may have no other. In IPv6 it
+    /// has to be a link-local one (RFC 9568 5.1.2.1).
+    pub(crate) fn link(&self, config: &Instance, virtuals: &HashSet<IpAddr>) -> Link {
         let Some(interface) = self.by_name(&config.interface) else {
             return if self.seen.contains(&config.interface) { Link::Gone } else { Link::Unreported };
         };
-        let real = || interface.addresses.iter().find(|address| !virtuals.contains(address)).copied();
-        let owned = || interface.addresses.first().copied().filter(|_| config.priority == Priority::OWNER);
+        let usable = || interface.addresses.iter().copied().filter(|address| is_source(config.family(), *address));
+        let real = || usable().find(|address| !virtuals.contains(address));
+        let owned = || usable().next().filter(|_| config.priority == Priority::OWNER);
         let source = config.source.or_else(real).or_else(owned);
         Link::Present(Present { index: interface.index, up: interface.up, mac: interface.mac, source })
     }
 }
 
-/// Every IPv4 address that moves with some instance.
-pub(crate) fn virtual_addresses(config: &Config) -> HashSet<Ipv4Addr> {
-    let of = |instance: &Instance| -> Vec<Ipv4Addr> {
-        instance.addresses.iter().chain(&instance.excluded).filter_map(|address| address.prefix.ipv4()).collect()
+/// Whether adverts of this family may come from here without anybody having said so.
+fn is_source(family: Family, address: IpAddr) -> bool {
+    match (family, address) {
+        (Family::V4, IpAddr::V4(_)) => true,
+        (Family::V6, IpAddr::V6(address)) => address.is_unicast_link_local(),
+        (Family::V4, IpAddr::V6(_)) | (Family::V6, IpAddr::V4(_)) => false,
+    }
+}
+
+/// Every address that moves with some instance.
+pub(crate) fn virtual_addresses(config: &Config) -> HashSet<IpAddr> {
+    let of = |instance: &Instance| -> Vec<IpAddr> {
+        instance.addresses.iter().chain(&instance.excluded).map(|address| address.prefix.address()).collect()
     };
     config.instances.iter().flat_map(of).collect()
 }

@@ -9,7 +9,7 @@ use crate::state::{Backup, Burst, Claim, DownTimer, Init, Leave, Leaving, Master
 use crate::timers;
 use evenkeel_wire::{Instant, Mac};
 use std::cmp::Ordering;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 /// What reaches one instance of an [`Event`](crate::Event).
@@ -20,12 +20,12 @@ pub(crate) enum Input<'a> {
     /// An advert that passed every check.
     Advert(&'a Advert),
     /// Gratuitous ARP in which somebody else announces one of the addresses.
-    Announced { address: Ipv4Addr, mac: Mac },
+    Announced { address: IpAddr, mac: Mac },
     /// Other ARP in which somebody else speaks for one of the addresses: it has it, but maybe not for long. A master
     /// on its way out still answers our probes.
-    Answered { address: Ipv4Addr, mac: Mac },
+    Answered { address: IpAddr, mac: Mac },
     /// The kernel lost one of the addresses.
-    Vanished(Ipv4Addr),
+    Vanished(IpAddr),
     /// The interface, a tracker or the configuration changed, for this reason; the instance has the new facts.
     Facts(&'a str),
     /// A process that was master died, and this one may take its place for so long.
@@ -192,7 +192,7 @@ impl Instance {
 
     /// Counts only while this node means to go on as master: what it does not know yet, another one may.
     fn init_hears(&mut self, init: Init, advert: &Advert, actions: &mut Vec<Action>) {
-        let own = self.present().and_then(|present| present.source).unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let own = self.own_source();
         if init.resume_until.is_some() && (advert.priority, advert.source) > (self.effective, own) {
             let Advert { source, priority, .. } = advert;
             let trigger = format!("advert from {source} with priority {priority}, ours is {}", self.effective);
@@ -414,7 +414,7 @@ impl Instance {
             self.state = State::Master(master);
             return self.send_advert(self.effective, actions);
         }
-        let own = self.present().and_then(|present| present.source).unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let own = self.own_source();
         match (advert.priority, advert.source).cmp(&(self.effective, own)) {
             Ordering::Greater => self.yield_to(now, advert, actions),
             Ordering::Less => self.outrank(now, master, advert, actions),
@@ -492,7 +492,7 @@ impl Instance {
 
     /// Somebody else speaks for an address that is held here: the master we took over from, for a moment; or the
     /// one that takes over, whose advert then follows; or else a second owner.
-    fn suspect(&mut self, now: Instant, master: &mut Master, address: Ipv4Addr, mac: Mac) {
+    fn suspect(&mut self, now: Instant, master: &mut Master, address: IpAddr, mac: Mac) {
         if now.since(master.entered_at) < timers::TAKEOVER_GRACE {
             return;
         }
@@ -506,8 +506,8 @@ impl Instance {
 
     /// Brings back an address that somebody removed. keepalived becomes backup with priority 0 and master again a
     /// skew later.
-    fn repair(&mut self, address: Ipv4Addr, announce: Announce, actions: &mut Vec<Action>) {
-        let lost: Vec<_> = self.addresses().filter(|held| held.prefix.ipv4() == Some(address)).cloned().collect();
+    fn repair(&mut self, address: IpAddr, announce: Announce, actions: &mut Vec<Action>) {
+        let lost: Vec<_> = self.addresses().filter(|held| held.prefix.address() == address).cloned().collect();
         if lost.is_empty() {
             return;
         }
@@ -601,6 +601,11 @@ impl Instance {
         };
         let why = Why::new(trigger, rule, self.let_go()).after(now.since(leaving.entered_at));
         self.enter(now, next, why, actions);
+    }
+
+    /// What this node's adverts come from: among equal priorities the higher address wins.
+    fn own_source(&self) -> IpAddr {
+        self.present().and_then(|present| present.source).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
     }
 
     fn take_over(&self) -> String {

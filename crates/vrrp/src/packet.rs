@@ -1,4 +1,4 @@
-//! Advertisements on the wire: whole IPv4 packets of protocol 112.
+//! Advertisements on the wire: whole IPv4 packets of protocol 112, or the inside of such IPv6 packets.
 //!
 //! ```text
 //!  0           1      2          3        4                5                  6        8
@@ -6,24 +6,23 @@
 //!  | ver|type  | vrid | priority | count  | 4 reserved bits, interval in 10 ms | checksum | addresses |             v3
 //! ```
 //!
-//! Version 2 always ends in its eight bytes of authentication, zeros when unused.
+//! Version 2 always ends in its eight bytes of authentication, zeros when unused; but not over IPv6, where it is
+//! keepalived's own (no RFC has it). IPv6 headers are the kernel's business, and so is the checksum over IPv6.
 
-use crate::config::{Centis, Password, Version, Vrid};
+use crate::config::{Centis, Family, Password, Version, Vrid};
 use crate::timers;
 use evenkeel_wire::{checksum, ipv4};
-use std::net::Ipv4Addr;
-
-/// The multicast group of VRRP.
-pub const MULTICAST: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The IP protocol number of VRRP.
 pub const PROTOCOL: u8 = 112;
 
-/// The TTL without which a multicast advert came through a router.
+/// The TTL or hop limit without which a multicast advert came through a router.
 pub const TTL: u8 = 255;
 
 const ADVERTISEMENT: u8 = 1;
 const FIXED: usize = 8;
+const CHECKSUM_AT: usize = 6;
 const AUTHENTICATION: usize = 8;
 const SIMPLE_PASSWORD: u8 = 1;
 const AUTHENTICATION_HEADER: u8 = 2;
@@ -31,14 +30,83 @@ const AUTHENTICATION_HEADER: u8 = 2;
 /// The least payload of an Ethernet frame: shorter packets are padded up to it.
 const MIN_ETHERNET_PAYLOAD: usize = 46;
 
-/// One advertisement with what matters of its IPv4 header.
+/// A packet of protocol 112 as a raw socket delivers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Datagram<'a> {
+    /// IPv4: the whole packet.
+    V4(&'a [u8]),
+    /// IPv6: what is inside, and what the header said.
+    V6 {
+        /// Who sent it.
+        source: Ipv6Addr,
+        /// Multicast group, or an address of this node.
+        destination: Ipv6Addr,
+        /// As it was on arrival.
+        hop_limit: u8,
+        /// All that follows the header.
+        message: &'a [u8],
+    },
+}
+
+/// A packet of protocol 112 with its header read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received<'a> {
+    /// Who sent it.
+    pub source: IpAddr,
+    /// Multicast group, or an address of this node.
+    pub destination: IpAddr,
+    /// TTL or hop limit.
+    pub ttl: u8,
+    /// The bytes of the IPv4 header; none of an IPv6 header.
+    pub header: &'a [u8],
+    /// All that follows the header.
+    pub message: &'a [u8],
+    /// Length of `header` and `message` together, as the IPv4 header states it.
+    stated_length: usize,
+}
+
+impl<'a> Datagram<'a> {
+    /// `None` for what is no packet of protocol 112.
+    pub fn open(self) -> Option<Received<'a>> {
+        match self {
+            Datagram::V4(packet) => {
+                let (header, message) = ipv4::Header::parse(packet)?;
+                (header.protocol == PROTOCOL).then_some(Received {
+                    source: header.source.into(),
+                    destination: header.destination.into(),
+                    ttl: header.ttl,
+                    header: &packet[..packet.len() - message.len()],
+                    message,
+                    stated_length: header.total_length.into(),
+                })
+            }
+            Datagram::V6 { source, destination, hop_limit, message } => Some(Received {
+                source: source.into(),
+                destination: destination.into(),
+                ttl: hop_limit,
+                header: &[],
+                message,
+                stated_length: message.len(),
+            }),
+        }
+    }
+}
+
+impl Received<'_> {
+    /// The virtual router that a packet is about, by which it is given to an instance; `None` when it is too short to say.
+    pub fn vrid(&self) -> Option<Vrid> {
+        Vrid::new(*self.message.get(1)?)
+    }
+}
+
+/// One advertisement with what matters of its IP header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advert {
-    /// Who sends it.
-    pub source: Ipv4Addr,
-    /// [`MULTICAST`], or a unicast peer.
-    pub destination: Ipv4Addr,
-    /// Time to live.
+    /// Who sends it. The addresses have the same family.
+    pub source: IpAddr,
+    /// The multicast group, or a unicast peer.
+    pub destination: IpAddr,
+    /// Time to live, or hop limit.
     pub ttl: u8,
     /// Protocol version.
     pub version: Version,
@@ -49,12 +117,13 @@ pub struct Advert {
     /// Time between adverts; whole seconds in version 2.
     pub interval: Centis,
     /// The virtual addresses, at most 255.
-    pub addresses: Vec<Ipv4Addr>,
-    /// Version 2 simple password.
+    pub addresses: Vec<IpAddr>,
+    /// Version 2 simple password, in IPv4 only.
     pub password: Option<Password>,
 }
 
-/// What a version 3 checksum covers. That of version 2 is always over the message alone.
+/// What a version 3 checksum over IPv4 covers. That of version 2 is always over the message alone, that over IPv6 is the
+/// kernel's business.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checksum {
     /// Pseudo header and message (RFC 5798 5.2.8 as keepalived reads it): its default.
@@ -128,37 +197,28 @@ pub enum Reject {
     Destination,
 }
 
-/// The virtual router that a packet is about, by which it is given to an instance; `None` when it is too short to say.
-pub fn vrid_of(packet: &[u8]) -> Option<Vrid> {
-    let (header, message) = ipv4::Header::parse(packet)?;
-    if header.protocol != PROTOCOL {
-        return None;
-    }
-    Vrid::new(*message.get(1)?)
-}
-
 impl Advert {
     /// Reads a packet, with keepalived's checks in keepalived's order.
     ///
     /// One difference: what length is right is decided by the packet's version, not by ours, so that a peer of the
     /// other version is counted as that and not as a wrong length.
-    pub fn parse(packet: &[u8], expected: &Expected) -> Result<Advert, Reject> {
-        let (header, message) = ipv4::Header::parse(packet).ok_or(Reject::Length)?;
-        if header.protocol != PROTOCOL || message.len() < FIXED {
+    pub fn parse(received: &Received, expected: &Expected) -> Result<Advert, Reject> {
+        let Received { source, destination, ttl, header, message, stated_length } = *received;
+        if message.len() < FIXED {
             return Err(Reject::Length);
         }
+        let family = Family::of(source);
         let version = match message[0] >> 4 {
             2 => Some(Version::V2),
             3 => Some(Version::V3),
             _ => None,
         };
         let count = usize::from(message[3]);
-        let length = version.map_or(message.len(), |version| message_length(version, count));
-        let header_length = packet.len() - message.len();
-        if !is_length(packet.len(), header_length + length) {
+        let length = version.map_or(message.len(), |version| message_length(version, family, count));
+        if !is_length(header.len() + message.len(), header.len() + length) {
             return Err(Reject::Length);
         }
-        if expected.cast == Cast::Multicast && header.ttl != TTL {
+        if expected.cast == Cast::Multicast && ttl != TTL {
             return Err(Reject::Ttl);
         }
         if version != Some(expected.version) {
@@ -169,7 +229,10 @@ impl Advert {
         }
         let message = &message[..length];
         let (password, interval) = match expected.version {
-            Version::V2 => (check_authentication(message, expected.password)?, Centis(u16::from(message[5]) * 100)),
+            Version::V2 => {
+                let password = check_authentication(message, family, expected.password)?;
+                (password, Centis(u16::from(message[5]) * 100))
+            }
             Version::V3 => (None, Centis(u16::from_be_bytes([message[4] & 0x0f, message[5]]))),
         };
         let wanted_interval = match expected.version {
@@ -182,52 +245,68 @@ impl Advert {
         if message[0] & 0x0f != ADVERTISEMENT {
             return Err(Reject::Type);
         }
-        if usize::from(header.total_length) != header_length + length {
+        if stated_length != header.len() + length {
             return Err(Reject::Length);
         }
-        let sum = match (expected.version, expected.checksum) {
-            (Version::V2, _) => checksum::internet(&[message]),
-            (Version::V3, Checksum::WithPseudoHeader) => {
-                checksum::internet(&[&pseudo_header(header.source, header.destination, length), message])
-            }
-            (Version::V3, Checksum::MessageOnly) => 0,
+        let sum = match (source, destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => match (expected.version, expected.checksum) {
+                (Version::V2, _) => checksum::internet(&[message]),
+                (Version::V3, Checksum::WithPseudoHeader) => {
+                    checksum::internet(&[&pseudo_header(source, destination, length), message])
+                }
+                (Version::V3, Checksum::MessageOnly) => 0,
+            },
+            // The kernel has looked.
+            (IpAddr::V6(_), _) | (_, IpAddr::V6(_)) => 0,
         };
         if sum != 0 {
             return Err(Reject::Checksum);
         }
-        if header.destination.is_multicast() != (expected.cast == Cast::Multicast) {
+        if destination.is_multicast() != (expected.cast == Cast::Multicast) {
             return Err(Reject::Destination);
         }
-        let addresses = message[FIXED..FIXED + 4 * count]
-            .chunks_exact(4)
-            .map(|octets| Ipv4Addr::new(octets[0], octets[1], octets[2], octets[3]))
-            .collect();
         Ok(Advert {
-            source: header.source,
-            destination: header.destination,
-            ttl: header.ttl,
+            source,
+            destination,
+            ttl,
             version: expected.version,
             vrid: expected.vrid,
             priority: message[2],
             interval,
-            addresses,
+            addresses: addresses(family, &message[FIXED..FIXED + address_length(family) * count]),
             password,
         })
     }
 
-    /// The packet's bytes. Addresses beyond the 255th have no place in it and are left out.
+    /// The bytes that [`Action::SendAdvert`](crate::Action) has: `id` is the number of an IPv4 packet. Addresses beyond
+    /// the 255th have no place in it and are left out.
     pub fn build(&self, checksum: Checksum, id: u16) -> Vec<u8> {
         let count = self.addresses.len().min(usize::from(u8::MAX));
-        let length = message_length(self.version, count);
-        let header = ipv4::Header {
-            total_length: (ipv4::MIN_HEADER + length) as u16,
-            ttl: self.ttl,
-            protocol: PROTOCOL,
-            source: self.source,
-            destination: self.destination,
-        };
+        let family = Family::of(self.source);
+        let length = message_length(self.version, family, count);
         let mut packet = Vec::with_capacity(ipv4::MIN_HEADER + length);
+        let (IpAddr::V4(source), IpAddr::V4(destination)) = (self.source, self.destination) else {
+            self.push_message(count, family, &mut packet);
+            return packet;
+        };
+        let total_length = (ipv4::MIN_HEADER + length) as u16;
+        let header = ipv4::Header { total_length, ttl: self.ttl, protocol: PROTOCOL, source, destination };
         packet.extend_from_slice(&header.build_control(id));
+        self.push_message(count, family, &mut packet);
+        let message = &packet[ipv4::MIN_HEADER..];
+        let sum = match (self.version, checksum) {
+            (Version::V2, _) | (Version::V3, Checksum::MessageOnly) => checksum::internet(&[message]),
+            (Version::V3, Checksum::WithPseudoHeader) => {
+                checksum::internet(&[&pseudo_header(source, destination, length), message])
+            }
+        };
+        let at = ipv4::MIN_HEADER + CHECKSUM_AT;
+        packet[at..at + 2].copy_from_slice(&sum.to_be_bytes());
+        packet
+    }
+
+    /// The message with zeros for its checksum.
+    fn push_message(&self, count: usize, family: Family, packet: &mut Vec<u8>) {
         let (version, [high, low]) = match self.version {
             Version::V2 => {
                 let authentication = if self.password.is_some() { SIMPLE_PASSWORD } else { 0 };
@@ -238,30 +317,38 @@ impl Advert {
         packet.extend_from_slice(&[version << 4 | ADVERTISEMENT, self.vrid.get(), self.priority, count as u8]);
         packet.extend_from_slice(&[high, low, 0, 0]);
         for address in &self.addresses[..count] {
-            packet.extend_from_slice(&address.octets());
+            match address {
+                IpAddr::V4(address) => packet.extend_from_slice(&address.octets()),
+                IpAddr::V6(address) => packet.extend_from_slice(&address.octets()),
+            }
         }
-        if self.version == Version::V2 {
+        if self.version == Version::V2 && family == Family::V4 {
             packet.extend_from_slice(&self.password.map_or([0; AUTHENTICATION], |password| password.0));
         }
-        let message = &packet[ipv4::MIN_HEADER..];
-        let sum = match (self.version, checksum) {
-            (Version::V2, _) | (Version::V3, Checksum::MessageOnly) => checksum::internet(&[message]),
-            (Version::V3, Checksum::WithPseudoHeader) => {
-                checksum::internet(&[&pseudo_header(self.source, self.destination, length), message])
-            }
-        };
-        packet[ipv4::MIN_HEADER + 6..ipv4::MIN_HEADER + 8].copy_from_slice(&sum.to_be_bytes());
-        packet
     }
 }
 
-fn message_length(version: Version, count: usize) -> usize {
-    FIXED
-        + 4 * count
-        + match version {
-            Version::V2 => AUTHENTICATION,
-            Version::V3 => 0,
-        }
+fn message_length(version: Version, family: Family, count: usize) -> usize {
+    let authentication = match (version, family) {
+        (Version::V2, Family::V4) => AUTHENTICATION,
+        (Version::V2, Family::V6) | (Version::V3, _) => 0,
+    };
+    FIXED + address_length(family) * count + authentication
+}
+
+/// Bytes of an address.
+fn address_length(family: Family) -> usize {
+    match family {
+        Family::V4 => 4,
+        Family::V6 => 16,
+    }
+}
+
+fn addresses(family: Family, bytes: &[u8]) -> Vec<IpAddr> {
+    match family {
+        Family::V4 => bytes.as_chunks::<4>().0.iter().map(|octets| IpAddr::from(*octets)).collect(),
+        Family::V6 => bytes.as_chunks::<16>().0.iter().map(|octets| IpAddr::from(*octets)).collect(),
+    }
 }
 
 /// Exact, or padded to the least Ethernet frame: 46 less a multiple of 4 leaves 2 modulo 4, and VLAN tags of four
@@ -271,12 +358,17 @@ fn is_length(actual: usize, expected: usize) -> bool {
     surplus == 0 || expected < MIN_ETHERNET_PAYLOAD && surplus % 4 == 2
 }
 
-fn check_authentication(message: &[u8], expected: Option<Password>) -> Result<Option<Password>, Reject> {
+fn check_authentication(
+    message: &[u8],
+    family: Family,
+    expected: Option<Password>,
+) -> Result<Option<Password>, Reject> {
     let kind = message[4];
     if kind > AUTHENTICATION_HEADER {
         return Err(Reject::UnknownAuthentication);
     }
-    let Some(password) = expected else {
+    // Over IPv6 there is no room for one.
+    let Some(password) = expected.filter(|_| family == Family::V4) else {
         return if kind == 0 { Ok(None) } else { Err(Reject::AuthenticationMismatch) };
     };
     if kind != SIMPLE_PASSWORD {
@@ -285,7 +377,7 @@ fn check_authentication(message: &[u8], expected: Option<Password>) -> Result<Op
     if message[message.len() - AUTHENTICATION..] != password.0 {
         return Err(Reject::Password);
     }
-    Ok(expected)
+    Ok(Some(password))
 }
 
 fn pseudo_header(source: Ipv4Addr, destination: Ipv4Addr, length: usize) -> [u8; 12] {

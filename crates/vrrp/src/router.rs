@@ -1,17 +1,17 @@
-use crate::config::{Config, TrackTarget};
+use crate::config::{Config, Family, TrackTarget, Vrid};
 use crate::deadlines::Deadlines;
 use crate::event::{Action, Command, Event, InstanceId, Interface, ScriptId, ScriptOutcome};
 use crate::instance::Instance;
 use crate::link::{self, Links};
 use crate::machine::Input;
-use crate::packet::{self, Advert};
+use crate::packet::{Advert, Datagram, Received};
 use crate::state::State;
 use crate::status::{Status, Unclaimed};
 use crate::track::{Judge, Tracker, Verdict};
 use evenkeel_wire::Instant;
 use evenkeel_wire::arp::Arp;
 use std::collections::{HashMap, HashSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Every virtual router of this node.
@@ -24,11 +24,12 @@ pub struct Router {
     sessions: HashMap<String, Verdict>,
     proxy: Option<Verdict>,
     /// Addresses that move, of all instances: none of them is a source of adverts.
-    virtuals: HashSet<Ipv4Addr>,
-    /// Interface index, virtual router and instance, in this order. More than one of the same only with unicast peers.
-    by_vrid: Vec<(u32, u8, usize)>,
+    virtuals: HashSet<IpAddr>,
+    /// The virtual routers ([`number`]) that are on some interface, and their instances, in order. More than one of the
+    /// same only with other unicast peers or another group.
+    by_vrid: Vec<(u64, usize)>,
     /// Instances by the addresses they may hold.
-    by_address: HashMap<Ipv4Addr, Vec<usize>>,
+    by_address: HashMap<IpAddr, Vec<usize>>,
     deadlines: Deadlines,
     seed: u64,
     phase: Phase,
@@ -74,7 +75,13 @@ impl Router {
                     self.name_changed(now, &name, &format!("interface {name} is gone"), actions);
                 }
             }
-            Event::Packet { interface, bytes } => return self.receive(now, interface, &bytes, actions),
+            Event::Packet { interface, bytes } => {
+                return self.receive(now, interface, Datagram::V4(&bytes), actions);
+            }
+            Event::Packet6 { interface, source, destination, hop_limit, bytes } => {
+                let datagram = Datagram::V6 { source, destination, hop_limit, message: &bytes };
+                return self.receive(now, interface, datagram, actions);
+            }
             Event::Arp { interface, arp } => self.arp_came(now, interface, &arp, actions),
             Event::AddressVanished { interface, address } => {
                 for i in self.holders(interface, address) {
@@ -105,9 +112,9 @@ impl Router {
         self.stop_when_all_have(actions);
     }
 
-    /// [`Event::Packet`] for bytes that stay with the caller.
-    pub fn receive(&mut self, now: Instant, interface: u32, bytes: &[u8], actions: &mut Vec<Action>) {
-        self.packet_came(now, interface, bytes, actions);
+    /// [`Event::Packet`] and [`Event::Packet6`] for bytes that stay with the caller.
+    pub fn receive(&mut self, now: Instant, interface: u32, datagram: Datagram, actions: &mut Vec<Action>) {
+        self.packet_came(now, interface, datagram, actions);
         self.stop_when_all_have(actions);
     }
 
@@ -150,8 +157,10 @@ impl Router {
         let mut old: Vec<Option<Instance>> = self.install(now, config).into_iter().map(Some).collect();
         let n_instances = self.instances.len();
         let is_match = |old: &Option<Instance>, new: &Instance| {
-            old.as_ref()
-                .is_some_and(|old| old.config.vrid == new.config.vrid && old.config.interface == new.config.interface)
+            old.as_ref().is_some_and(|old| {
+                let (old, new) = (&old.config, &new.config);
+                (old.vrid, old.family(), &old.interface) == (new.vrid, new.family(), &new.interface)
+            })
         };
         let mut matched = Vec::with_capacity(n_instances);
         for new in &self.instances {
@@ -204,7 +213,7 @@ impl Router {
         }
         self.by_address.clear();
         for (i, instance) in self.instances.iter().enumerate() {
-            for address in instance.addresses().filter_map(|address| address.prefix.ipv4()) {
+            for address in instance.addresses().map(|address| address.prefix.address()) {
                 let holders = self.by_address.entry(address).or_default();
                 if !holders.contains(&i) {
                     holders.push(i);
@@ -216,16 +225,19 @@ impl Router {
         old
     }
 
-    /// The earlier instance that has the same virtual router on the same interface. Unicast instances may share one
-    /// as long as they share no peer.
+    /// The earlier instance that has the same virtual router on the same interface. Instances may share one as long as
+    /// they share no peer, or no group.
     fn duplicate_of(&self, i: usize) -> Option<String> {
         let this = &self.instances[i].config;
         let clashes = |other: &&Instance| {
             let other = &other.config;
-            let apart = !this.peers.is_empty()
-                && !other.peers.is_empty()
-                && this.peers.iter().all(|peer| !other.peers.contains(peer));
-            other.vrid == this.vrid && other.interface == this.interface && !apart
+            let apart = match (this.is_unicast(), other.is_unicast()) {
+                (true, true) => !this.peers.iter().any(|peer| other.has_peer(peer.address)),
+                (false, false) => this.group != other.group,
+                (true, false) | (false, true) => false,
+            };
+            let same = (other.vrid, other.family(), &other.interface) == (this.vrid, this.family(), &this.interface);
+            same && !apart
         };
         self.instances[..i].iter().find(clashes).map(|other| other.config.name.clone())
     }
@@ -235,7 +247,8 @@ impl Router {
         for (i, instance) in self.instances.iter().enumerate() {
             let Some(present) = instance.present() else { continue };
             if instance.duplicate_of.is_none() {
-                self.by_vrid.push((present.index, instance.config.vrid.get(), i));
+                let config = &instance.config;
+                self.by_vrid.push((number(present.index, config.family(), config.vrid), i));
             }
         }
         self.by_vrid.sort_unstable();
@@ -259,17 +272,17 @@ impl Router {
         }
     }
 
-    fn packet_came(&mut self, now: Instant, interface: u32, bytes: &[u8], actions: &mut Vec<Action>) {
-        let Some(vrid) = packet::vrid_of(bytes) else {
+    fn packet_came(&mut self, now: Instant, interface: u32, datagram: Datagram, actions: &mut Vec<Action>) {
+        let Some((received, vrid)) = datagram.open().and_then(|received| Some((received, received.vrid()?))) else {
             self.unclaimed.malformed += 1;
             return;
         };
-        let Some(i) = self.addressee(interface, vrid.get(), bytes) else {
+        let Some(i) = self.addressee(interface, vrid, &received) else {
             self.unclaimed.unknown_vrid += 1;
             return;
         };
         let instance = &mut self.instances[i];
-        match Advert::parse(bytes, &instance.expected()) {
+        match Advert::parse(&received, &instance.expected()) {
             Ok(advert) => {
                 instance.note_advert(now, &advert);
                 self.drive(i, now, Input::Advert(&advert), actions);
@@ -278,26 +291,28 @@ impl Router {
         }
     }
 
-    /// The instance that a packet is for; among several the one that has its sender as a peer.
-    fn addressee(&self, interface: u32, vrid: u8, bytes: &[u8]) -> Option<usize> {
-        let wanted = (interface, vrid);
-        let from = self.by_vrid.partition_point(|(interface, vrid, _)| (*interface, *vrid) < wanted);
-        let is_candidate = |(interface, vrid, _): &&(u32, u8, usize)| (*interface, *vrid) == wanted;
-        let mut candidates = self.by_vrid[from..].iter().take_while(is_candidate).map(|(_, _, i)| *i);
+    /// The instance that a packet is for; among several the one that has its sender as a peer, or its destination as group.
+    fn addressee(&self, interface: u32, vrid: Vrid, received: &Received) -> Option<usize> {
+        let wanted = number(interface, Family::of(received.source), vrid);
+        let from = self.by_vrid.partition_point(|(number, _)| *number < wanted);
+        let is_candidate = |(number, _): &&(u64, usize)| *number == wanted;
+        let mut candidates = self.by_vrid[from..].iter().take_while(is_candidate).map(|(_, i)| *i);
         if candidates.clone().nth(1).is_none() {
             return candidates.next();
         }
-        let (header, _) = evenkeel_wire::ipv4::Header::parse(bytes)?;
-        candidates.find(|i| self.instances[*i].config.peers.contains(&header.source))
+        candidates.find(|i| {
+            let config = &self.instances[*i].config;
+            if config.is_unicast() { config.has_peer(received.source) } else { config.group == received.destination }
+        })
     }
 
     fn arp_came(&mut self, now: Instant, interface: u32, arp: &Arp, actions: &mut Vec<Action>) {
         if self.links.has_mac(arp.sender_mac) {
             return;
         }
-        for i in self.holders(interface, arp.sender_ip) {
-            let (address, mac) = (arp.sender_ip, arp.sender_mac);
-            let input = if arp.target_ip == address {
+        for i in self.holders(interface, arp.sender_ip.into()) {
+            let (address, mac) = (arp.sender_ip.into(), arp.sender_mac);
+            let input = if arp.target_ip == arp.sender_ip {
                 Input::Announced { address, mac }
             } else {
                 Input::Answered { address, mac }
@@ -307,13 +322,12 @@ impl Router {
     }
 
     /// The instances that may hold this address on this interface.
-    fn holders(&self, interface: u32, address: Ipv4Addr) -> Vec<usize> {
+    fn holders(&self, interface: u32, address: IpAddr) -> Vec<usize> {
         let Some(candidates) = self.by_address.get(&address) else { return Vec::new() };
         let Some(Interface { name, .. }) = self.links.by_index(interface) else { return Vec::new() };
         let lives_there = |instance: &Instance| {
             instance.addresses().any(|held| {
-                held.prefix.ipv4() == Some(address)
-                    && held.device.as_ref().unwrap_or(&instance.config.interface) == name
+                held.prefix.address() == address && held.device.as_ref().unwrap_or(&instance.config.interface) == name
             })
         };
         candidates.iter().copied().filter(|i| lives_there(&self.instances[*i])).collect()
@@ -395,6 +409,11 @@ impl Router {
         instance.handle(now, input, actions);
         self.deadlines.note(i, instance.state.deadline());
     }
+}
+
+/// One number for each virtual router of this node.
+fn number(interface: u32, family: Family, vrid: Vrid) -> u64 {
+    u64::from(interface) << 9 | u64::from(family == Family::V6) << 8 | u64::from(vrid.get())
 }
 
 /// What is known of a tracked thing; `None` before its first report.

@@ -1,21 +1,30 @@
 //! Adverts ready to send: built once for each priority, numbered anew each time.
 
-use crate::config::{Instance, Version};
-use crate::packet::{Advert, Checksum, MULTICAST, TTL};
+use crate::config::{Family, Instance, Version};
+use crate::packet::{Advert, Checksum, TTL};
 use evenkeel_wire::ipv4;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Sender {
     /// What the packets say, but for priority and destination; `None` without a source address.
     advert: Option<Advert>,
     checksum: Checksum,
-    destinations: Vec<Ipv4Addr>,
+    destinations: Vec<IpAddr>,
     /// The packets for `priority`, in the order of `destinations`.
-    packets: Vec<Vec<u8>>,
+    packets: Vec<Outgoing>,
     priority: u8,
-    /// Identification of the last packet. Counts from 1 and is never 0, as keepalived's.
+    /// Identification of the last IPv4 packet. Counts from 1 and is never 0, as keepalived's.
     id: u16,
+}
+
+/// An advert as it leaves.
+#[derive(Clone, Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    pub(crate) ttl: u8,
+    pub(crate) packet: Vec<u8>,
 }
 
 impl Sender {
@@ -31,38 +40,41 @@ impl Sender {
     }
 
     /// Prepares for a configuration and a source address.
-    pub(crate) fn prepare(&mut self, config: &Instance, source: Ipv4Addr) {
-        let unicast = !config.peers.is_empty();
-        self.destinations = if unicast { config.peers.clone() } else { vec![MULTICAST] };
+    pub(crate) fn prepare(&mut self, config: &Instance, source: IpAddr) {
+        let unicast = config.is_unicast();
+        self.destinations =
+            if unicast { config.peers.iter().map(|peer| peer.address).collect() } else { vec![config.group] };
         self.checksum = checksum(config);
         self.packets.clear();
         self.advert = Some(Advert {
             source,
-            destination: MULTICAST,
+            destination: config.group,
             ttl: if unicast { config.unicast_ttl } else { TTL },
             version: config.version,
             vrid: config.vrid,
             priority: 0,
             interval: config.advert_interval,
-            addresses: config.addresses.iter().filter_map(|address| address.prefix.ipv4()).collect(),
+            addresses: config.addresses.iter().map(|address| address.prefix.address()).collect(),
             password: match config.version {
-                Version::V2 => config.password,
-                Version::V3 => None,
+                Version::V2 if config.family() == Family::V4 => config.password,
+                Version::V2 | Version::V3 => None,
             },
         });
     }
 
     /// One packet for each destination.
-    pub(crate) fn adverts(&mut self, priority: u8) -> impl Iterator<Item = (Ipv4Addr, Vec<u8>)> {
+    pub(crate) fn adverts(&mut self, priority: u8) -> impl Iterator<Item = Outgoing> {
         if self.packets.is_empty() || self.priority != priority {
             self.rebuild(priority);
         }
-        let Sender { destinations, packets, id, .. } = self;
-        destinations.iter().zip(packets.iter()).map(move |(destination, packet)| {
-            *id = if *id == u16::MAX { 1 } else { *id + 1 };
-            let mut packet = packet.clone();
-            ipv4::renumber(&mut packet, *id);
-            (*destination, packet)
+        let Sender { packets, id, .. } = self;
+        packets.iter().map(move |ready| {
+            let mut outgoing = ready.clone();
+            if outgoing.source.is_ipv4() {
+                *id = if *id == u16::MAX { 1 } else { *id + 1 };
+                ipv4::renumber(&mut outgoing.packet, *id);
+            }
+            outgoing
         })
     }
 
@@ -71,9 +83,10 @@ impl Sender {
         self.packets.clear();
         let Some(advert) = &mut self.advert else { return };
         advert.priority = priority;
-        for destination in &self.destinations {
-            advert.destination = *destination;
-            self.packets.push(advert.build(self.checksum, 0));
+        for &destination in &self.destinations {
+            advert.destination = destination;
+            let packet = advert.build(self.checksum, 0);
+            self.packets.push(Outgoing { source: advert.source, destination, ttl: advert.ttl, packet });
         }
     }
 }
@@ -86,22 +99,23 @@ pub(crate) fn checksum(config: &Instance) -> Checksum {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{VirtualAddress, Vrid};
+    use crate::config::{UnicastPeer, VirtualAddress, Vrid};
 
     #[test]
     fn each_packet_has_its_number_and_each_peer_its_packet() {
         let mut config = Instance::new("VI_1", "eth0", Vrid::new(51).unwrap());
         config.addresses = vec![VirtualAddress::new("192.0.2.100/32".parse().unwrap())];
-        config.peers = vec![Ipv4Addr::new(10, 0, 0, 2), Ipv4Addr::new(10, 0, 0, 3)];
+        config.peers = ["10.0.0.2", "10.0.0.3"].map(|peer| UnicastPeer::new(peer.parse().unwrap())).to_vec();
         config.unicast_ttl = 9;
         let mut sender = Sender::new();
         assert_eq!(sender.adverts(100).count(), 0, "without a source address there is nothing to send");
-        sender.prepare(&config, Ipv4Addr::new(10, 0, 0, 1));
+        sender.prepare(&config, "10.0.0.1".parse().unwrap());
         let mut ids = Vec::new();
         for priority in [100, 100, 0] {
-            for ((destination, packet), peer) in sender.adverts(priority).zip(&config.peers) {
+            for (Outgoing { destination, packet, .. }, peer) in sender.adverts(priority).zip(&config.peers) {
                 let (header, message) = ipv4::Header::parse(&packet).unwrap();
-                assert_eq!((destination, header.destination, header.ttl), (*peer, *peer, 9));
+                assert_eq!((destination, header.ttl), (peer.address, 9));
+                assert_eq!(IpAddr::V4(header.destination), peer.address);
                 assert_eq!(evenkeel_wire::checksum::internet(&[&packet[..20]]), 0);
                 assert_eq!(message[2], priority);
                 ids.push(u16::from_be_bytes([packet[4], packet[5]]));
@@ -109,7 +123,7 @@ mod tests {
         }
         assert_eq!(ids, [1, 2, 3, 4, 5, 6]);
         sender.id = u16::MAX;
-        let (_, packet) = sender.adverts(100).next().unwrap();
+        let Outgoing { packet, .. } = sender.adverts(100).next().unwrap();
         assert_eq!(&packet[4..6], [0, 1], "the number is never 0");
     }
 }

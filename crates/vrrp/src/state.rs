@@ -17,7 +17,7 @@
 
 use crate::event::StateName;
 use evenkeel_wire::{Instant, Mac};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum State {
@@ -50,7 +50,7 @@ pub(crate) struct Backup {
     /// `preempt_delay`: until then adverts of lower priority are accepted.
     pub(crate) preempt_at: Option<Instant>,
     /// An advert of lower priority was ignored since the timer started.
-    pub(crate) ignored: Option<(Ipv4Addr, u8)>,
+    pub(crate) ignored: Option<(IpAddr, u8)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ pub(crate) struct Burst {
 /// Evidence of another owner.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Claim {
-    pub(crate) address: Ipv4Addr,
+    pub(crate) address: IpAddr,
     pub(crate) mac: Mac,
     pub(crate) first_at: Instant,
     pub(crate) last_at: Instant,
@@ -101,7 +101,7 @@ pub(crate) struct Leaving {
     /// When the addresses are released at the latest: soon after the successor's advert, or when nobody came.
     pub(crate) release_at: Instant,
     /// Whose advert was heard, and when last.
-    pub(crate) successor: Option<(Ipv4Addr, Instant)>,
+    pub(crate) successor: Option<(IpAddr, Instant)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

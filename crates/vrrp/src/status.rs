@@ -1,7 +1,7 @@
 use crate::{InstanceId, StateName};
 use evenkeel_wire::Mac;
 use serde::{Deserialize, Serialize};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// All instances at one instant. Ages are spans, so the reader needs no clock of ours.
@@ -17,7 +17,7 @@ pub struct Status {
 /// Packets that no instance could count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unclaimed {
-    /// No IPv4 packet of protocol 112, or too short to name a virtual router, or naming number 0.
+    /// No packet of protocol 112, or too short to name a virtual router, or naming number 0.
     pub malformed: u64,
     /// For a virtual router that is not configured on the interface.
     pub unknown_vrid: u64,
@@ -67,7 +67,7 @@ pub struct InstanceStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PeerStatus {
     /// Who sent it.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// With which priority.
     pub priority: u8,
     /// How long ago.
@@ -78,7 +78,7 @@ pub struct PeerStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConflictStatus {
     /// Which address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// Who else answers for it.
     pub mac: Mac,
     /// How long it has been known.

@@ -4,12 +4,12 @@
 
 mod node;
 
-use evenkeel_vrrp::config::{Centis, Initial, Instance, Preempt, Priority, Script, TrackTarget, Version};
-use evenkeel_vrrp::packet::Advert;
+use evenkeel_vrrp::config::{Centis, Initial, Instance, Preempt, Priority, Script, TrackTarget, UnicastPeer, Version};
+use evenkeel_vrrp::packet::{Advert, Datagram};
 use evenkeel_vrrp::{Action, Config, Event, Interface, ScriptId, ScriptOutcome};
 use evenkeel_wire::Mac;
 use node::*;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 const BECOMES_MASTER: &str = "hold 1, garp 1x5, advert 100, MASTER 100, backup>master";
@@ -159,10 +159,10 @@ fn what_was_learned_is_forgotten_in_fault() {
 fn equal_priorities_are_decided_by_the_address() {
     let mut node = Node::master(instance());
     assert_eq!(
-        node.on(heard(Ipv4Addr::new(10, 0, 0, 9), 100)),
+        node.on(heard([10, 0, 0, 9].into(), 100)),
         "advert 100, garp 1x5, MASTER_RX_LOWER_PRI 100, master>master"
     );
-    assert_eq!(node.on(heard(Ipv4Addr::new(10, 0, 0, 11), 100)), "master>leaving");
+    assert_eq!(node.on(heard([10, 0, 0, 11].into(), 100)), "master>leaving");
 }
 
 #[test]
@@ -203,8 +203,8 @@ fn one_last_advert_goes_to_a_better_master_when_asked_for() {
 
 #[test]
 fn unicast_sends_to_each_peer() {
-    let peers = vec![PEER, Ipv4Addr::new(10, 0, 0, 30)];
-    let mut node = Node::backup(Instance { peers: peers.clone(), ..instance() });
+    let peers = [PEER, [10, 0, 0, 30].into()];
+    let mut node = Node::backup(Instance { peers: peers.map(UnicastPeer::new).to_vec(), ..instance() });
     node.run(3.61);
     let destinations = node.actions.iter().filter_map(|action| match action {
         Action::SendAdvert { destination, interface: ETH0, .. } => Some(*destination),
@@ -216,15 +216,15 @@ fn unicast_sends_to_each_peer() {
 
 #[test]
 fn adverts_come_from_the_configured_or_the_first_real_address() {
-    let configured = Ipv4Addr::new(10, 0, 0, 77);
+    let configured = IpAddr::from([10, 0, 0, 77]);
     for (source, want) in [(None, OURS), (Some(configured), configured)] {
         let mut node = Node::backup(Instance { source, ..instance() });
         node.run(3.61);
         let sent = node.actions.iter().find_map(|action| match action {
-            Action::SendAdvert { packet, .. } => Some(packet[12..16].to_vec()),
+            Action::SendAdvert { source, packet, .. } => Some((*source, Datagram::V4(packet).open().unwrap().source)),
             _ => None,
         });
-        assert_eq!(sent, Some(want.octets().to_vec()));
+        assert_eq!(sent, Some((want, want)));
     }
 }
 

@@ -4,13 +4,13 @@
 
 mod node;
 
-use evenkeel_vrrp::config::{Centis, Instance, Password, Version};
-use evenkeel_vrrp::packet::{Advert, Cast, Checksum, Expected, MULTICAST, Reject};
+use evenkeel_vrrp::config::{Centis, GROUP_V4, Instance, Password, UnicastPeer, Version};
+use evenkeel_vrrp::packet::{Advert, Cast, Checksum, Datagram, Expected, Reject};
 use evenkeel_vrrp::{AdvertCounters, Event};
 use evenkeel_wire::checksum;
 use node::*;
 use proptest::prelude::{ProptestConfig, Strategy, any, prop, prop_assert_eq, proptest};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -18,12 +18,16 @@ fn hex(bytes: &[u8]) -> String {
 
 fn sample(version: Version, priority: u8, password: Option<&str>) -> Advert {
     Advert {
-        source: Ipv4Addr::new(198, 51, 100, 10),
+        source: Ipv4Addr::new(198, 51, 100, 10).into(),
         version,
         password: password.map(Password::new),
-        addresses: vec![Ipv4Addr::new(192, 0, 2, 100)],
+        addresses: vec![Ipv4Addr::new(192, 0, 2, 100).into()],
         ..advert(OURS, priority)
     }
+}
+
+fn parse(packet: &[u8], expected: &Expected) -> Result<Advert, Reject> {
+    Advert::parse(&Datagram::V4(packet).open().ok_or(Reject::Length)?, expected)
 }
 
 fn expected(version: Version, password: Option<&str>, checksum: Checksum) -> Expected {
@@ -54,7 +58,7 @@ fn adverts_have_the_bytes_that_keepalived_sends() {
         assert_eq!(hex(&packet[20..]), want);
         assert_eq!(hex(&packet[..10]), format!("45c000{:02x}00010000ff70", packet.len()));
         assert_eq!(checksum::internet(&[&packet[..20]]), 0);
-        assert_eq!(Advert::parse(&packet, &expected(version, password, checksum)), Ok(advert));
+        assert_eq!(parse(&packet, &expected(version, password, checksum)), Ok(advert));
     }
 }
 
@@ -187,7 +191,7 @@ fn ethernet_padding_is_forgiven_up_to_the_least_frame() {
 
 #[test]
 fn another_address_list_is_counted_but_the_advert_accepted() {
-    let rows: [(&[Ipv4Addr], u64); 4] = [(&[VIP], 0), (&[PEER], 1), (&[VIP, PEER], 1), (&[], 1)];
+    let rows: [(&[IpAddr], u64); 4] = [(&[VIP], 0), (&[PEER], 1), (&[VIP, PEER], 1), (&[], 1)];
     for (addresses, errors) in rows {
         let mut node = Node::backup(instance());
         node.run(3.0);
@@ -207,7 +211,7 @@ fn version_3_checksums_are_strict_or_not_looked_at() {
         (Checksum::MessageOnly, Checksum::MessageOnly, true),
     ];
     for (sent, read, accepted) in rows {
-        let result = Advert::parse(&good.build(sent, 1), &expected(Version::V3, None, read));
+        let result = parse(&good.build(sent, 1), &expected(Version::V3, None, read));
         assert_eq!(result, if accepted { Ok(good.clone()) } else { Err(Reject::Checksum) }, "{sent:?} read {read:?}");
     }
 }
@@ -215,18 +219,18 @@ fn version_3_checksums_are_strict_or_not_looked_at() {
 #[test]
 fn unicast_takes_any_ttl_and_no_multicast() {
     let mut unicast = instance();
-    unicast.peers = vec![PEER];
+    unicast.peers = vec![UnicastPeer::new(PEER)];
     let mut node = Node::backup(unicast);
     node.on(packet(&Advert { destination: OURS, ttl: 7, ..advert(PEER, 150) }));
     assert_eq!(node.status().counters.advert_rcvd, 1);
-    node.on(packet(&Advert { destination: MULTICAST, ..advert(PEER, 150) }));
+    node.on(packet(&Advert { destination: GROUP_V4.into(), ..advert(PEER, 150) }));
     assert_eq!(node.status().counters.destination_err, 1);
 }
 
 fn adverts() -> impl Strategy<Value = (Advert, Checksum)> {
     let versions = prop::sample::select(vec![Version::V2, Version::V3]);
     let sums = prop::sample::select(vec![Checksum::MessageOnly, Checksum::WithPseudoHeader]);
-    let addresses = prop::collection::vec(any::<[u8; 4]>().prop_map(Ipv4Addr::from), 0..=255);
+    let addresses = prop::collection::vec(any::<[u8; 4]>().prop_map(IpAddr::from), 0..=255);
     (any::<[u8; 4]>(), any::<u8>(), versions, sums, 1..=255u16, addresses, any::<Option<[u8; 8]>>()).prop_map(
         |(source, priority, version, sum, interval, addresses, password)| {
             let v2 = version == Version::V2;
@@ -257,7 +261,7 @@ proptest! {
             password: advert.password,
             ..expected(advert.version, None, sum)
         };
-        prop_assert_eq!(Advert::parse(&advert.build(sum, id), &expected), Ok(advert));
+        prop_assert_eq!(parse(&advert.build(sum, id), &expected), Ok(advert));
     }
 
     #[test]

@@ -61,7 +61,7 @@ fn events() -> Vec<(&'static str, Event)> {
         ("advert 150", heard(PEER, 150)),
         ("advert 100 from a higher address", heard(PEER, 100)),
         ("advert 100 from our address", heard(OURS, 100)),
-        ("advert 100 from a lower address", heard(Ipv4Addr::new(10, 0, 0, 1), 100)),
+        ("advert 100 from a lower address", heard(Ipv4Addr::new(10, 0, 0, 1).into(), 100)),
         ("advert 50", heard(PEER, 50)),
         ("advert 0", heard(PEER, 0)),
         ("announcement of our address", claim(PEER_MAC)),

@@ -1,18 +1,21 @@
 //! One router under test: events in, a short text of its actions out. Time is whatever the test says.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-use evenkeel_vrrp::config::{Centis, Instance, Password, Priority, Track, TrackTarget, Version, VirtualAddress, Vrid};
-use evenkeel_vrrp::packet::{Advert, Checksum, MULTICAST};
+use evenkeel_vrrp::config::{
+    Centis, GROUP_V4, Instance, Password, Priority, Track, TrackTarget, Version, VirtualAddress, Vrid,
+};
+use evenkeel_vrrp::packet::{Advert, Checksum};
 use evenkeel_vrrp::{Action, Command, Config, Event, InstanceId, InstanceStatus, Interface, Report, Router};
 use evenkeel_wire::arp::Arp;
 use evenkeel_wire::{Instant, Mac};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 pub(crate) const ETH0: u32 = 2;
-pub(crate) const VIP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 100);
-pub(crate) const OURS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 10);
-pub(crate) const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 20);
+pub(crate) const VIP_V4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 100);
+pub(crate) const VIP: IpAddr = IpAddr::V4(VIP_V4);
+pub(crate) const OURS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 10));
+pub(crate) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 20));
 pub(crate) const OUR_MAC: Mac = Mac([2, 0, 0, 0, 0, 10]);
 pub(crate) const PEER_MAC: Mac = Mac([2, 0, 0, 0, 0, 20]);
 
@@ -49,10 +52,10 @@ pub(crate) fn eth0(up: bool) -> Event {
     Event::Interface(Interface { index: ETH0, name: "eth0".to_owned(), up, mac: OUR_MAC, addresses })
 }
 
-pub(crate) fn advert(source: Ipv4Addr, priority: u8) -> Advert {
+pub(crate) fn advert(source: IpAddr, priority: u8) -> Advert {
     Advert {
         source,
-        destination: MULTICAST,
+        destination: GROUP_V4.into(),
         ttl: 255,
         version: Version::V2,
         vrid: Vrid::new(51).unwrap(),
@@ -67,18 +70,19 @@ pub(crate) fn packet(advert: &Advert) -> Event {
     Event::Packet { interface: ETH0, bytes: advert.build(Checksum::WithPseudoHeader, 1) }
 }
 
-pub(crate) fn heard(source: Ipv4Addr, priority: u8) -> Event {
+pub(crate) fn heard(source: IpAddr, priority: u8) -> Event {
     packet(&advert(source, priority))
 }
 
 pub(crate) fn claim(mac: Mac) -> Event {
-    Event::Arp { interface: ETH0, arp: Arp::gratuitous(mac, VIP) }
+    Event::Arp { interface: ETH0, arp: Arp::gratuitous(mac, VIP_V4) }
 }
 
 /// An answer to our probe.
 pub(crate) fn answer(mac: Mac) -> Event {
     let operation = evenkeel_wire::arp::Operation::Reply;
-    let arp = Arp { operation, sender_mac: mac, sender_ip: VIP, target_mac: OUR_MAC, target_ip: Ipv4Addr::UNSPECIFIED };
+    let arp =
+        Arp { operation, sender_mac: mac, sender_ip: VIP_V4, target_mac: OUR_MAC, target_ip: Ipv4Addr::UNSPECIFIED };
     Event::Arp { interface: ETH0, arp }
 }
 

@@ -76,7 +76,9 @@ pub fn lint_pair(mine: &Loaded, peer: &Loaded) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for draft in mine.drafts.instances.iter().filter(|draft| !draft.duplicate) {
         let (Some(mine_at), Some(vrid)) = (lowered(mine, draft), &draft.vrid) else { continue };
-        let same = |other: &&Instance| other.vrid == vrid.value && other.peers.is_empty() == mine_at.peers.is_empty();
+        let same = |other: &&Instance| {
+            (other.vrid, other.family(), other.is_unicast()) == (vrid.value, mine_at.family(), mine_at.is_unicast())
+        };
         match peer.vrrp.instances.iter().find(same) {
             Some(peer_at) => pair::instance(draft, mine, mine_at, peer_at, &mut found),
             None => found.push(

@@ -143,7 +143,7 @@ fn weights(draft: &InstanceDraft, loaded: &Loaded, mine: &Instance, peer: &Insta
 /// Rule `unicast-asymmetric`.
 fn unicast(draft: &InstanceDraft, mine: &Instance, peer: &Instance, found: &mut Vec<Diagnostic>) {
     let (Some(source), Some(unicast)) = (peer.source, draft.unicast) else { return };
-    if !mine.peers.is_empty() && !mine.peers.contains(&source) {
+    if mine.is_unicast() && !mine.has_peer(source) {
         found.push(
             Diagnostic::warning(
                 "unicast-asymmetric",

@@ -2,11 +2,12 @@ use super::{At, AuthType, Drafts, InstanceDraft, Lower, ScriptDraft, TrackDraft,
 use crate::keepalived::settings::{CommandLine, InstanceSettings, ScriptCommand};
 use crate::{Diagnostic, Span};
 use evenkeel_vrrp::config::{
-    Centis, Initial, Instance, Password, Preempt, Priority, Script, Track, TrackTarget, Version, VirtualAddress, Vrid,
+    Centis, Initial, Instance, Password, Preempt, Priority, Script, Track, TrackTarget, UnicastPeer, Version,
+    VirtualAddress, Vrid,
 };
 use evenkeel_vrrp::{Config, ScriptId};
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU8;
 use std::time::Duration;
 
@@ -292,16 +293,16 @@ fn password(draft: &InstanceDraft, version: Version, strict: bool, lower: &mut L
     None
 }
 
-fn peers(draft: &InstanceDraft, lower: &mut Lower) -> Vec<Ipv4Addr> {
-    let mut peers = Vec::new();
+fn peers(draft: &InstanceDraft, lower: &mut Lower) -> Vec<UnicastPeer> {
+    let mut peers = Vec::<UnicastPeer>::new();
     for peer in &draft.peers {
         match peer.value {
-            IpAddr::V4(address) if peers.contains(&address) => lower.say(
+            address @ IpAddr::V4(_) if peers.iter().any(|peer| peer.address == address) => lower.say(
                 Diagnostic::warning("repeated", peer.span, format!("the peer {address} is there twice"))
                     .so("it gets one copy of each advert")
                     .fix("remove one of them"),
             ),
-            IpAddr::V4(address) => peers.push(address),
+            address @ IpAddr::V4(_) => peers.push(UnicastPeer::new(address)),
             IpAddr::V6(address) => lower.say(
                 Diagnostic::warning(
                     "mixed-families",
@@ -317,15 +318,12 @@ fn peers(draft: &InstanceDraft, lower: &mut Lower) -> Vec<Ipv4Addr> {
 }
 
 /// keepalived uses the source that belongs to the way it sends.
-fn source(draft: &InstanceDraft, peers: &[Ipv4Addr]) -> Option<Ipv4Addr> {
+fn source(draft: &InstanceDraft, peers: &[UnicastPeer]) -> Option<IpAddr> {
     let source = match peers {
         [] => draft.multicast_source.as_ref().or(draft.unicast_source.as_ref()),
         _ => draft.unicast_source.as_ref().or(draft.multicast_source.as_ref()),
     };
-    match source?.value {
-        IpAddr::V4(source) => Some(source),
-        IpAddr::V6(_) => None,
-    }
+    Some(source?.value).filter(IpAddr::is_ipv4)
 }
 
 fn tracks(

@@ -11,7 +11,7 @@ use evenkeel_vrrp::{Config, Event, InstanceId, Interface};
 use evenkeel_wire::arp::Arp;
 use evenkeel_wire::{Mac, Prefix};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 pub struct Kernel {
     netlink: Netlink,
@@ -39,7 +39,7 @@ struct Sockets {
 pub enum Fact {
     Gone(u32),
     Interface(Interface),
-    Vanished { interface: u32, address: Ipv4Addr },
+    Vanished { interface: u32, address: IpAddr },
 }
 
 impl Kernel {
@@ -169,7 +169,7 @@ impl Kernel {
     }
 
     /// The address, when its removal was not our doing.
-    pub fn was_taken_away(&mut self, index: u32, prefix: Prefix) -> Option<Ipv4Addr> {
+    pub fn was_taken_away(&mut self, index: u32, prefix: Prefix) -> Option<IpAddr> {
         let desired = self.holds.values().flatten().any(|held| key(held) == (index, prefix));
         // A replaced address (another broadcast address, say) goes and comes: the kernel knows whether it is there.
         if !desired || !self.present.contains(&(index, prefix)) {
@@ -180,7 +180,7 @@ impl Kernel {
             return None;
         }
         self.present.remove(&(index, prefix));
-        prefix.ipv4()
+        Some(prefix.address())
     }
 
     /// Whether the interfaces have to be looked at again because of `change`. Our own addresses coming and going change
@@ -194,7 +194,7 @@ impl Kernel {
             netlink::Change::LinkGone { .. } | netlink::Change::Overrun => true,
             netlink::Change::AddressAdded { index, prefix } | netlink::Change::AddressRemoved { index, prefix } => {
                 let name = self.interfaces.get(index).map(|interface| interface.name.clone());
-                prefix.ipv4().is_some() && name.is_none_or(|name| !self.ours.contains(&(name, prefix.address())))
+                name.is_none_or(|name| !self.ours.contains(&(name, prefix.address())))
             }
         }
     }
@@ -213,8 +213,8 @@ impl Kernel {
         let gone: Vec<_> = self.present.iter().filter(|held| !there.contains(held)).copied().collect();
         for (interface, prefix) in gone {
             self.present.remove(&(interface, prefix));
-            if let (true, Some(address)) = (self.interfaces.contains_key(&interface), prefix.ipv4()) {
-                facts.push(Fact::Vanished { interface, address });
+            if self.interfaces.contains_key(&interface) {
+                facts.push(Fact::Vanished { interface, address: prefix.address() });
             }
         }
         Ok(facts)
@@ -225,7 +225,7 @@ impl Kernel {
         self.interfaces = list
             .into_iter()
             .map(|i| {
-                let addresses = i.addresses.iter().filter_map(|prefix| prefix.ipv4()).collect();
+                let addresses = i.addresses.iter().map(|prefix| prefix.address()).collect();
                 (i.index, Interface { index: i.index, name: i.name, up: i.up, mac: i.mac, addresses })
             })
             .collect();
@@ -236,7 +236,7 @@ impl Kernel {
     pub fn open_sockets(&mut self, config: &Config, watch: &Watch) {
         let mut wanted: BTreeMap<&str, bool> = BTreeMap::new();
         for instance in &config.instances {
-            *wanted.entry(&instance.interface).or_default() |= instance.peers.is_empty();
+            *wanted.entry(&instance.interface).or_default() |= !instance.is_unicast();
         }
         let interfaces = &self.interfaces;
         self.sockets.retain(|index, sockets| {
@@ -283,8 +283,8 @@ impl Kernel {
         }
     }
 
-    pub fn send_advert(&mut self, interface: u32, destination: Ipv4Addr, packet: &[u8]) -> Result<(), String> {
-        let Some(sockets) = self.sockets.get(&interface) else {
+    pub fn send_advert(&mut self, interface: u32, destination: IpAddr, packet: &[u8]) -> Result<(), String> {
+        let (Some(sockets), IpAddr::V4(destination)) = (self.sockets.get(&interface), destination) else {
             return Err(format!("no socket on {}", self.name(interface)));
         };
         sockets.vrrp.send(packet, destination).map_err(|error| {
@@ -321,7 +321,8 @@ impl Kernel {
         }
     }
 
-    pub fn probe(&self, interface: u32, address: Ipv4Addr) {
+    pub fn probe(&self, interface: u32, address: IpAddr) {
+        let IpAddr::V4(address) = address else { return };
         let name = self.name(interface);
         if let Err(error) = self.send_arp(&name, |mac| Arp::probe(mac, address)) {
             tracing::debug!(target: "vrrp", "{error}");
@@ -363,8 +364,11 @@ fn open_pair(interface: &Interface, multicast: bool, watch: &Watch) -> Result<So
 }
 
 /// `sent advert priority 150`, or why not.
-pub fn tell_advert(packet: &[u8], destination: Ipv4Addr, sent: Result<(), String>) -> String {
-    let header = usize::from(packet.first().copied().unwrap_or_default() & 0xf) * 4;
+pub fn tell_advert(packet: &[u8], destination: IpAddr, sent: Result<(), String>) -> String {
+    let header = match destination {
+        IpAddr::V4(_) => usize::from(packet.first().copied().unwrap_or_default() & 0xf) * 4,
+        IpAddr::V6(_) => 0,
+    };
     let priority = packet.get(header + 2).copied().unwrap_or_default();
     let to = if destination.is_multicast() { String::new() } else { format!(" to {destination}") };
     match sent {

@@ -14,6 +14,7 @@ use evenkeel_kernel::poll::{Interest, Timer, Token};
 use evenkeel_kernel::privilege::{self, Capability};
 use evenkeel_kernel::vrrp_socket::BATCH;
 use evenkeel_kernel::{clock, memory};
+use evenkeel_vrrp::packet::Datagram;
 use evenkeel_vrrp::{Action, Config, Event, InstanceId, Router, StateName, Transition};
 use evenkeel_wire::Instant;
 use kernel::Kernel;
@@ -337,7 +338,7 @@ impl VrrpRole {
                 if let Some(recorder) = &mut self.recorder {
                     recorder.event(now, &Event::Packet { interface, bytes: bytes.to_vec() });
                 }
-                self.router.receive(now, interface, bytes, &mut self.actions);
+                self.router.receive(now, interface, Datagram::V4(bytes), &mut self.actions);
                 self.perform_decided()?;
             }
             reading.n_packets += n_packets;
@@ -389,7 +390,7 @@ impl VrrpRole {
         for action in actions.drain(..) {
             let began_at = clock::now();
             let (instance, what) = match action {
-                Action::SendAdvert { instance, interface, destination, packet } => {
+                Action::SendAdvert { instance, interface, destination, packet, .. } => {
                     let sent = self.kernel.send_advert(interface, destination, &packet);
                     // The priority is the third byte of the advert, behind a header of 20 bytes.
                     (instance, explains.then(|| kernel::tell_advert(&packet, destination, sent)))
