@@ -32,6 +32,15 @@ impl Lan {
         Machine::start(name, &namespace, interface)
     }
 
+    /// Gives a machine that stands on another LAN a second interface, on this one.
+    pub fn attach(&self, machine: &Machine, interface: &str, address: &str) {
+        let (name, namespace) = (machine.name(), machine.namespace());
+        self.ip(&["link", "add", name, "type", "veth", "peer", "name", interface, "netns", namespace]);
+        self.ip(&["link", "set", name, "master", "br0", "up"]);
+        ip(&["-n", namespace, "addr", "add", address, "dev", interface]);
+        ip(&["-n", namespace, "link", "set", interface, "up"]);
+    }
+
     /// Pulls the cable of a machine, or puts it back.
     pub fn cable(&self, machine: &str, plugged: bool) {
         self.ip(&["link", "set", machine, if plugged { "up" } else { "down" }]);

@@ -110,6 +110,11 @@ impl Machine {
         &self.name
     }
 
+    /// Its network namespace, as `ip netns` knows it.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// Puts evenkeel in keepalived's and nginx's place.
     pub fn with_evenkeel(self) -> Self {
         self.evenkeel_as(Service::Keepalived);

@@ -80,6 +80,13 @@ pub enum FromVrrp {
         /// Its effective priority.
         priority: u8,
     },
+    /// Tell the notify scripts of a sync group; its members' come first.
+    NotifyGroup {
+        /// Name of the group.
+        group: String,
+        /// Its state.
+        state: Report,
+    },
     /// A decision and what was done about it.
     Explained(Explanation),
     /// Answer to [`ToVrrp::Status`].

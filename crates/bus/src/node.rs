@@ -2,7 +2,7 @@
 //! in time RFC 3339. What could not be asked is `null`, never an old answer.
 
 use crate::{BalanceView, WallTime};
-use evenkeel_vrrp::{AdvertCounters, InstanceStatus, StateName};
+use evenkeel_vrrp::{AdvertCounters, GroupStatus, InstanceStatus, StateName};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -29,6 +29,9 @@ pub struct NodeStatus {
     pub roles: Vec<RoleView>,
     /// Virtual routers in configuration order; `null` when the vrrp role gave no answer.
     pub instances: Option<Vec<InstanceView>>,
+    /// Sync groups in configuration order; `null` when the vrrp role gave no answer.
+    #[serde(default)]
+    pub groups: Option<Vec<GroupView>>,
     /// The proxy; `null` when none is configured.
     pub proxy: Option<ProxyView>,
     /// Layer 4; `null` when none is configured, or the balance role gave no answer.
@@ -66,6 +69,21 @@ pub enum RoleState {
     Stopping,
     /// Not running, and not meant to.
     Stopped,
+}
+
+/// One sync group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupView {
+    /// Its name.
+    pub name: String,
+    /// `fault` as soon as one member has it, `master` when all are.
+    pub state: StateName,
+    /// When it entered that state.
+    pub since: WallTime,
+    /// How long ago.
+    pub since_seconds: f64,
+    /// Names of the members.
+    pub members: Vec<String>,
 }
 
 /// One virtual router.
@@ -202,6 +220,19 @@ pub struct ServerView {
     pub last_error: Option<String>,
     /// How long ago that was.
     pub last_error_age_seconds: Option<f64>,
+}
+
+impl GroupView {
+    /// The view of one group at `now`.
+    pub fn new(status: &GroupStatus, now: WallTime) -> Self {
+        GroupView {
+            name: status.name.clone(),
+            state: status.state,
+            since: now.before(status.since),
+            since_seconds: seconds(status.since),
+            members: status.members.clone(),
+        }
+    }
 }
 
 impl InstanceView {

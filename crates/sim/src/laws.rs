@@ -34,7 +34,7 @@ impl World {
         let acts = match action {
             Action::SendAdvert { .. } | Action::Announce { .. } | Action::Probe { .. } | Action::Stopped => true,
             Action::Hold { addresses, .. } => !addresses.is_empty(),
-            Action::Notify { .. } | Action::Explain(_) => false,
+            Action::Notify { .. } | Action::NotifyGroup { .. } | Action::Explain(_) => false,
         };
         if node.stopped && acts {
             return Err(format!("a router does nothing after Stopped: {name} wants {action:?}"));
@@ -71,6 +71,7 @@ impl World {
             | Action::Announce { .. }
             | Action::Probe { .. }
             | Action::Notify { .. }
+            | Action::NotifyGroup { .. }
             | Action::Stopped => {}
         }
         Ok(())

@@ -221,7 +221,7 @@ fn configs(random: &mut Random, n_nodes: usize, version: Version, interval: Cent
             instance.tracks = tracks.clone();
             instance
         });
-        Config { instances: instances.collect(), scripts: vec![script.clone()] }
+        Config { instances: instances.collect(), scripts: vec![script.clone()], ..Config::default() }
     });
     (configs.collect(), preempt_delay)
 }

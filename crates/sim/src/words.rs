@@ -51,6 +51,7 @@ pub(crate) fn action(action: &Action) -> String {
         }
         Action::Probe { address, .. } => format!("ask who has {address}"),
         Action::Notify { instance, state, priority } => format!("{}: notify {state:?} priority {priority}", instance.0),
+        Action::NotifyGroup { group, state } => format!("group {}: notify {state:?}", group.0),
         Action::Explain(t) => {
             format!("{}: {:?} -> {:?}: {}; {}; {}", t.instance.0, t.from, t.to, t.trigger, t.rule, t.decision)
         }

@@ -24,7 +24,7 @@ fn main() {
 
     let instances: Vec<_> = (0..n_routers).map(instance).collect();
     let packets: Vec<_> = instances.iter().map(packet).collect();
-    let mut router = Router::new(Config { instances, scripts: Vec::new() }, 0);
+    let mut router = Router::new(Config { instances, ..Config::default() }, 0);
     let mut actions = Vec::new();
     for index in 0..n_routers.div_ceil(VRIDS) {
         let addresses = vec![Ipv4Addr::new(10, 0, 0, 20).into()];

@@ -17,6 +17,18 @@ pub struct Config {
     pub instances: Vec<Instance>,
     /// The check scripts that instances may track. [`ScriptId`](crate::ScriptId) is the index in this list.
     pub scripts: Vec<Script>,
+    /// The sync groups. [`GroupId`](crate::GroupId) is the index in this list.
+    #[serde(default)]
+    pub groups: Vec<Group>,
+}
+
+/// A `vrrp_sync_group`: instances that change state together. What the group tracks stands in each of its members.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// The name after `vrrp_sync_group`.
+    pub name: String,
+    /// Its members, in the order of the file.
+    pub members: Vec<crate::InstanceId>,
 }
 
 /// One virtual router on one interface.

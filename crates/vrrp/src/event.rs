@@ -21,6 +21,10 @@ impl InstanceId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ScriptId(pub u32);
 
+/// Index of a sync group in [`Config::groups`](crate::Config).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct GroupId(pub u32);
+
 /// All that can happen to a virtual router. The set is closed, so that a new one walks the compiler around the core.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Event {
@@ -194,6 +198,13 @@ pub enum Action {
         state: Report,
         /// Effective priority.
         priority: u8,
+    },
+    /// Tell scripts and FIFOs about a state of a sync group: after those of its members.
+    NotifyGroup {
+        /// Whose state.
+        group: GroupId,
+        /// The state.
+        state: Report,
     },
     /// A decision and its reason, for the log and for `why`.
     Explain(Transition),

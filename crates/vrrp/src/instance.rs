@@ -4,6 +4,7 @@
 use crate::config::{self, Family, Preempt, Priority, Version, VirtualAddress};
 use crate::event::{Action, InstanceId, Report, StateName, Transition};
 use crate::explain::{self, Why};
+use crate::group::{Bond, Word};
 use crate::link::{Link, Present};
 use crate::packet::{Advert, Cast, Expected, Reject};
 use crate::sender::{self, Outgoing, Sender};
@@ -24,6 +25,10 @@ pub(crate) struct Instance {
     pub(crate) trackers: Vec<Tracker>,
     /// Another instance of the configuration has the same virtual router on the same interface.
     pub(crate) duplicate_of: Option<String>,
+    /// What it knows of the others of its sync group; `None` when it is in none.
+    pub(crate) bond: Option<Bond>,
+    /// What the others have to hear of it.
+    pub(crate) word: Option<Word>,
     /// Priority after trackers.
     pub(crate) effective: u8,
     /// The master's interval: our own, or in version 3 the one its adverts state. As in keepalived it is kept when
@@ -72,6 +77,8 @@ impl Instance {
             link: Link::Unreported,
             trackers: Vec::new(),
             duplicate_of: None,
+            bond: None,
+            word: None,
             effective: config.priority.get(),
             master_interval: timers::advert_interval(config.version, config.advert_interval),
             standby: false,
@@ -193,10 +200,18 @@ impl Instance {
         }
     }
 
-    /// Why this instance may not be master now.
-    ///
-    /// `dont_track_primary` forgives a link that is down, not one that is gone: no address can be held on it.
+    /// Why this instance may not be master now: for a reason of its own, or of another member of its sync group.
     pub(crate) fn fault(&self) -> Option<String> {
+        self.own_fault().or_else(|| self.bond.as_ref()?.fault.clone())
+    }
+
+    /// What has to be known before this instance can start, with its sync group. It is no fault, and none is logged.
+    pub(crate) fn awaited(&self) -> Option<String> {
+        self.own_awaited().or_else(|| self.bond.as_ref()?.awaited.clone())
+    }
+
+    /// `dont_track_primary` forgives a link that is down, not one that is gone: no address can be held on it.
+    pub(crate) fn own_fault(&self) -> Option<String> {
         let interface = &self.config.interface;
         if let Some(other) = &self.duplicate_of {
             let vrid = self.config.vrid.get();
@@ -221,8 +236,7 @@ impl Instance {
         Some(format!("{}: {}", tracker.name, tracker.verdict.detail))
     }
 
-    /// What has to be known before this instance can start. It is no fault, and none is logged.
-    pub(crate) fn awaited(&self) -> Option<String> {
+    pub(crate) fn own_awaited(&self) -> Option<String> {
         if self.link == Link::Unreported {
             return Some(format!("interface {} has not been reported yet", self.config.interface));
         }
@@ -274,7 +288,9 @@ impl Instance {
                 self.send_advert(self.effective, actions);
                 self.notify(Report::Master, actions);
             }
-            State::Leaving(Leaving { why: Leave::Shutdown | Leave::Failover, .. }) => self.send_advert(0, actions),
+            State::Leaving(Leaving { why: Leave::Shutdown | Leave::Failover | Leave::Group, .. }) => {
+                self.send_advert(0, actions);
+            }
             State::Leaving(Leaving { why: Leave::Yield, .. }) => {}
             State::Fault => {
                 if from == StateName::Master && self.present().is_some_and(|present| present.up) {

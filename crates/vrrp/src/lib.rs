@@ -22,7 +22,9 @@ pub mod config;
 mod deadlines;
 mod event;
 mod explain;
+mod group;
 mod instance;
+mod leaving;
 mod link;
 mod machine;
 pub mod packet;
@@ -36,7 +38,9 @@ mod track;
 
 pub use config::Config;
 pub use event::{
-    Action, Command, Event, InstanceId, Interface, Report, ScriptId, ScriptOutcome, StateName, Transition,
+    Action, Command, Event, GroupId, InstanceId, Interface, Report, ScriptId, ScriptOutcome, StateName, Transition,
 };
 pub use router::Router;
-pub use status::{AdvertCounters, ConflictStatus, InstanceStatus, PeerStatus, Status, TrackerStatus, Unclaimed};
+pub use status::{
+    AdvertCounters, ConflictStatus, GroupStatus, InstanceStatus, PeerStatus, Status, TrackerStatus, Unclaimed,
+};

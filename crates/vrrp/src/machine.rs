@@ -3,6 +3,7 @@
 use crate::config::Preempt;
 use crate::event::{Action, Report};
 use crate::explain::{self, Why};
+use crate::group::Word;
 use crate::instance::{Instance, Peer};
 use crate::packet::Advert;
 use crate::state::{Backup, Burst, Claim, DownTimer, Init, Leave, Leaving, Master, State};
@@ -30,6 +31,12 @@ pub(crate) enum Input<'a> {
     Facts(&'a str),
     /// A process that was master died, and this one may take its place for so long.
     Resume(Duration),
+    /// Another member of the sync group, this one, is master, and all others can be.
+    AllReady(&'a str),
+    /// Another member of the sync group, this one, has a better master.
+    GiveWay(&'a str),
+    /// Another member of the sync group heard a master of lower priority.
+    Outranked,
     /// Hand over, and do not take back.
     Failover,
     /// Take back when the time comes.
@@ -83,6 +90,23 @@ impl Instance {
             // It is not at its start any more.
             (State::Backup(_) | State::Master(_) | State::Leaving(_) | State::Fault, Input::Resume(_)) => {}
 
+            (State::Backup(_) | State::Leaving(_), Input::AllReady(member)) => {
+                let trigger = format!("{member} of its group is master");
+                let why = Why::new(trigger, "a sync group is master when each member can be", self.take_over());
+                self.enter(now, self.master(now), why, actions);
+            }
+            (State::Master(_), Input::GiveWay(member)) => {
+                self.leave(now, Leave::Group, &format!("{member} of its group gives way"), actions);
+            }
+            (State::Master(mut master), Input::Outranked) => {
+                self.burst_beside_rival(now, &mut master);
+                self.state = State::Master(master);
+                self.announce(self.config.garp.lower_prio_repeat, actions);
+            }
+            (State::Init(_) | State::Master(_) | State::Fault, Input::AllReady(_))
+            | (State::Init(_) | State::Backup(_) | State::Leaving(_) | State::Fault, Input::GiveWay(_))
+            | (State::Init(_) | State::Backup(_) | State::Leaving(_) | State::Fault, Input::Outranked) => {}
+
             (State::Init(_) | State::Backup(_) | State::Fault, Input::Failover) => {
                 self.standby = true;
                 self.explain(
@@ -94,12 +118,14 @@ impl Instance {
                 self.standby = true;
                 self.leave(now, Leave::Failover, "failover was asked for", actions);
             }
-            (State::Leaving(Leaving { why: Leave::Yield | Leave::Failover, .. }), Input::Failover) => {
+            (State::Leaving(Leaving { why: Leave::Yield | Leave::Failover | Leave::Group, .. }), Input::Failover) => {
                 self.standby = true;
             }
             (State::Leaving(Leaving { why: Leave::Shutdown, .. }), Input::Failover) => {}
 
-            (State::Leaving(Leaving { why: Leave::Failover, successor: None, .. }), Input::Failback) => {
+            (State::Leaving(Leaving { why: Leave::Failover, successor: None, .. }), Input::Failback)
+                if self.is_group_ready() =>
+            {
                 let why = Why::new(
                     "failback was asked for",
                     "nobody has taken over yet",
@@ -129,7 +155,10 @@ impl Instance {
                 self.enter(now, State::Stopped, why, actions);
             }
             // Whoever was to take over still is; only what comes after is different, and the wait is that of a shutdown.
-            (State::Leaving(leaving @ Leaving { why: Leave::Yield | Leave::Failover, .. }), Input::Shutdown) => {
+            (
+                State::Leaving(leaving @ Leaving { why: Leave::Yield | Leave::Failover | Leave::Group, .. }),
+                Input::Shutdown,
+            ) => {
                 let release_at = leaving.release_at.min(now + self.longest_master_down());
                 self.state = State::Leaving(Leaving { why: Leave::Shutdown, release_at, ..leaving });
             }
@@ -154,6 +183,9 @@ impl Instance {
                 | Input::Vanished(_)
                 | Input::Facts(_)
                 | Input::Resume(_)
+                | Input::AllReady(_)
+                | Input::GiveWay(_)
+                | Input::Outranked
                 | Input::Failover
                 | Input::Failback
                 | Input::Shutdown,
@@ -175,7 +207,8 @@ impl Instance {
             }
             return self.set_reason(awaited);
         }
-        if !self.standby && init.resume_until.is_some_and(|until| now < until) {
+        let all_resume = self.bond.as_ref().is_none_or(|bond| bond.all_resume);
+        if !self.standby && all_resume && init.resume_until.is_some_and(|until| now < until) {
             let trigger = "the vrrp process of this node died as master and was started again";
             let rule = "nobody can have taken over since";
             let why = Why::new(trigger, rule, format!("go on as master of {}", self.address_names()));
@@ -240,19 +273,7 @@ impl Instance {
         self.reprioritize(trigger, actions);
     }
 
-    fn leaving_learns(&mut self, now: Instant, leaving: Leaving, trigger: &str, actions: &mut Vec<Action>) {
-        let Some(fault) = self.fault() else { return self.reprioritize(trigger, actions) };
-        self.effective = self.effective_now();
-        match leaving.why {
-            Leave::Shutdown => {
-                let why = Why::new(fault, "without it no address can be held", self.let_go());
-                self.enter(now, State::Stopped, why, actions);
-            }
-            Leave::Failover | Leave::Yield => self.fail(now, fault, actions),
-        }
-    }
-
-    fn fail(&mut self, now: Instant, fault: String, actions: &mut Vec<Action>) {
+    pub(crate) fn fail(&mut self, now: Instant, fault: String, actions: &mut Vec<Action>) {
         let rule = "FAULT while an interface or an unweighted tracker has failed";
         let decision = if self.state.is_holding() { self.let_go() } else { "do not take part".to_owned() };
         self.enter(now, State::Fault, Why::new(fault, rule, decision), actions);
@@ -261,7 +282,9 @@ impl Instance {
     /// Begins to take part. `state MASTER` below priority 255 changes nothing here (keepalived, observed: it waits the
     /// whole master down interval).
     fn start(&mut self, now: Instant, trigger: &str, actions: &mut Vec<Action>) {
-        if self.is_owner() && !self.standby {
+        // An owner among others who are none waits as they do (keepalived, observed).
+        let all_own = self.is_owner() && self.bond.as_ref().is_none_or(|bond| bond.all_own);
+        if all_own && !self.standby {
             let why = Why::new(trigger, "priority 255 owns the addresses (RFC 9568 6.4.1)", self.take_over());
             return self.enter(now, self.master(now), why, actions);
         }
@@ -270,7 +293,7 @@ impl Instance {
         self.enter(now, self.backup(now), why, actions);
     }
 
-    fn reprioritize(&mut self, trigger: &str, actions: &mut Vec<Action>) {
+    pub(crate) fn reprioritize(&mut self, trigger: &str, actions: &mut Vec<Action>) {
         let (old, new) = (self.effective, self.effective_now());
         if old == new {
             return;
@@ -290,13 +313,15 @@ impl Instance {
     // ----- backup -----
 
     /// A backup that starts the whole master down interval at `from`.
-    fn backup(&self, from: Instant) -> State {
+    pub(crate) fn backup(&self, from: Instant) -> State {
         State::Backup(Backup {
             started_at: from,
             master_down_at: from + self.master_down(),
             timer: DownTimer::MasterDown,
             preempt_at: None,
             ignored: None,
+            is_held: false,
+            was_told: false,
         })
     }
 
@@ -304,7 +329,8 @@ impl Instance {
     fn backup_hears(&mut self, now: Instant, backup: Backup, advert: &Advert) {
         if advert.priority == 0 {
             let (started_at, master_down_at) = (now, now + self.skew());
-            self.state = State::Backup(Backup { started_at, master_down_at, timer: DownTimer::Skew, ..backup });
+            let timer = DownTimer::Skew;
+            self.state = State::Backup(Backup { started_at, master_down_at, timer, is_held: false, ..backup });
             return;
         }
         let is_lower = advert.priority < self.effective;
@@ -326,7 +352,10 @@ impl Instance {
             timer: DownTimer::MasterDown,
             preempt_at,
             ignored: None,
+            is_held: false,
+            was_told: false,
         });
+        self.word = Some(Word::Accepted);
     }
 
     fn backup_deadline(&mut self, now: Instant, backup: Backup, actions: &mut Vec<Action>) {
@@ -354,6 +383,9 @@ impl Instance {
                 (format!("no advert from anybody for {}", explain::span(waited)), down_rule())
             }
         };
+        if !self.is_group_ready() {
+            return self.hold_back(now, backup, trigger, actions);
+        }
         let why = Why::new(trigger, rule, self.take_over()).after(waited);
         self.enter(now, self.master(now), why, actions);
     }
@@ -463,16 +495,14 @@ impl Instance {
     fn outrank(&mut self, now: Instant, mut master: Master, advert: &Advert, actions: &mut Vec<Action>) {
         let is_news = master.rival_at.is_none_or(|rival_at| now.since(rival_at) > timers::CONFLICT_QUIET);
         master.rival_at = Some(now);
-        let garp = self.config.garp;
-        if garp.lower_prio_repeat > 0 && !garp.lower_prio_delay.is_zero() {
-            master.burst = Some(Burst { at: now + garp.lower_prio_delay, count: garp.lower_prio_repeat });
-        }
+        self.burst_beside_rival(now, &mut master);
         if !self.config.lower_prio_no_advert {
             master.advert_at = now + self.own_interval();
             self.send_advert(self.effective, actions);
         }
         self.state = State::Master(master);
-        self.announce(garp.lower_prio_repeat, actions);
+        self.announce(self.config.garp.lower_prio_repeat, actions);
+        self.word = Some(Word::Outranked);
         self.report(Report::MasterRxLowerPri, actions);
         if is_news {
             let Advert { source, priority, .. } = advert;
@@ -487,6 +517,13 @@ impl Instance {
                 Why::new(trigger, rule, format!("stay master and announce {} again", self.address_names())),
                 actions,
             );
+        }
+    }
+
+    fn burst_beside_rival(&self, now: Instant, master: &mut Master) {
+        let garp = self.config.garp;
+        if garp.lower_prio_repeat > 0 && !garp.lower_prio_delay.is_zero() {
+            master.burst = Some(Burst { at: now + garp.lower_prio_delay, count: garp.lower_prio_repeat });
         }
     }
 
@@ -520,99 +557,16 @@ impl Instance {
         self.explain(Why::new(trigger, "held addresses are reconciled", format!("add {address} again")), actions);
     }
 
-    /// Begins a handover that was asked for: priority 0 first, the addresses later.
-    fn leave(&mut self, now: Instant, why: Leave, trigger: &str, actions: &mut Vec<Action>) {
-        let patience = self.longest_master_down();
-        let leaving = Leaving { why, entered_at: now, release_at: now + patience, successor: None };
-        let rule =
-            format!("hand over: a peer takes over its skew after priority 0; wait up to {}", explain::span(patience));
-        let decision = format!("answer for {} until a peer has it", self.address_names());
-        self.enter(now, State::Leaving(leaving), Why::new(trigger, rule, decision), actions);
-    }
-
-    // ----- leaving -----
-
-    fn leaving_hears(&mut self, now: Instant, leaving: Leaving, advert: &Advert, actions: &mut Vec<Action>) {
-        let source = advert.source;
-        if self.present().is_some_and(|present| present.source == Some(source)) {
-            // Our own last advert, come back, is no successor.
-            return;
-        }
-        let is_successor = leaving.successor.is_some_and(|(successor, _)| successor == source);
-        match (leaving.why, advert.priority) {
-            // The one we made way for leaves itself, and we still hold everything.
-            (Leave::Yield, 0) if is_successor => {
-                let trigger = format!("{source} sent priority 0 before it took over");
-                let why = Why::new(trigger, "no better master is left", format!("keep {}", self.address_names()));
-                self.enter(now, self.master(now), why, actions);
-            }
-            (Leave::Shutdown | Leave::Failover, 0) if is_successor => {
-                let release_at = leaving.entered_at + self.longest_master_down();
-                self.state = State::Leaving(Leaving { release_at: release_at.max(now), successor: None, ..leaving });
-            }
-            (Leave::Shutdown | Leave::Failover | Leave::Yield, 0) => {}
-            (Leave::Shutdown | Leave::Failover | Leave::Yield, _) if is_successor => {
-                self.learn_interval(advert);
-                self.state = State::Leaving(Leaving { successor: Some((source, now)), ..leaving });
-            }
-            (Leave::Shutdown | Leave::Failover, _) if leaving.successor.is_none() => {
-                self.learn_interval(advert);
-                let release_at = leaving.release_at.min(now + timers::SUCCESSOR_GRACE);
-                let leaving = Leaving { release_at, successor: Some((source, now)), ..leaving };
-                self.state = State::Leaving(leaving);
-                if self.claimed_at.is_some_and(|claimed_at| now.since(claimed_at) <= timers::ANNOUNCED_BEFORE) {
-                    let trigger = format!("{source} is master");
-                    self.release(now, leaving, trigger, "it announced the address before its advert", actions);
-                }
-            }
-            // One successor is enough.
-            (Leave::Shutdown | Leave::Failover | Leave::Yield, _) => {}
-        }
-    }
-
-    fn leaving_deadline(&mut self, now: Instant, leaving: Leaving, actions: &mut Vec<Action>) {
-        if now < leaving.release_at {
-            return;
-        }
-        let waited = explain::span(now.since(leaving.entered_at));
-        match (leaving.successor, leaving.why) {
-            (Some((successor, _)), _) => {
-                let trigger = format!("{successor} is master");
-                let rule = format!("released {} after its advert", explain::span(timers::SUCCESSOR_GRACE));
-                self.release(now, leaving, trigger, &rule, actions);
-            }
-            (None, Leave::Failover) => {
-                let trigger = format!("nobody took over within {waited}");
-                let why = Why::new(trigger, "an address that nobody else has is kept", self.take_over());
-                self.enter(now, self.master(now), why.after(now.since(leaving.entered_at)), actions);
-            }
-            (None, Leave::Shutdown | Leave::Yield) => {
-                let trigger = format!("nobody took over within {waited}");
-                self.release(now, leaving, trigger, "the wait is over", actions);
-            }
-        }
-    }
-
-    /// Ends a handover: a successor is there, or there is none to wait for.
-    fn release(&mut self, now: Instant, leaving: Leaving, trigger: String, rule: &str, actions: &mut Vec<Action>) {
-        let next = match leaving.why {
-            Leave::Shutdown => State::Stopped,
-            Leave::Failover | Leave::Yield => self.backup(leaving.successor.map_or(now, |(_, heard_at)| heard_at)),
-        };
-        let why = Why::new(trigger, rule, self.let_go()).after(now.since(leaving.entered_at));
-        self.enter(now, next, why, actions);
-    }
-
     /// What this node's adverts come from: among equal priorities the higher address wins.
-    fn own_source(&self) -> IpAddr {
+    pub(crate) fn own_source(&self) -> IpAddr {
         self.present().and_then(|present| present.source).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
     }
 
-    fn take_over(&self) -> String {
+    pub(crate) fn take_over(&self) -> String {
         format!("take over {}", self.address_names())
     }
 
-    fn let_go(&self) -> String {
+    pub(crate) fn let_go(&self) -> String {
         format!("release {}", self.address_names())
     }
 }

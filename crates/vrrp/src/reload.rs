@@ -21,6 +21,7 @@ impl Instance {
         self.id = fresh.id;
         self.trackers = fresh.trackers;
         self.duplicate_of = fresh.duplicate_of;
+        self.bond = fresh.bond;
         self.set_link(fresh.link);
 
         let (down, interval) = (self.master_down(), self.own_interval());

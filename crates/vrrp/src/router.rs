@@ -1,6 +1,7 @@
 use crate::config::{Config, Family, TrackTarget, Vrid};
 use crate::deadlines::Deadlines;
 use crate::event::{Action, Command, Event, InstanceId, Interface, ScriptId, ScriptOutcome};
+use crate::group::Group;
 use crate::instance::Instance;
 use crate::link::{self, Links};
 use crate::machine::Input;
@@ -17,7 +18,10 @@ use std::time::Duration;
 /// Every virtual router of this node.
 #[derive(Clone, Debug)]
 pub struct Router {
-    instances: Vec<Instance>,
+    pub(crate) instances: Vec<Instance>,
+    pub(crate) groups: Vec<Group>,
+    /// The group of each instance: index in `groups`.
+    pub(crate) group_of: Vec<Option<usize>>,
     judges: Vec<Judge>,
     links: Links,
     /// What BFD sessions said last, by their names.
@@ -49,6 +53,8 @@ impl Router {
     pub fn new(config: Config, seed: u64) -> Self {
         let mut router = Router {
             instances: Vec::new(),
+            groups: Vec::new(),
+            group_of: Vec::new(),
             judges: Vec::new(),
             links: Links::default(),
             sessions: HashMap::new(),
@@ -98,8 +104,8 @@ impl Router {
                 self.target_changed(now, &TrackTarget::Proxy, actions);
             }
             Event::Resume { instance, within } => self.command(instance, now, Input::Resume(within), actions),
-            Event::Command(Command::Failover(id)) => self.command(id, now, Input::Failover, actions),
-            Event::Command(Command::Failback(id)) => self.command(id, now, Input::Failback, actions),
+            Event::Command(Command::Failover(id)) => self.command_all(id, now, Input::Failover, actions),
+            Event::Command(Command::Failback(id)) => self.command_all(id, now, Input::Failback, actions),
             Event::Shutdown => {
                 if self.phase == Phase::Running {
                     self.phase = Phase::Stopping;
@@ -135,6 +141,7 @@ impl Router {
     pub fn status(&self, now: Instant) -> Status {
         Status {
             instances: self.instances.iter().map(|instance| instance.status(now)).collect(),
+            groups: self.group_statuses(now),
             unclaimed: self.unclaimed,
         }
     }
@@ -178,9 +185,7 @@ impl Router {
                 None => new.push_hold(actions),
             }
         }
-        for i in 0..n_instances {
-            self.drive(i, now, Input::Facts("the configuration changed"), actions);
-        }
+        self.drive_facts((0..n_instances).collect(), now, "the configuration changed", actions);
     }
 
     /// Puts a configuration in place with new instances that know the present facts; returns the old ones.
@@ -211,6 +216,7 @@ impl Router {
             let link = self.links.link(&instance.config, &self.virtuals);
             instance.set_link(link);
         }
+        self.install_groups(now, config.groups);
         self.by_address.clear();
         for (i, instance) in self.instances.iter().enumerate() {
             for address in instance.addresses().map(|address| address.prefix.address()) {
@@ -363,9 +369,8 @@ impl Router {
             }
         }
         self.index_vrids();
-        for i in (0..self.instances.len()).filter(|i| is_affected[*i]).collect::<Vec<_>>() {
-            self.drive(i, now, Input::Facts(trigger), actions);
-        }
+        let affected = (0..self.instances.len()).filter(|i| is_affected[*i]).collect();
+        self.drive_facts(affected, now, trigger, actions);
         self.target_changed(now, &TrackTarget::Interface(name.to_owned()), actions);
     }
 
@@ -380,6 +385,7 @@ impl Router {
         let Some(verdict) = verdict(target, &self.links, &self.judges, &self.sessions, self.proxy.as_ref()) else {
             return;
         };
+        let mut changed = Vec::new();
         for i in 0..self.instances.len() {
             let mut trigger = None;
             for tracker in &mut self.instances[i].trackers {
@@ -391,9 +397,10 @@ impl Router {
                     tracker.verdict = verdict.clone();
                 }
             }
-            if let Some(trigger) = trigger {
-                self.drive(i, now, Input::Facts(&trigger), actions);
-            }
+            changed.extend(trigger.map(|trigger| (i, trigger)));
+        }
+        for (i, trigger) in changed {
+            self.drive_facts(vec![i], now, &trigger, actions);
         }
     }
 
@@ -403,8 +410,21 @@ impl Router {
         }
     }
 
-    /// Hands an input to one instance and notes its new deadline.
+    /// Hands an input to one instance, and what follows from it to the others of its sync group.
     fn drive(&mut self, i: usize, now: Instant, input: Input, actions: &mut Vec<Action>) {
+        let from = self.instances[i].state.name();
+        self.drive_alone(i, now, input, actions);
+        if self.group_of[i].is_some() {
+            self.take_along(i, from, now, actions);
+        }
+    }
+
+    /// Hands an input to one instance and notes its new deadline.
+    pub(crate) fn drive_alone(&mut self, i: usize, now: Instant, input: Input, actions: &mut Vec<Action>) {
+        match input {
+            Input::Deadline | Input::Facts(_) | Input::Failback => self.look_at_companions(i, now),
+            _ => {}
+        }
         let instance = &mut self.instances[i];
         instance.handle(now, input, actions);
         self.deadlines.note(i, instance.state.deadline());

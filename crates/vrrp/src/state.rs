@@ -51,6 +51,10 @@ pub(crate) struct Backup {
     pub(crate) preempt_at: Option<Instant>,
     /// An advert of lower priority was ignored since the timer started.
     pub(crate) ignored: Option<(IpAddr, u8)>,
+    /// The timer ran out, and other members of the sync group were not ready: master together with them.
+    pub(crate) is_held: bool,
+    /// That was told.
+    pub(crate) was_told: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +114,8 @@ pub(crate) enum Leave {
     Failover,
     /// A master of higher priority was heard.
     Yield,
+    /// Another member of the sync group gave way.
+    Group,
 }
 
 impl State {

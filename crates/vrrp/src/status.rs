@@ -9,9 +9,25 @@ use std::time::Duration;
 pub struct Status {
     /// In configuration order.
     pub instances: Vec<InstanceStatus>,
+    /// The sync groups, in configuration order.
+    #[serde(default)]
+    pub groups: Vec<GroupStatus>,
     /// Packets of protocol 112 that belong to no instance.
     #[serde(default)]
     pub unclaimed: Unclaimed,
+}
+
+/// One sync group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupStatus {
+    /// Its name.
+    pub name: String,
+    /// State of all members together: fault as soon as one has it, master when all are.
+    pub state: StateName,
+    /// How long it has been in that state.
+    pub since: Duration,
+    /// Names of the members.
+    pub members: Vec<String>,
 }
 
 /// Packets that no instance could count.

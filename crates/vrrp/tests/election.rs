@@ -279,7 +279,11 @@ fn ended(success: bool) -> Event {
 
 fn with_script(weight: i16, rise: u32, fall: u32) -> Config {
     let tracked = tracking(instance(), TrackTarget::Script(ScriptId(0)), weight);
-    Config { instances: vec![tracked], scripts: vec![Script { name: "chk".to_owned(), rise, fall }] }
+    Config {
+        instances: vec![tracked],
+        scripts: vec![Script { name: "chk".to_owned(), rise, fall }],
+        ..Config::default()
+    }
 }
 
 #[test]
@@ -417,7 +421,7 @@ fn weights_do_not_touch_an_owner() {
 fn the_second_of_two_equal_virtual_routers_is_in_fault() {
     let mut twin = instance();
     twin.name = "VI_2".to_owned();
-    let mut node = Node::new(Config { instances: vec![instance(), twin], scripts: vec![] });
+    let mut node = Node::new(Config { instances: vec![instance(), twin], ..Config::default() });
     node.on(eth0(true));
     let second = node.router.status(node.now).instances.remove(1);
     assert_eq!(second.reason, "virtual router 51 on eth0 is already that of VI_1");

@@ -121,7 +121,7 @@ fn shutdown_of_many_ends_with_the_last() {
     let mut second = instance();
     second.vrid = evenkeel_vrrp::config::Vrid::new(52).unwrap();
     second.addresses.clear();
-    let mut node = Node::new(Config { instances: vec![instance(), second], scripts: vec![] });
+    let mut node = Node::new(Config { instances: vec![instance(), second], ..Config::default() });
     node.on(eth0(true));
     node.run(2.0);
     node.on(heard(PEER, 150));

@@ -35,7 +35,7 @@ fn the_same_configuration_again_says_what_to_hold_and_nothing_else() {
 fn instances_are_matched_by_virtual_router_not_by_name_or_place() {
     let mut node = Node::master(instance());
     let renamed = Instance { name: "other".to_owned(), ..instance() };
-    let done = node.reconfigure(Config { instances: vec![second(), renamed], scripts: vec![] });
+    let done = node.reconfigure(Config { instances: vec![second(), renamed], ..Config::default() });
     assert_eq!(done, "hold 0, #1 hold 1, hold 0, BACKUP 100, init>backup");
     let status = node.router.status(node.now).instances.remove(1);
     assert_eq!((status.id, status.name.as_str(), status.holding), (InstanceId(1), "other", true));
@@ -45,7 +45,7 @@ fn instances_are_matched_by_virtual_router_not_by_name_or_place() {
 
 #[test]
 fn an_instance_that_is_gone_says_goodbye_under_an_identifier_beyond_the_list() {
-    let mut node = Node::new(Config { instances: vec![instance(), second()], scripts: vec![] });
+    let mut node = Node::new(Config { instances: vec![instance(), second()], ..Config::default() });
     node.on(eth0(true));
     node.run(5.0);
     let done = node.reconfigure(config(second()));
@@ -94,15 +94,15 @@ fn a_master_with_a_shorter_interval_does_not_wait_the_longer_one_out() {
 fn trackers_of_the_same_definition_keep_their_result() {
     let script = |name: &str| Script { name: name.to_owned(), rise: 1, fall: 1 };
     let tracked = |id| tracking(instance(), TrackTarget::Script(ScriptId(id)), -20);
-    let mut node = Node::new(Config { instances: vec![tracked(0)], scripts: vec![script("a")] });
+    let mut node = Node::new(Config { instances: vec![tracked(0)], scripts: vec![script("a")], ..Config::default() });
     node.on(eth0(true));
     node.on(Event::ScriptEnded { script: ScriptId(0), outcome: ScriptOutcome::TimedOut });
     assert_eq!(node.status().effective_priority, 80);
-    let moved = Config { instances: vec![tracked(1)], scripts: vec![script("b"), script("a")] };
+    let moved = Config { instances: vec![tracked(1)], scripts: vec![script("b"), script("a")], ..Config::default() };
     assert_eq!(node.reconfigure(moved), "hold 0");
     assert_eq!(node.status().effective_priority, 80);
     // Another definition has not run yet.
-    let other = Config { instances: vec![tracked(0)], scripts: vec![script("c")] };
+    let other = Config { instances: vec![tracked(0)], scripts: vec![script("c")], ..Config::default() };
     node.reconfigure(other);
     assert_eq!((node.status().effective_priority, node.status().trackers[0].healthy), (100, None));
 }
@@ -112,7 +112,7 @@ fn a_running_instance_does_not_stop_for_a_script_that_has_not_run() {
     let mut node = Node::master(instance());
     let tracked = tracking(instance(), TrackTarget::Script(ScriptId(0)), 0);
     let scripts = vec![Script { name: "chk".to_owned(), rise: 1, fall: 1 }];
-    assert_eq!(node.reconfigure(Config { instances: vec![tracked], scripts }), "hold 1");
+    assert_eq!(node.reconfigure(Config { instances: vec![tracked], scripts, ..Config::default() }), "hold 1");
     let failed = ScriptOutcome::Failure { status: 2 };
     let done = node.on(Event::ScriptEnded { script: ScriptId(0), outcome: failed });
     assert_eq!(done, "advert 0, hold 0, FAULT 100, master>fault");

@@ -72,7 +72,7 @@ fn its_first_advert_has_the_priority_that_its_scripts_gave_before() {
     let mut tracked = tracking(instance(), TrackTarget::Script(ScriptId(0)), 20);
     tracked.priority = Priority::new(100).unwrap();
     let scripts = vec![Script { name: "chk".to_owned(), rise: 3, fall: 3 }];
-    let mut node = successor(Config { instances: vec![tracked], scripts });
+    let mut node = successor(Config { instances: vec![tracked], scripts, ..Config::default() });
     node.on(Event::ScriptEnded { script: ScriptId(0), outcome: ScriptOutcome::Success });
     assert_eq!(node.on(eth0(true)), "hold 1, garp 1x5, advert 120, MASTER 120, init>master");
 }

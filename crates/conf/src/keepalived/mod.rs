@@ -16,7 +16,9 @@ mod walk;
 pub use lint::{Host, NoHost, ScriptFile, lint, lint_pair};
 pub use markdown::directives_markdown;
 pub use rows::{Block, Body, Directive, Support, Tier, directives};
-pub use settings::{CommandLine, InstanceSettings, Mail, NotifyCommands, NotifyFifo, ScriptCommand, Settings};
+pub use settings::{
+    CommandLine, GroupSettings, InstanceSettings, Mail, NotifyCommands, NotifyFifo, ScriptCommand, Settings,
+};
 
 use crate::{Diagnostic, Files, Severity, SourceMap};
 use std::path::Path;

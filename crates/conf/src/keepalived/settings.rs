@@ -14,6 +14,8 @@ pub struct Settings {
     pub scripts: Vec<ScriptCommand>,
     /// Extras of the instances, in the order of `vrrp::Config::instances`.
     pub instances: Vec<InstanceSettings>,
+    /// Extras of the sync groups, in the order of `vrrp::Config::groups`.
+    pub groups: Vec<GroupSettings>,
     /// `net_namespace`.
     pub net_namespace: Option<String>,
     /// `vrrp_rt_priority`: SCHED_RR priority of the vrrp role.
@@ -67,6 +69,17 @@ pub struct NotifyFifo {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct InstanceSettings {
     /// The name after `vrrp_instance`.
+    pub name: String,
+    /// Scripts to tell about changes of state.
+    pub notify: NotifyCommands,
+    /// `smtp_alert`.
+    pub mail_alert: bool,
+}
+
+/// What the supervisor does for one sync group.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GroupSettings {
+    /// The name after `vrrp_sync_group`.
     pub name: String,
     /// Scripts to tell about changes of state.
     pub notify: NotifyCommands,

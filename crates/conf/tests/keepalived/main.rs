@@ -12,6 +12,7 @@ mod noise;
 mod rows;
 mod samples;
 mod seeds;
+mod sync;
 
 use evenkeel_conf::keepalived::{Loaded, Options, load};
 use evenkeel_conf::{DiskFiles, MemoryFiles, Severity, render};

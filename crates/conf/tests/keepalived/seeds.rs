@@ -5,9 +5,9 @@ use evenkeel_balance::config::{self as balance, Check, Pool, Probe, Server, Sync
 use evenkeel_balance::table::{Forward, Persistence, Protocol, Scheduler, Service, ServiceFlags, ServiceKey};
 use evenkeel_conf::keepalived::{CommandLine, ScriptCommand};
 use evenkeel_vrrp::config::{
-    Centis, Initial, Instance, Password, Preempt, Priority, Script, Track, TrackTarget, VirtualAddress, Vrid,
+    Centis, Group, Initial, Instance, Password, Preempt, Priority, Script, Track, TrackTarget, VirtualAddress, Vrid,
 };
-use evenkeel_vrrp::{Config, ScriptId};
+use evenkeel_vrrp::{Config, InstanceId, ScriptId};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -56,7 +56,11 @@ fn article_000_two_nodes_and_a_check_that_lowers_the_priority() {
         vi.source = Some(source.into());
         vi.password = Some(Password::new("1111"));
         vi.tracks = vec![track(-5)];
-        check(file, Config { instances: vec![vi], scripts: vec![script("chk_http_port", 1, 2)] }, &[]);
+        check(
+            file,
+            Config { instances: vec![vi], scripts: vec![script("chk_http_port", 1, 2)], ..Config::default() },
+            &[],
+        );
         let settings = fixture(file).settings;
         assert_eq!(settings.scripts, [command("chk_http_port", &["/opt/chk_nginx.sh"], 2)]);
         assert_eq!(settings.mail.to, ["ops@example.org", "Night Shift <night@example.org>"]);
@@ -69,7 +73,11 @@ fn article_000_nopreempt_with_the_killall_form() {
     let mut vi = instance("VI_1", "eth0", 51, 100, &["192.168.1.129/24"]);
     vi.preempt = Preempt::Never;
     vi.tracks = vec![track(-20)];
-    check("seed_000_nopreempt.conf", Config { instances: vec![vi], scripts: vec![script("chk_nginx", 1, 1)] }, &[]);
+    check(
+        "seed_000_nopreempt.conf",
+        Config { instances: vec![vi], scripts: vec![script("chk_nginx", 1, 1)], ..Config::default() },
+        &[],
+    );
     assert_eq!(
         fixture("seed_000_nopreempt.conf").settings.scripts,
         [command("chk_nginx", &["killall", "-0", "nginx"], 2)]
@@ -90,7 +98,7 @@ fn article_000_two_masters_of_one_address_each() {
             vi
         };
         let instances = vec![vi("VI_1", 51, first, "192.168.1.129"), vi("VI_2", 52, second, "192.168.1.130")];
-        check(file, Config { instances, scripts: vec![script("chk_nginx", 2, 3)] }, &[]);
+        check(file, Config { instances, scripts: vec![script("chk_nginx", 2, 3)], ..Config::default() }, &[]);
     }
 }
 
@@ -102,7 +110,7 @@ fn article_001_with_tabs_and_chinese_comments() {
         let mut vi = instance("VI_1", "eth0", 50, priority, &["10.0.0.100/32"]);
         vi.initial = state;
         vi.password = Some(Password::new("123456"));
-        check(file, Config { instances: vec![vi], scripts: vec![] }, &[]);
+        check(file, Config { instances: vec![vi], ..Config::default() }, &[]);
         assert_eq!(fixture(file).settings.router_id.as_deref(), Some(name));
     }
 }
@@ -113,7 +121,11 @@ fn article_001_with_its_check() {
     vi.initial = Initial::Master;
     vi.password = Some(Password::new("123456"));
     vi.tracks = vec![track(50)];
-    check("seed_001_lb01_check.conf", Config { instances: vec![vi], scripts: vec![script("check_web", 1, 1)] }, &[]);
+    check(
+        "seed_001_lb01_check.conf",
+        Config { instances: vec![vi], scripts: vec![script("check_web", 1, 1)], ..Config::default() },
+        &[],
+    );
     let settings = fixture("seed_001_lb01_check.conf").settings;
     assert_eq!(settings.scripts, [command("check_web", &["/server/scripts/check_web.sh"], 10)]);
 }
@@ -128,7 +140,8 @@ fn article_002_with_old_spellings_and_a_layer_4_service() {
         vi.password = Some(Password::new("1111"));
         vi.advert_interval = Centis(500);
         let rules = ["sync-group-of-one:6", "old-spelling:17", "old-spelling:41", "old-spelling:50"];
-        check(file, Config { instances: vec![vi], scripts: vec![] }, &rules);
+        let groups = vec![Group { name: "WEB_HTTP".to_owned(), members: vec![InstanceId(0)] }];
+        check(file, Config { instances: vec![vi], groups, ..Config::default() }, &rules);
         let servers = vec![server([192, 168, 20, 143], 100, 3, 5), server([192, 168, 20, 144], 100, 3, 5)];
         let mut pool = pool([192, 168, 20, 140], Scheduler::Wrr, servers);
         pool.service.persistence = None;
@@ -218,7 +231,7 @@ fn article_002_commented_and_without_its_last_brace() {
     vi.initial = Initial::Master;
     vi.password = Some(Password::new("1111"));
     let rules = ["missing-brace:25", "old-spelling:36", "old-spelling:45"];
-    check("seed_002_commented.conf", Config { instances: vec![vi], scripts: vec![] }, &rules);
+    check("seed_002_commented.conf", Config { instances: vec![vi], ..Config::default() }, &rules);
     let servers = vec![server([10, 0, 0, 137], 3, 10, 3), server([10, 0, 0, 139], 3, 10, 3)];
     let pools = vec![pool([10, 0, 0, 148], Scheduler::Rr, servers)];
     assert_eq!(fixture("seed_002_commented.conf").balance, balance::Config { pools, ..Default::default() });
@@ -236,7 +249,7 @@ fn article_004_with_comments_inside_words() {
         vi.source = Some(source.into());
         vi.password = Some(Password::new("1111"));
         vi.tracks = vec![track(-20)];
-        check(file, Config { instances: vec![vi], scripts: vec![script("chk_nginx", 1, 1)] }, &[]);
+        check(file, Config { instances: vec![vi], scripts: vec![script("chk_nginx", 1, 1)], ..Config::default() }, &[]);
         assert_eq!(fixture(file).settings.scripts, [command("chk_nginx", &["/etc/keepalived/nginx_check.sh"], 2)]);
     }
 }

@@ -1,5 +1,5 @@
 use super::span;
-use evenkeel_bus::{InstanceView, NodeStatus, ProxyView, RoleState, RoleView, UpstreamView};
+use evenkeel_bus::{GroupView, InstanceView, NodeStatus, ProxyView, RoleState, RoleView, UpstreamView};
 use evenkeel_vrrp::StateName;
 use std::fmt::Write as _;
 
@@ -17,6 +17,9 @@ pub fn status(node: &NodeStatus) -> String {
     match &node.instances {
         None => out.push_str("\nvirtual routers: unknown, the vrrp role does not answer\n"),
         Some(instances) => instances.iter().for_each(|view| instance(&mut out, view)),
+    }
+    for view in node.groups.iter().flatten() {
+        group(&mut out, view);
     }
     match &node.balance {
         Some(view) => super::balance::balance(&mut out, view),
@@ -107,6 +110,11 @@ fn instance(out: &mut String, view: &InstanceView) {
     }
 }
 
+fn group(out: &mut String, view: &GroupView) {
+    let _ = writeln!(out, "\ngroup {}  {} for {}", view.name, state(view.state), span(view.since_seconds));
+    let _ = writeln!(out, "  members   {}", view.members.join(", "));
+}
+
 fn proxy(out: &mut String, view: &ProxyView) {
     let health = if view.health.healthy { "serves" } else { "DOES NOT SERVE" };
     let _ = writeln!(out, "\nproxy  {health} for {}: {}", span(view.health.since_seconds), view.health.reason);
@@ -177,6 +185,7 @@ mod tests {
                 last_exit: None,
             }],
             instances: None,
+            groups: None,
             proxy: None,
             balance: None,
         }
@@ -225,6 +234,13 @@ virtual routers: unknown, the vrrp role does not answer
             }],
             counters: AdvertCounters::default(),
         }]);
+        node.groups = Some(vec![GroupView {
+            name: "G1".to_owned(),
+            state: StateName::Master,
+            since: node.at,
+            since_seconds: 61.0,
+            members: vec!["VI_1".to_owned(), "VI_2".to_owned()],
+        }]);
         node.proxy = Some(ProxyView {
             health: ProxyHealth {
                 healthy: false,
@@ -261,6 +277,9 @@ VI_1  MASTER for 1 min 1 s  (eth0, vrid 50, VRRPv2)
   peer      10.0.0.11 with priority 100, heard 0.4 s ago
   track     script chk_nginx is FAILED: exited with status 1, weight -20
   CONFLICT  02:00:00:00:00:0b also answers for 10.0.0.100, for 30 s (last seen 1.0 s ago)
+
+group G1  MASTER for 1 min 1 s
+  members   VI_1, VI_2
 
 proxy  DOES NOT SERVE for 3.0 s: upstream kd has no live server
   requests  1200 answered, 4 connections open, 2 of 2 workers answer

@@ -19,9 +19,10 @@ impl History {
         self.entries.push_back(explanation);
     }
 
-    /// The newest `limit` of `instance`, or of all; oldest first.
-    pub fn last(&self, instance: Option<&str>, limit: usize) -> Vec<Explanation> {
-        let matching = self.entries.iter().rev().filter(|e| instance.is_none_or(|name| e.instance == name));
+    /// The newest `limit` of these instances, or of all when none is named; oldest first.
+    pub fn last(&self, instances: &[String], limit: usize) -> Vec<Explanation> {
+        let is_meant = |e: &&Explanation| instances.is_empty() || instances.contains(&e.instance);
+        let matching = self.entries.iter().rev().filter(is_meant);
         let mut newest: Vec<_> = matching.take(limit).cloned().collect();
         newest.reverse();
         newest
@@ -54,9 +55,9 @@ mod tests {
         for n in 0..History::KEPT + 5 {
             history.push(explanation(if n % 2 == 0 { "A" } else { "B" }, n));
         }
-        let all = history.last(None, usize::MAX);
+        let all = history.last(&[], usize::MAX);
         assert_eq!((all.len(), all[0].trigger.as_str()), (History::KEPT, "5"));
-        let last_two: Vec<_> = history.last(Some("A"), 2).into_iter().map(|e| e.trigger).collect();
+        let last_two: Vec<_> = history.last(&["A".to_owned()], 2).into_iter().map(|e| e.trigger).collect();
         assert_eq!(last_two, ["1002", "1004"]);
     }
 }

@@ -368,7 +368,7 @@ impl Supervisor {
             Request::Stats => return self.answer_stats(answer),
             Request::Why { instance, limit } => match self.unknown_instance(instance.as_deref()) {
                 Some(message) => Reply::Failed { message },
-                None => Reply::Why(self.history.last(instance.as_deref(), limit.min(History::KEPT))),
+                None => Reply::Why(self.history.last(&self.meant_by(instance), limit.min(History::KEPT))),
             },
             Request::Reload => return self.reload(Some(answer)).await,
             Request::Failover { instance } => self.command(&instance, Command::Failover, "hands over to its peer"),
@@ -387,7 +387,10 @@ impl Supervisor {
         if let Some(message) = self.unknown_instance(Some(name)) {
             return Reply::Failed { message };
         }
-        let at = self.compiled.vrrp.instances.iter().position(|instance| instance.name == name);
+        // Of a group any member: they go together.
+        let member = self.group(name).and_then(|group| Some(group.members.first()?.0 as usize));
+        let named = self.compiled.vrrp.instances.iter().position(|instance| instance.name == name);
+        let at = named.or(member);
         let (Some(at), Some(process)) = (at, &self.vrrp.process) else {
             return Reply::Failed { message: "the vrrp role does not run now: see `evenkeel status`".to_owned() };
         };
@@ -399,13 +402,31 @@ impl Supervisor {
     fn unknown_instance(&self, name: Option<&str>) -> Option<String> {
         let name = name?;
         let names: Vec<&str> = self.compiled.vrrp.instances.iter().map(|instance| instance.name.as_str()).collect();
-        if names.contains(&name) || (name == roles::PROXY && self.compiled.site.is_some()) {
+        let is_group = self.group(name).is_some();
+        if is_group || names.contains(&name) || (name == roles::PROXY && self.compiled.site.is_some()) {
             return None;
         }
         Some(match names.as_slice() {
             [] => format!("no instance `{name}`: this node has no virtual router"),
             names => format!("no instance `{name}`; there is {}", names.join(", ")),
         })
+    }
+
+    fn group(&self, name: &str) -> Option<&evenkeel_vrrp::config::Group> {
+        self.compiled.vrrp.groups.iter().find(|group| group.name == name)
+    }
+
+    /// The instances that a name stands for: itself, or the members of the group; none stands for all.
+    fn meant_by(&self, name: Option<String>) -> Vec<String> {
+        let Some(name) = name else { return Vec::new() };
+        let instances = &self.compiled.vrrp.instances;
+        match self.group(&name).filter(|_| instances.iter().all(|instance| instance.name != name)) {
+            Some(group) => {
+                let members = group.members.iter().filter_map(|id| instances.get(id.0 as usize));
+                members.map(|instance| instance.name.clone()).collect()
+            }
+            None => vec![name],
+        }
     }
 
     fn keep(&mut self, explanation: Explanation) {

@@ -56,6 +56,27 @@ impl Queue {
 ///
 /// The script of the state gets no arguments of ours; `notify` gets `INSTANCE name STATE priority`, as keepalived does.
 pub fn job(instance: &str, commands: &NotifyCommands, state: Report, priority: u8) -> Option<Job> {
+    let commands = commands_for(["INSTANCE", instance], commands, state, priority)?;
+    let instance = match state {
+        // No state: it may not replace one that waits.
+        Report::MasterRxLowerPri => format!("{instance} {}", word(state)),
+        _ => instance.to_owned(),
+    };
+    Some(Job { instance, state: word(state), commands })
+}
+
+/// The job for a state of a sync group: `notify` gets `GROUP name STATE 0`.
+pub fn group_job(group: &str, commands: &NotifyCommands, state: Report) -> Option<Job> {
+    let commands = commands_for(["GROUP", group], commands, state, 0)?;
+    Some(Job { instance: format!("GROUP {group}"), state: word(state), commands })
+}
+
+fn commands_for(
+    subject: [&str; 2],
+    commands: &NotifyCommands,
+    state: Report,
+    priority: u8,
+) -> Option<Vec<CommandLine>> {
     let specific = match state {
         Report::Master => &commands.master,
         Report::Backup => &commands.backup,
@@ -67,17 +88,12 @@ pub fn job(instance: &str, commands: &NotifyCommands, state: Report, priority: u
         Report::MasterPriority | Report::BackupPriority => return None,
     };
     let any = commands.any.clone().filter(|_| state != Report::MasterRxLowerPri).map(|mut command| {
-        command.words.extend(["INSTANCE", instance, word(state)].map(str::to_owned));
+        command.words.extend(subject.into_iter().chain([word(state)]).map(str::to_owned));
         command.words.push(priority.to_string());
         command
     });
     let commands: Vec<_> = specific.iter().cloned().chain(any).collect();
-    let instance = match state {
-        // No state: it may not replace one that waits.
-        Report::MasterRxLowerPri => format!("{instance} {}", word(state)),
-        _ => instance.to_owned(),
-    };
-    (!commands.is_empty()).then(|| Job { instance, state: word(state), commands })
+    (!commands.is_empty()).then_some(commands)
 }
 
 /// The state as scripts and logs spell it.
@@ -119,6 +135,8 @@ mod tests {
         assert_eq!(words(Report::Master), ["/m own", "/n own INSTANCE VI_1 MASTER 150"]);
         assert_eq!(words(Report::Fault), ["/n own INSTANCE VI_1 FAULT 150"]);
         assert_eq!(job("VI_1", &NotifyCommands::default(), Report::Master, 150), None);
+        let of_group = group_job("G1", &commands, Report::Master).unwrap();
+        assert_eq!(of_group.commands[1], command(&["/n", "own", "GROUP", "G1", "MASTER", "0"]));
         assert_eq!(words(Report::MasterPriority), [""; 0], "for FIFOs only");
         let commands = NotifyCommands { master_rx_lower_pri: Some(command(&["/l"])), ..commands };
         let job = job("VI_1", &commands, Report::MasterRxLowerPri, 150).unwrap();

@@ -246,6 +246,14 @@ impl Supervisor {
                     self.run_notify(job);
                 }
             }
+            Heard::Message(FromVrrp::NotifyGroup { group, state }) => {
+                self.mail_of_group(&group, state);
+                let settings = self.compiled.settings.groups.iter().find(|settings| settings.name == group);
+                let job = settings.and_then(|settings| notify::group_job(&group, &settings.notify, state));
+                if let Some(job) = job.and_then(|job| self.notify.push(job)) {
+                    self.run_notify(job);
+                }
+            }
             Heard::Message(FromVrrp::Explained(explanation)) => {
                 self.mastership.note(&explanation);
                 self.tell_master();

@@ -3,8 +3,8 @@
 use super::roles::RoleSlot;
 use super::{Supervisor, load};
 use evenkeel_bus::{
-    BalanceView, InstanceView, NodeStatus, ProxyHealth, ProxyView, Reply, RoleState, RoleView, ToBalance, ToProxy,
-    ToVrrp, WallTime,
+    BalanceView, GroupView, InstanceView, NodeStatus, ProxyHealth, ProxyView, Reply, RoleState, RoleView, ToBalance,
+    ToProxy, ToVrrp, WallTime,
 };
 use evenkeel_vrrp::{AdvertCounters, StateName};
 use std::collections::BTreeMap;
@@ -174,6 +174,7 @@ impl Supervisor {
             reload_error: self.reload_error.clone(),
             roles,
             instances: None,
+            groups: None,
             proxy: None,
             balance: None,
         };
@@ -187,6 +188,11 @@ impl Supervisor {
             let vrrp = vrrp.ok().and_then(Result::ok);
             let proxy = proxy.ok().and_then(Result::ok);
             node.at = WallTime::now();
+            node.groups = match (&vrrp, has_vrrp) {
+                (Some(status), _) => Some(status.groups.iter().map(|group| GroupView::new(group, node.at)).collect()),
+                (None, true) => None,
+                (None, false) => Some(Vec::new()),
+            };
             node.instances = match (vrrp, has_vrrp) {
                 (Some(status), _) => {
                     Some(status.instances.iter().map(|instance| InstanceView::new(instance, node.at)).collect())

@@ -92,16 +92,16 @@ pub fn enforce(compiled: &mut Compiled) {
             fifo.reader = None;
         }
     }
-    for instance in &mut settings.instances {
-        let NotifyCommands { master, backup, fault, stop, master_rx_lower_pri, any } = &mut instance.notify;
+    let of_instances = settings.instances.iter_mut().map(|instance| (&instance.name, &mut instance.notify));
+    let of_groups = settings.groups.iter_mut().map(|group| (&group.name, &mut group.notify));
+    for (name, notify) in of_instances.chain(of_groups) {
+        let NotifyCommands { master, backup, fault, stop, master_rx_lower_pri, any } = notify;
         for slot in [master, backup, fault, stop, master_rx_lower_pri, any] {
             let Some(command) = slot else { continue };
             let user = command.user.clone().or(usual.clone());
             if let Some(reason) = obstacle(command, &user) {
                 let words = command.words.join(" ");
-                compiled
-                    .remarks
-                    .push(format!("({}) the notify script `{words}` does not run: {reason}", instance.name));
+                compiled.remarks.push(format!("({name}) the notify script `{words}` does not run: {reason}"));
                 *slot = None;
             }
         }

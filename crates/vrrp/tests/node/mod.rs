@@ -44,7 +44,7 @@ pub(crate) fn tracking(mut instance: Instance, target: TrackTarget, weight: i16)
 }
 
 pub(crate) fn config(instance: Instance) -> Config {
-    Config { instances: vec![instance], scripts: Vec::new() }
+    Config { instances: vec![instance], ..Config::default() }
 }
 
 pub(crate) fn eth0(up: bool) -> Event {
@@ -218,6 +218,7 @@ pub(crate) fn render(actions: &[Action]) -> String {
                 };
                 (instance.0, format!("{state} {priority}"))
             }
+            Action::NotifyGroup { state, .. } => (0, format!("GROUP {state:?}")),
             Action::Explain(why) => (why.instance.0, format!("{:?}>{:?}", why.from, why.to).to_lowercase()),
             Action::Stopped => (0, "stopped".to_owned()),
         };

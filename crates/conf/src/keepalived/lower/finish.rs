@@ -1,4 +1,4 @@
-use super::{At, AuthType, Drafts, InstanceDraft, Lower, ScriptDraft, TrackDraft, TrackName};
+use super::{At, AuthType, Drafts, InstanceDraft, Lower, ScriptDraft, TrackDraft, TrackName, group};
 use crate::keepalived::settings::{CommandLine, InstanceSettings, ScriptCommand};
 use crate::{Diagnostic, Span};
 use evenkeel_vrrp::config::{
@@ -28,10 +28,10 @@ pub(in crate::keepalived) fn finish(lower: &mut Lower) -> Config {
         }
     }
     same_vrid(&drafts, lower);
-    groups(&drafts, lower);
+    let groups = group::finish(&drafts, &instances, lower);
     lower.drafts = drafts;
     super::fifo::finish(lower);
-    Config { instances, scripts: scripts.judged }
+    Config { instances, scripts: scripts.judged, groups }
 }
 
 /// The scripts that some instance tracks: the others never run, in keepalived too.
@@ -43,7 +43,8 @@ struct Scripts {
 impl Scripts {
     fn new(drafts: &Drafts, lower: &mut Lower) -> Self {
         let mut scripts = Scripts { ids: HashMap::new(), judged: Vec::new() };
-        let tracks = drafts.instances.iter().flat_map(|instance| &instance.tracks);
+        let of_groups = drafts.groups.iter().flat_map(|group| &group.tracks);
+        let tracks = drafts.instances.iter().flat_map(|instance| &instance.tracks).chain(of_groups);
         let tracked: HashSet<&TrackName> = tracks.map(|track| &track.target.value).collect();
         for draft in drafts.scripts.iter().filter(|draft| !draft.duplicate) {
             let Some(command) = command(draft, lower) else { continue };
@@ -129,7 +130,9 @@ fn instance(draft: &InstanceDraft, drafts: &Drafts, scripts: &Scripts, lower: &m
     instance.higher_prio_send_advert =
         !strict && draft.higher_prio_send_advert.unwrap_or(globals.higher_prio_send_advert);
     instance.dont_track_primary = draft.dont_track_primary;
-    instance.notify_priority_changes = draft.notify_priority_changes.unwrap_or(globals.notify_priority_changes);
+    let of_group = group::of(draft, drafts).and_then(|group| group.notify_priority_changes);
+    instance.notify_priority_changes =
+        draft.notify_priority_changes.or(of_group).unwrap_or(globals.notify_priority_changes);
     instance.tracks = tracks(draft, drafts, scripts, priority, lower);
     if strict && let Some(unicast) = draft.unicast {
         lower.say(
@@ -334,7 +337,7 @@ fn tracks(
     lower: &mut Lower,
 ) -> Vec<Track> {
     let mut tracks = Vec::new();
-    for noted in &draft.tracks {
+    for noted in &group::tracks(draft, drafts, lower) {
         let Some(track) = lower_track(noted, draft, drafts, scripts, lower) else { continue };
         if priority == Priority::OWNER && track.weight != 0 {
             lower.say(
@@ -435,45 +438,5 @@ fn same_vrid(drafts: &Drafts, lower: &mut Lower) {
                 .fix("give each instance a number of its own"),
             );
         }
-    }
-}
-
-fn groups(drafts: &Drafts, lower: &mut Lower) {
-    for group in &drafts.groups {
-        let name = &group.name.value;
-        for member in &group.members {
-            if !drafts.instances.iter().any(|instance| instance.name.value == member.value) {
-                lower.say(
-                    Diagnostic::warning(
-                        "unknown-member",
-                        member.span,
-                        format!("there is no vrrp_instance `{}`", member.value),
-                    )
-                    .so(format!("it is left out of the group `{name}`"))
-                    .fix("name an instance of this configuration"),
-                );
-            }
-        }
-        let diagnostic = match group.members.len() {
-            0 => Diagnostic::warning(
-                "sync-group-of-none",
-                group.name.span,
-                format!("vrrp_sync_group `{name}` has no members"),
-            )
-            .so("it is ignored")
-            .fix("write `group { INSTANCE ... }` into it"),
-            1 => Diagnostic::warning(
-                "sync-group-of-one",
-                group.name.span,
-                format!("vrrp_sync_group `{name}` has one member"),
-            )
-            .so("there is nothing to move together with it: the group has no effect")
-            .fix("remove the group, or add the instances that belong together"),
-            _ => {
-                Diagnostic::warning("not-acted-on", group.name.span, "`vrrp_sync_group` is accepted, not yet acted on")
-                    .so("its members change state each on its own")
-            }
-        };
-        lower.say(diagnostic);
     }
 }

@@ -49,6 +49,7 @@ const MOST_DIAGNOSTICS: usize = 1000;
 enum Kind {
     Instance,
     Script,
+    Group,
 }
 
 impl Lower {
@@ -212,6 +213,16 @@ pub(in crate::keepalived) enum AuthType {
 pub(in crate::keepalived) struct GroupDraft {
     pub(in crate::keepalived) name: At<String>,
     pub(in crate::keepalived) members: Vec<At<String>>,
+    pub(in crate::keepalived) tracks: Vec<TrackDraft>,
+    pub(in crate::keepalived) notify: NotifyCommands,
+    pub(in crate::keepalived) smtp_alert: Option<bool>,
+    pub(in crate::keepalived) notify_priority_changes: Option<bool>,
+    /// `global_tracking`: what one member tracks counts for all.
+    pub(in crate::keepalived) shares_trackers: bool,
+    /// `sync_group_tracking_weight`.
+    pub(in crate::keepalived) keeps_weights: bool,
+    /// Another group of this name came first.
+    pub(in crate::keepalived) duplicate: bool,
 }
 
 /// For keywords that the reader or the walk itself has acted on.

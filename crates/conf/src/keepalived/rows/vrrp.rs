@@ -15,24 +15,24 @@ rows! {
         "static_ipaddress" "{ ADDRESS ... }" 0..0 T3 values missed() "Addresses that are there from start to exit, whoever is master.";
         "static_routes" "{ ROUTE ... }" 0..0 T3 values missed() "Routes that are there from start to exit.";
         "static_rules" "{ RULE ... }" 0..0 T3 values missed() "Policy rules that are there from start to exit.";
-        "vrrp_sync_group" "NAME { ... }" 1..1 T2 SyncGroup does(group::begin) "Instances that change state together: read and checked; with more than one member a warning says that it is not yet acted on.";
+        "vrrp_sync_group" "NAME { ... }" 1..1 T2 SyncGroup does(group::begin) "Instances that change state together.";
     }
     in [SyncGroup] {
         "group" "{ INSTANCE ... }" 0..0 T2 values does(group::members) "Its member instances.";
-        "track_interface" "{ IF [weight W [reverse]] ... }" 0..0 T2 values missed() "Tracked interfaces applied to every member.";
-        "track_script" "{ NAME [weight W [reverse|noreverse]] ... }" 0..0 T2 values missed() "Scripts applied to every member.";
+        "track_interface" "{ IF [weight W [reverse]] ... }" 0..0 T2 values does(group::track_interface) "Tracked interfaces applied to every member.";
+        "track_script" "{ NAME [weight W [reverse|noreverse]] ... }" 0..0 T2 values does(group::track_script) "Scripts applied to every member.";
         "track_file" "{ NAME [weight W ...] ... }" 0..0 T3 values missed() "Files applied to every member.";
         "track_process" "{ NAME [weight W ...] ... }" 0..0 T3 values missed() "Processes applied to every member.";
         "track_bfd" "{ NAME [weight W ...] ... }" 0..0 T3 values missed() "BFD sessions applied to every member.";
-        "notify_master" "\"CMD\" [user [:][group]]" 1..4 T2 line missed() "Script on MASTER.";
-        "notify_backup" "\"CMD\" [user [:][group]]" 1..4 T2 line missed() "Script on BACKUP.";
-        "notify_fault" "\"CMD\" [user [:][group]]" 1..4 T2 line missed() "Script on FAULT.";
-        "notify_stop" "\"CMD\" [user [:][group]]" 1..4 T3 line missed() "Script at shutdown.";
-        "notify" "\"CMD\" [user [:][group]]" 1..4 T2 line missed() "Script on every change with GROUP NAME STATE 0 appended (the group priority argument is always 0).";
-        "smtp_alert" "[BOOL]" 0..1 T3 line later() "Mail on group transitions.";
-        "global_tracking" "" 0..0 T4 line later() "Deprecated: propagate member trackers to all members.";
-        "sync_group_tracking_weight" "" 0..0 T3 line later() "Keep weights of member trackers (otherwise neutralised).";
-        "notify_priority_changes" "[BOOL]" 0..1 T3 line later() "Write priority changes of the members to the FIFOs.";
+        "notify_master" "\"CMD\" [user [:][group]]" 1..4 T2 line does(group::notify_master) "Script on MASTER.";
+        "notify_backup" "\"CMD\" [user [:][group]]" 1..4 T2 line does(group::notify_backup) "Script on BACKUP.";
+        "notify_fault" "\"CMD\" [user [:][group]]" 1..4 T2 line does(group::notify_fault) "Script on FAULT.";
+        "notify_stop" "\"CMD\" [user [:][group]]" 1..4 T3 line does(group::notify_stop) "Script at shutdown.";
+        "notify" "\"CMD\" [user [:][group]]" 1..4 T2 line does(group::notify) "Script on every change with GROUP NAME STATE 0 appended (the group priority argument is always 0).";
+        "smtp_alert" "[BOOL]" 0..1 T3 line does(group::smtp_alert) "Mail on group transitions.";
+        "global_tracking" "" 0..0 T4 line does(group::global_tracking) "Deprecated: propagate member trackers to all members.";
+        "sync_group_tracking_weight" "" 0..0 T3 line does(group::sync_group_tracking_weight) "Keep weights of what members track (otherwise only those of the group count).";
+        "notify_priority_changes" "[BOOL]" 0..1 T3 line does(group::notify_priority_changes) "Write priority changes of the members to the FIFOs.";
     }
     in [Root] {
         "garp_group" "{ ... }" 0..0 T3 GarpGroup later() "Rate limit shared by a set of interfaces.";

@@ -15,7 +15,7 @@ use evenkeel_kernel::privilege::{self, Capability};
 use evenkeel_kernel::vrrp_socket::BATCH;
 use evenkeel_kernel::{clock, memory};
 use evenkeel_vrrp::packet::Datagram;
-use evenkeel_vrrp::{Action, Config, Event, InstanceId, Router, StateName, Transition};
+use evenkeel_vrrp::{Action, Config, Event, InstanceId, Report, Router, StateName, Transition};
 use evenkeel_wire::Instant;
 use kernel::Kernel;
 use pace::{Pace, Reading};
@@ -412,6 +412,14 @@ impl VrrpRole {
                     self.tell(&FromVrrp::Notify { instance: name, state, priority })?;
                     continue;
                 }
+                Action::NotifyGroup { group, state } => {
+                    if let Some(group) = self.config.groups.get(group.0 as usize) {
+                        let group = group.name.clone();
+                        tracing::info!(target: "vrrp", "VRRP_Group({group}) {}", phrase(state));
+                        self.tell(&FromVrrp::NotifyGroup { group, state })?;
+                    }
+                    continue;
+                }
                 Action::Explain(transition) => {
                     let id = transition.instance;
                     let name = self.name(id, departed);
@@ -464,6 +472,18 @@ impl VrrpRole {
             Err(ChannelError::Closed) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// What the log says of a group.
+fn phrase(state: Report) -> &'static str {
+    match state {
+        Report::Master => "Entering MASTER STATE",
+        Report::Backup => "Entering BACKUP STATE",
+        Report::Fault => "Entering FAULT STATE",
+        Report::Stop => "Stopped",
+        Report::Deleted => "Deleted",
+        Report::MasterRxLowerPri | Report::MasterPriority | Report::BackupPriority => "changed",
     }
 }
 

@@ -29,6 +29,18 @@ impl Supervisor {
         }
     }
 
+    /// Writes about the new state of a sync group, when its `smtp_alert` wants that.
+    pub(super) fn mail_of_group(&mut self, name: &str, state: Report) {
+        let settings = &self.compiled.settings;
+        let is_wanted = settings.groups.iter().any(|group| group.name == name && group.mail_alert);
+        if is_wanted
+            && !(state == Report::Fault && settings.mail.without_faults)
+            && let Some(letter) = text::group(&self.node_name(), name, state)
+        {
+            self.mail(letter);
+        }
+    }
+
     /// Writes about a server or a quorum, when its `smtp_alert` wants that.
     pub(super) fn mail_of_server(&mut self, notice: &ServerNotice) {
         if notice.mail {

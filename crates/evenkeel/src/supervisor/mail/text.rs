@@ -20,6 +20,19 @@ pub(super) fn instance(node: &str, name: &str, state: Report) -> Option<Letter> 
     Some(letter(format!("[{node}] VRRP Instance {name} - {event}"), body.to_owned()))
 }
 
+/// About the state of a sync group. keepalived writes none when it stops.
+pub(super) fn group(node: &str, name: &str, state: Report) -> Option<Letter> {
+    let state = match state {
+        Report::Master => "MASTER",
+        Report::Backup => "BACKUP",
+        Report::Fault => "FAULT",
+        Report::Stop | Report::Deleted => return None,
+        Report::MasterRxLowerPri | Report::MasterPriority | Report::BackupPriority => return None,
+    };
+    let body = format!("=> All VRRP group instances are now in {state} state <=");
+    Some(letter(format!("[{node}] VRRP Group {name} - Entering {state} state"), body))
+}
+
 /// About a real server or a virtual one; `pool` is the virtual server's configuration, when it has one still.
 pub(super) fn server(node: &str, notice: &ServerNotice, pool: Option<&Pool>) -> Letter {
     let state = notice.state();
@@ -68,6 +81,14 @@ mod tests {
             instance("lb01", "VI_1", Report::Master).unwrap().body,
             "=> VRRP Instance is now owning VRRP VIPs <=\n"
         );
+    }
+
+    #[test]
+    fn a_group_has_keepaliveds_subjects() {
+        let said = group("a", "G1", Report::Fault).unwrap();
+        assert_eq!(said.subject, "[a] VRRP Group G1 - Entering FAULT state");
+        assert_eq!(said.body, "=> All VRRP group instances are now in FAULT state <=\n");
+        assert_eq!(group("a", "G1", Report::Stop), None);
     }
 
     #[test]

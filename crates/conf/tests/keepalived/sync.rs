@@ -1,0 +1,101 @@
+//! vrrp_sync_group: members, and whose trackers count with which weight.
+
+use crate::{rules, said, text};
+use evenkeel_conf::keepalived::Loaded;
+use evenkeel_vrrp::InstanceId;
+use evenkeel_vrrp::config::TrackTarget;
+
+/// Two instances with these lines, and a group of both with these.
+fn pair(in_group: &str, in_first: &str, in_second: &str) -> Loaded {
+    let instance = |n: u8, lines: &str| {
+        format!(
+            "vrrp_instance VI_{n} {{\ninterface eth{n}\nvirtual_router_id {n}\nvirtual_ipaddress {{ 10.{n}.0.1 }}\n{lines}\n}}\n"
+        )
+    };
+    let script = "vrrp_script chk {\nscript \"/bin/true\"\nweight 20\n}\n";
+    text(&format!(
+        "{script}vrrp_sync_group G1 {{\ngroup {{\nVI_2\nVI_1\n}}\n{in_group}\n}}\n{}{}",
+        instance(1, in_first),
+        instance(2, in_second)
+    ))
+}
+
+/// `script 20, interface eth9 0` of each instance.
+fn tracks(loaded: &Loaded) -> Vec<String> {
+    let words = |track: &evenkeel_vrrp::config::Track| match &track.target {
+        TrackTarget::Script(_) => format!("script {}", track.weight),
+        TrackTarget::Interface(name) => format!("{name} {}", track.weight),
+        other => format!("{other:?} {}", track.weight),
+    };
+    loaded.vrrp.instances.iter().map(|i| i.tracks.iter().map(words).collect::<Vec<_>>().join(", ")).collect()
+}
+
+#[test]
+fn a_group_names_its_members_in_its_own_order() {
+    let loaded = pair("track_script { chk }", "", "");
+    assert_eq!(rules(&loaded), [""; 0], "{}", said(&loaded));
+    assert_eq!(loaded.vrrp.groups[0].name, "G1");
+    assert_eq!(loaded.vrrp.groups[0].members, [InstanceId(1), InstanceId(0)]);
+}
+
+#[test]
+fn what_the_group_tracks_counts_for_each_member_and_weights_of_one_member_do_not() {
+    let own = "track_script { chk }\ntrack_interface {\neth8\neth9 weight -10\n}";
+    let rows = [
+        ("track_script { chk weight -5 }", "", ["script -5", "script -5"]),
+        ("", own, ["eth8 0, eth9 0", ""]),
+        ("sync_group_tracking_weight", own, ["script 20, eth8 0, eth9 -10", ""]),
+        // The member's own 0 stays.
+        ("track_interface { eth9 weight 7 }", "track_interface { eth9 }", ["eth9 0", "eth9 7"]),
+        ("global_tracking", own, ["eth8 0, eth9 0", "eth8 0, eth9 0"]),
+        (
+            "global_tracking\nsync_group_tracking_weight",
+            own,
+            ["script 20, eth8 0, eth9 -10", "script 20, eth8 0, eth9 -10"],
+        ),
+    ];
+    for (in_group, in_first, expected) in rows {
+        let loaded = pair(in_group, in_first, "");
+        assert_eq!(tracks(&loaded), expected, "{in_group}: {}", said(&loaded));
+    }
+    let loaded = pair("", own, "");
+    let said = rules(&loaded).into_iter().filter(|rule| rule.starts_with("weight-in-sync-group")).count();
+    assert_eq!(said, 2, "the script and the interface");
+}
+
+#[test]
+fn scripts_mail_and_priority_changes_of_a_group() {
+    let loaded = pair(
+        "notify \"/usr/bin/n x\"\nnotify_fault /usr/bin/f\nsmtp_alert\nnotify_priority_changes",
+        "",
+        "notify_priority_changes off",
+    );
+    let group = &loaded.settings.groups[0];
+    assert_eq!(group.notify.any.as_ref().unwrap().words, ["/usr/bin/n", "x"]);
+    assert_eq!(group.notify.fault.as_ref().unwrap().words, ["/usr/bin/f"]);
+    assert!(group.mail_alert);
+    let changes: Vec<_> = loaded.vrrp.instances.iter().map(|instance| instance.notify_priority_changes).collect();
+    assert_eq!(changes, [true, false], "an instance's own word wins");
+}
+
+#[test]
+fn groups_that_cannot_be_as_written_are_said() {
+    let with = |more: &str| {
+        text(&format!(
+            "{more}vrrp_instance VI_1 {{\ninterface eth1\nvirtual_router_id 1\nvirtual_ipaddress {{ 10.1.0.1 }}\n}}\nvrrp_instance VI_2 {{\ninterface eth1\nvirtual_router_id 2\npriority 255\nvirtual_ipaddress {{ 10.1.0.2 }}\n}}\n"
+        ))
+    };
+    let rows = [
+        ("vrrp_sync_group G {\ngroup { VI_1 VI_2 }\n}\n", "mixed-owners:1", 1),
+        ("vrrp_sync_group G {\ngroup { VI_1 }\n}\n", "sync-group-of-one:1", 1),
+        ("vrrp_sync_group G {\n}\n", "sync-group-of-none:1", 0),
+        ("vrrp_sync_group G {\ngroup { VI_1 VI_9 }\n}\n", "unknown-member:2", 1),
+        ("vrrp_sync_group G {\ngroup { VI_1 }\n}\nvrrp_sync_group H {\ngroup { VI_1 VI_2 }\n}\n", "in-two-groups:5", 2),
+        ("vrrp_sync_group G {\ngroup { VI_1 }\n}\nvrrp_sync_group G {\ngroup { VI_2 }\n}\n", "repeated:4", 1),
+    ];
+    for (text, rule, n_groups) in rows {
+        let loaded = with(text);
+        assert!(rules(&loaded).contains(&rule.to_owned()), "{rule}: {}", said(&loaded));
+        assert_eq!(loaded.vrrp.groups.len(), n_groups, "{text}");
+    }
+}
