@@ -46,10 +46,6 @@ pub enum ToVrrp {
 /// How the vrrp process runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VrrpOptions {
-    /// SCHED_RR priority.
-    pub realtime: Option<u8>,
-    /// Keep all pages in memory.
-    pub no_swap: bool,
     /// Write every event to this file, for `cargo xtask replay`.
     pub record: Option<PathBuf>,
     /// keepalived's `--dont-release-vrrp`: leave the addresses where they are at exit.

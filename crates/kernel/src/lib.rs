@@ -13,6 +13,7 @@
 //! | name addresses                       | [`names`] |
 //! | give privileges away                 | [`privilege`], [`sandbox`] |
 //! | give memory back                     | [`memory`] |
+//! | say how processes are scheduled      | [`scheduling`] |
 //! | build a network inside this machine  | [`netns`], [`machine`], [`firewall`] |
 
 pub mod addresses;
@@ -30,6 +31,7 @@ pub mod netns;
 pub mod poll;
 pub mod privilege;
 pub mod sandbox;
+pub mod scheduling;
 pub mod signal;
 pub mod vrrp_socket;
 pub mod xdp;

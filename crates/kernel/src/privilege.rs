@@ -115,18 +115,12 @@ pub fn name_process(name: &str) -> Result<(), Error> {
     rustix::thread::set_name(&text).during(|| format!("name the process {name}"))
 }
 
-/// Puts the calling thread under SCHED_RR with `priority` (1 to 99). Its children start without.
-pub fn set_round_robin(priority: u8) -> Result<(), Error> {
-    let parameters = libc::sched_param { sched_priority: i32::from(priority) };
-    let policy = libc::SCHED_RR | libc::SCHED_RESET_ON_FORK;
-    // SAFETY: 0 is the calling thread, and the parameters are read only during the call.
-    let result = unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) };
-    succeeded(result).during(|| format!("ask for SCHED_RR priority {priority}"))
-}
-
 /// Keeps every page of this process in memory once it has been touched, so that no timer waits for a disk.
 pub fn lock_memory() -> Result<(), Error> {
     use rustix::mm::MlockAllFlags;
+    // Who gives up the right to lock memory without limit could otherwise get no more of it.
+    let unlimited = Rlimit { current: None, maximum: None };
+    let _ = rustix::process::setrlimit(Resource::Memlock, unlimited);
     // ON_FAULT: locking what was never touched would make the process several times as large.
     let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
     rustix::mm::mlockall(flags).during(|| "lock memory")

@@ -16,8 +16,23 @@ use std::io;
 /// change with their versions, and a proxy that dies of a new one is worse. What the list names is what an intruder needs to
 /// get from a hijacked proxy to the machine.
 pub fn proxy() -> Result<(), Error> {
-    let failed = |cause: String| Error::new("lock the proxy into its sandbox", io::Error::other(cause));
-    for program in programs().map_err(|error| failed(error.to_string()))? {
+    const KINDS: [(u8, SeccompCmpOp, i32); 4] = [
+        (0, SeccompCmpOp::Eq, libc::AF_NETLINK),
+        (0, SeccompCmpOp::Eq, libc::AF_PACKET),
+        (1, SeccompCmpOp::MaskedEq(SOCKET_TYPE), libc::SOCK_RAW),
+        (1, SeccompCmpOp::MaskedEq(SOCKET_TYPE), SOCK_PACKET),
+    ];
+    lock("proxy", &[FORBIDDEN, &[libc::SYS_bpf]].concat(), &KINDS)
+}
+
+/// The same for the balance role, but for what it is there for: eBPF, and raw, packet and netlink sockets.
+pub fn balance() -> Result<(), Error> {
+    lock("balance role", FORBIDDEN, &[])
+}
+
+fn lock(who: &str, calls: &[libc::c_long], sockets: &[(u8, SeccompCmpOp, i32)]) -> Result<(), Error> {
+    let failed = |cause: String| Error::new(format!("lock the {who} into its sandbox"), io::Error::other(cause));
+    for program in programs(calls, sockets).map_err(|error| failed(error.to_string()))? {
         seccompiler::apply_filter_all_threads(&program).map_err(|error| failed(error.to_string()))?;
     }
     Ok(())
@@ -55,7 +70,6 @@ const FORBIDDEN: &[libc::c_long] = &[
     libc::SYS_pidfd_getfd,
     libc::SYS_kcmp,
     // Parts of the kernel with a history of holes, or that get round this filter (io_uring opens sockets by itself).
-    libc::SYS_bpf,
     libc::SYS_perf_event_open,
     libc::SYS_userfaultfd,
     libc::SYS_io_uring_setup,
@@ -108,23 +122,24 @@ const NEW_NAMESPACES: &[i32] = &[
     libc::CLONE_NEWCGROUP,
 ];
 
+/// Families of sockets that no role needs.
+const FAMILIES: &[i32] = &[libc::AF_KEY, libc::AF_ALG, libc::AF_VSOCK, libc::AF_XDP];
+
 /// The bits of `socket`'s second argument that are the type; the others are flags.
 const SOCKET_TYPE: u64 = 0xf;
 
 /// The type that packet sockets had before they had a family.
 const SOCK_PACKET: i32 = 10;
 
-fn programs() -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = FORBIDDEN.iter().map(|&call| (call, Vec::new())).collect();
-    rules.insert(libc::SYS_socket, {
-        let mut sockets = Vec::new();
-        for family in [libc::AF_NETLINK, libc::AF_PACKET, libc::AF_KEY, libc::AF_ALG, libc::AF_VSOCK, libc::AF_XDP] {
-            sockets.push(argument(0, SeccompCmpOp::Eq, family)?);
-        }
-        sockets.push(argument(1, SeccompCmpOp::MaskedEq(SOCKET_TYPE), libc::SOCK_RAW)?);
-        sockets.push(argument(1, SeccompCmpOp::MaskedEq(SOCKET_TYPE), SOCK_PACKET)?);
-        sockets
-    });
+/// `sockets` are kinds that are forbidden: an argument of `socket`, how it compares, and with what.
+fn programs(
+    calls: &[libc::c_long],
+    sockets: &[(u8, SeccompCmpOp, i32)],
+) -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = calls.iter().map(|&call| (call, Vec::new())).collect();
+    let families = FAMILIES.iter().map(|&family| argument(0, SeccompCmpOp::Eq, family));
+    let kinds = sockets.iter().map(|(index, operator, value)| argument(*index, operator.clone(), *value));
+    rules.insert(libc::SYS_socket, families.chain(kinds).collect::<Result<_, _>>()?);
     let clones = NEW_NAMESPACES.iter().map(|&flag| argument(0, SeccompCmpOp::MaskedEq(flag as u64), flag));
     rules.insert(libc::SYS_clone, clones.collect::<Result<_, _>>()?);
     // clone3 keeps its flags in memory, where no filter can look. "No such call" makes the C library use clone.

@@ -12,6 +12,7 @@ use evenkeel_kernel::netns::{self, Mount, NetNs};
 use evenkeel_kernel::poll::Poller;
 use evenkeel_kernel::privilege::{self, Capability, User};
 use evenkeel_kernel::sandbox;
+use evenkeel_kernel::scheduling::Scheduling;
 use evenkeel_kernel::vrrp_socket::VrrpSocket;
 use rustix::net::{AddressFamily, SocketType};
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, WaitOptions, getrlimit, setrlimit};
@@ -20,12 +21,14 @@ use std::io;
 use std::net::TcpListener;
 use std::os::fd::AsFd;
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 
 /// Chooses the case in a process that was started again.
 const CASE: &str = "EVENKEEL_PRIVILEGE_CASE";
 
 const CASES: &[(&str, fn())] = &[
     ("a_proxy_can_do_nothing_but_serve", a_proxy_can_do_nothing_but_serve),
+    ("a_balancer_keeps_the_table_and_runs_nothing", a_balancer_keeps_the_table_and_runs_nothing),
     ("a_user_without_capabilities_is_no_root", a_user_without_capabilities_is_no_root),
     ("a_vrrp_role_keeps_the_network_and_nothing_else", a_vrrp_role_keeps_the_network_and_nothing_else),
     ("what_a_child_starts_dies_with_it", what_a_child_starts_dies_with_it),
@@ -160,6 +163,45 @@ fn a_proxy_can_do_nothing_but_serve() {
     Poller::new().unwrap();
 }
 
+fn a_balancer_keeps_the_table_and_runs_nothing() {
+    let outside = NetNs::current().unwrap();
+    let index = fresh_network();
+    let kept =
+        [Capability::NetAdmin, Capability::NetRaw, Capability::NetBindService, Capability::Bpf, Capability::Perfmon];
+    privilege::keep_only(&kept).unwrap();
+    privilege::no_new_privileges().unwrap();
+    sandbox::balance().unwrap();
+
+    refused("executing a program", Command::new("/bin/true").status());
+    refused("entering a namespace", outside.enter());
+    refused("making a user namespace", netns::unshare_user());
+    refused("mounting", rustix::mount::mount_bind(c"/tmp", c"/tmp"));
+    // SAFETY: takes an integer only. Root may become root, but for the filter.
+    refused("changing its user", checked(unsafe { libc::setuid(0) }));
+    // SAFETY: takes integers only.
+    let trace = unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) };
+    refused("tracing", checked(trace as i32));
+    for family in [libc::AF_KEY, libc::AF_ALG, libc::AF_VSOCK, libc::AF_XDP] {
+        // SAFETY: takes integers only.
+        let socket = unsafe { libc::socket(family, libc::SOCK_RAW, 0) };
+        refused("opening a socket of another kind", checked(socket));
+    }
+
+    // And it balances: changes the network, pings, looks at frames, and asks for programs of the kernel's.
+    let mut netlink = Netlink::open().unwrap();
+    netlink.add_address(index, &address()).unwrap();
+    VrrpSocket::open("eth0", index, true).unwrap();
+    rustix::net::socket(AddressFamily::PACKET, SocketType::DGRAM, None).unwrap();
+    // SAFETY: the attributes are none, which the kernel finds out before it looks at them.
+    let bpf = unsafe { libc::syscall(libc::SYS_bpf, 0, std::ptr::null::<u8>(), 0) };
+    assert_eq!(checked(bpf as i32).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+    let listener = TcpListener::bind("127.0.0.1:80").unwrap();
+    let address = listener.local_addr().unwrap();
+    let client = std::thread::spawn(move || std::net::TcpStream::connect(address).unwrap());
+    listener.accept().unwrap();
+    client.join().unwrap();
+}
+
 fn a_user_without_capabilities_is_no_root() {
     let outside = NetNs::current().unwrap();
     let index = fresh_network();
@@ -247,10 +289,28 @@ fn the_scheduler_and_the_memory_manager_grant() {
     assert_eq!(fs::read_to_string("/proc/self/comm").unwrap(), "ek-vrrp\n");
     privilege::lock_memory().unwrap();
     assert!(!fs::read_to_string("/proc/self/status").unwrap().contains("VmLck:\t       0 kB"));
-    privilege::set_round_robin(1).unwrap();
+    let own = std::process::id();
+    let before = Scheduling::default();
+    let after =
+        Scheduling { nice: Some(5), realtime: Some(1), processors: vec![0], longest_run: Some(Duration::from_secs(9)) };
+    assert!(after.apply(&before, own).is_empty());
+    let nice = || rustix::process::getpriority_process(None).unwrap();
+    let processors = || rustix::thread::sched_getaffinity(None).unwrap().count();
+    assert_eq!((nice(), processors()), (5, 1));
+    let limit = getrlimit(Resource::Rttime);
+    assert_eq!((limit.current, limit.maximum), (Some(4_500_000), Some(9_000_000)));
     // SAFETY: takes an integer only.
     let policy = unsafe { libc::sched_getscheduler(0) };
     assert_eq!(policy, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK);
+    let longest_run = after.longest_run;
+    let later = Scheduling { nice: Some(3), processors: vec![1023], longest_run, ..Scheduling::default() };
+    let errors = later.apply(&after, own);
+    let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].starts_with("run on the processors [1023]: "), "{errors:?}");
+    // SAFETY: takes an integer only.
+    let policy = unsafe { libc::sched_getscheduler(0) };
+    assert_eq!((policy, nice()), (libc::SCHED_OTHER, 3));
     let hard = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum: hard }).unwrap();
     assert_eq!(privilege::raise_file_limit(32).unwrap(), 64);

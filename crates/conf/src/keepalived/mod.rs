@@ -17,7 +17,7 @@ pub use lint::{Host, NoHost, ScriptFile, lint, lint_pair};
 pub use markdown::directives_markdown;
 pub use rows::{Block, Body, Directive, Support, Tier, directives};
 pub use settings::{
-    CommandLine, GroupSettings, InstanceSettings, Mail, NotifyCommands, NotifyFifo, ScriptCommand, Settings,
+    CommandLine, GroupSettings, InstanceSettings, Mail, NotifyCommands, NotifyFifo, Scheduling, ScriptCommand, Settings,
 };
 
 use crate::{Diagnostic, Files, Severity, SourceMap};

@@ -18,10 +18,10 @@ pub struct Settings {
     pub groups: Vec<GroupSettings>,
     /// `net_namespace`.
     pub net_namespace: Option<String>,
-    /// `vrrp_rt_priority`: SCHED_RR priority of the vrrp role.
-    pub vrrp_rt_priority: Option<u8>,
-    /// `vrrp_no_swap`.
-    pub vrrp_no_swap: bool,
+    /// How the vrrp role is scheduled.
+    pub vrrp_scheduling: Scheduling,
+    /// How the balance role is.
+    pub checker_scheduling: Scheduling,
     /// `lvs_notify_fifo`: told of servers and quorums.
     pub lvs_fifo: Option<NotifyFifo>,
     /// `notification_email` and its companions.
@@ -52,6 +52,21 @@ pub struct CommandLine {
     pub words: Vec<String>,
     /// User and group named after the command.
     pub user: Option<(String, Option<String>)>,
+}
+
+/// How a role's process is scheduled: `vrrp_priority`, `checker_priority` and their companions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scheduling {
+    /// `*_priority`: nice value.
+    pub nice: Option<i8>,
+    /// `*_rt_priority`: priority under SCHED_RR.
+    pub realtime: Option<u8>,
+    /// `*_cpu_affinity`; any when empty.
+    pub processors: Vec<u16>,
+    /// `*_rlimit_rttime`.
+    pub longest_run: Option<Duration>,
+    /// `*_no_swap`.
+    pub no_swap: bool,
 }
 
 /// A FIFO that is told of events.

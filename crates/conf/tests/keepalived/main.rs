@@ -11,6 +11,7 @@ mod mistakes;
 mod noise;
 mod rows;
 mod samples;
+mod scheduling;
 mod seeds;
 mod sync;
 

@@ -55,32 +55,44 @@ const SUPERVISORS: [i32; 8] = [
     crate::supervisor::SIGNAL_STATS_CLEAR,
 ];
 
+/// The word for a role whose memory is to stay in memory.
+pub const NO_SWAP: &str = "--no-swap";
+
 /// What the supervisor writes after `--role`. Not for people, so a few words in fixed order do.
 struct Words {
     role: Role,
     parent: u32,
     comm: String,
+    /// All of its memory stays in memory.
+    is_locked: bool,
 }
 
 fn parse(words: &[String]) -> Option<Words> {
-    let [role, parent_key, parent, comm_key, comm] = words else { return None };
-    if parent_key != "--parent" || comm_key != "--comm" {
+    let [role, parent_key, parent, comm_key, comm, rest @ ..] = words else { return None };
+    if parent_key != "--parent"
+        || comm_key != "--comm"
+        || !matches!(rest, [] | [_] if rest.iter().all(|word| word == NO_SWAP))
+    {
         return None;
     }
     let role = [Role::Vrrp, Role::Balance, Role::Proxy, Role::Mail].into_iter().find(|known| known.name() == role)?;
-    Some(Words { role, parent: parent.parse().ok()?, comm: comm.clone() })
+    Some(Words { role, parent: parent.parse().ok()?, comm: comm.clone(), is_locked: !rest.is_empty() })
 }
 
 /// Runs as a role: `words` is what stands after `--role`.
 pub fn main(words: &[String]) -> ExitCode {
     log::init(log::Target::inherited());
-    let Some(Words { role, parent, comm }) = parse(words) else {
+    let Some(Words { role, parent, comm, is_locked }) = parse(words) else {
         eprintln!("evenkeel: --role is for evenkeel's own use: its supervisor starts the roles");
         return ExitCode::from(64);
     };
     let _ = privilege::name_process(&comm);
     if let Err(error) = signal::leave_unheard(&SUPERVISORS) {
         tracing::warn!(target: "supervisor", "{error}");
+    }
+    // While it has the right to.
+    if is_locked && let Err(error) = privilege::lock_memory() {
+        tracing::warn!(target: "supervisor", "the {} role: {error}", role.name());
     }
     // The vrrp role is not killed with its supervisor: it sees the bus close, says that it leaves and lets go of its
     // addresses, which a killed one would leave behind.

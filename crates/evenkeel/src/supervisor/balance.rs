@@ -76,7 +76,11 @@ impl Supervisor {
     pub(super) fn launch_balance(&mut self, number: u64) {
         self.balance.generation.0 += 1;
         self.balance.is_done = false;
-        let names = Names { title: &format!("{}: healthchecker", self.plan.name), comm: self.plan.name };
+        let names = Names {
+            title: &format!("{}: healthchecker", self.plan.name),
+            comm: self.plan.name,
+            scheduling: Some(&self.compiled.settings.checker_scheduling),
+        };
         let started = Process::start(
             Role::Balance,
             names,

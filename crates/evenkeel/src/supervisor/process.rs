@@ -2,9 +2,11 @@
 
 use super::Happening;
 use crate::log;
-use crate::role::Role;
+use crate::role::{NO_SWAP, Role};
 use crate::wire::Wire;
 use evenkeel_bus::{Channel, ChannelError};
+use evenkeel_conf::keepalived::Scheduling;
+use evenkeel_kernel::scheduling;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::os::fd::OwnedFd;
@@ -65,8 +67,14 @@ impl<To: Serialize + Send + 'static> Process<To> {
             // A signal to the supervisor's group (Ctrl-C at a terminal) is the supervisor's to act on.
             .process_group(0)
             .current_dir("/");
+        if names.scheduling.is_some_and(|scheduling| scheduling.no_swap) {
+            command.arg(NO_SWAP);
+        }
         let child = Command::from(command).spawn()?;
         let pid = child.id().unwrap_or_default();
+        if let Some(scheduling) = names.scheduling {
+            schedule(role, pid, scheduling, &Scheduling::default());
+        }
         let (outgoing, messages) = mpsc::channel(MAX_WAITING);
         tokio::spawn(attend(channel, child, messages, generation, happenings, wrap));
         Ok(Process { pid, started_at: Instant::now(), outgoing })
@@ -93,13 +101,31 @@ impl<To: Serialize + Send + 'static> Process<To> {
     }
 }
 
-/// What a role process is called.
+/// What a role process is called, and how it runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Names<'a> {
     /// The command line that `ps` shows.
     pub title: &'a str,
     /// The name that `ps -C` and `killall` go by.
     pub comm: &'a str,
+    /// How it runs; `None` for one that runs as its supervisor does.
+    pub scheduling: Option<&'a Scheduling>,
+}
+
+/// Schedules a role's process, which was scheduled as `before` says. What the kernel refuses is said, and does not keep the role
+/// from its work.
+pub fn schedule(role: Role, pid: u32, scheduling: &Scheduling, before: &Scheduling) {
+    let kernels = |scheduling: &Scheduling| {
+        let Scheduling { nice, realtime, processors, longest_run, no_swap: _ } = scheduling.clone();
+        scheduling::Scheduling { nice, realtime, processors, longest_run }
+    };
+    let errors = kernels(scheduling).apply(&kernels(before), pid);
+    if let (Some(priority), true) = (scheduling.realtime, errors.is_empty() && scheduling.realtime != before.realtime) {
+        tracing::info!(target: "supervisor", "the {} role runs under SCHED_RR priority {priority}", role.name());
+    }
+    for error in errors {
+        tracing::warn!(target: "supervisor", "the {} role: {error}: it may be late under load", role.name());
+    }
 }
 
 async fn attend<To: Serialize, From: DeserializeOwned>(

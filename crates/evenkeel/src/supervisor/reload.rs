@@ -129,6 +129,7 @@ impl Supervisor {
         self.listeners.replace(listeners);
         self.outcomes.clear();
         self.mastership.forget_the_dead();
+        self.reschedule(&before.settings);
         self.follow_fifos();
         self.pass_on_vrrp();
         self.pass_on_balance(&before.balance);

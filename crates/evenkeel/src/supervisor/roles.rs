@@ -5,10 +5,11 @@ use super::listeners::{Listeners, log_paths, open_log};
 use super::load::Compiled;
 use super::notify;
 use super::pidfile::PidFile;
-use super::process::{Generation, Heard, Names, Process};
+use super::process::{Generation, Heard, Names, Process, schedule};
 use super::{End, Happening, Supervisor};
 use crate::role::Role;
 use evenkeel_bus::{Explanation, FromProxy, FromVrrp, ProxyOptions, RoleState, ToProxy, ToVrrp, VrrpOptions, WallTime};
+use evenkeel_conf::keepalived::Settings;
 use evenkeel_vrrp::config::TrackTarget;
 use evenkeel_vrrp::{Event, StateName};
 use std::os::fd::OwnedFd;
@@ -89,7 +90,11 @@ impl Supervisor {
     pub(super) fn launch_vrrp(&mut self, number: u64) {
         self.vrrp.generation.0 += 1;
         self.vrrp.is_done = false;
-        let names = Names { title: &format!("{}: vrrp", self.plan.name), comm: self.plan.name };
+        let names = Names {
+            title: &format!("{}: vrrp", self.plan.name),
+            comm: self.plan.name,
+            scheduling: Some(&self.compiled.settings.vrrp_scheduling),
+        };
         let started = Process::start(
             Role::Vrrp,
             names,
@@ -142,12 +147,7 @@ impl Supervisor {
     }
 
     pub(super) fn vrrp_configuration(&self, number: u64, known: Vec<Event>) -> ToVrrp {
-        let options = VrrpOptions {
-            realtime: self.compiled.settings.vrrp_rt_priority,
-            no_swap: self.compiled.settings.vrrp_no_swap,
-            record: self.plan.record.clone(),
-            keep_addresses: self.plan.keep_addresses,
-        };
+        let options = VrrpOptions { record: self.plan.record.clone(), keep_addresses: self.plan.keep_addresses };
         ToVrrp::Configure { number, config: self.compiled.vrrp.clone(), options, known }
     }
 
@@ -162,7 +162,7 @@ impl Supervisor {
         self.proxy.generation.0 += 1;
         self.proxy.is_done = false;
         let title = format!("{}: worker process", self.plan.name);
-        let names = Names { title: &title, comm: self.plan.name };
+        let names = Names { title: &title, comm: self.plan.name, scheduling: None };
         let started = Process::start(
             Role::Proxy,
             names,
@@ -349,6 +349,17 @@ impl Supervisor {
             waited_seconds: 0.0,
             effects: Vec::new(),
         });
+    }
+
+    /// Roles that run are scheduled as the configuration says now; `before` is what it said until now.
+    pub(super) fn reschedule(&self, before: &Settings) {
+        let now = &self.compiled.settings;
+        if let Some(process) = &self.vrrp.process {
+            schedule(Role::Vrrp, process.pid, &now.vrrp_scheduling, &before.vrrp_scheduling);
+        }
+        if let Some(process) = &self.balance.process {
+            schedule(Role::Balance, process.pid, &now.checker_scheduling, &before.checker_scheduling);
+        }
     }
 
     pub(super) fn respawn_after(&mut self, role: Role, wait: Duration) {

@@ -28,15 +28,6 @@ pub(in crate::keepalived) fn enable_script_security(lower: &mut Lower, _: &Node)
     lower.settings.script_security = true;
 }
 
-pub(in crate::keepalived) fn vrrp_no_swap(lower: &mut Lower, _: &Node) {
-    lower.settings.vrrp_no_swap = true;
-}
-
-pub(in crate::keepalived) fn vrrp_rt_priority(lower: &mut Lower, node: &Node) {
-    let priority = node.argument(1).and_then(|word| lower.integer(word, 1..=99, Garbage::Tolerated));
-    lower.settings.vrrp_rt_priority = priority.and_then(|priority| u8::try_from(priority).ok());
-}
-
 pub(in crate::keepalived) fn nginx_conf(lower: &mut Lower, node: &Node) {
     lower.settings.nginx_conf = node.argument(1).map(|word| PathBuf::from(&word.text));
 }

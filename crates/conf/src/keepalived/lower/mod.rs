@@ -11,6 +11,7 @@ pub(in crate::keepalived) mod group;
 pub(in crate::keepalived) mod instance;
 pub(in crate::keepalived) mod mail;
 mod number;
+pub(in crate::keepalived) mod scheduling;
 pub(in crate::keepalived) mod script;
 mod track;
 mod value;

@@ -2,7 +2,7 @@
 
 use super::{Directive, MANY, does, later, missed, moot, rows};
 use crate::keepalived::lower::balance::{globals, sync_daemon};
-use crate::keepalived::lower::{fifo, global, mail, nothing};
+use crate::keepalived::lower::{fifo, global, mail, nothing, scheduling};
 
 rows! {
     in [Root] {
@@ -44,32 +44,32 @@ rows! {
         "enable_script_security" "" 0..0 T2 line does(global::enable_script_security) "Refuse scripts run as root if any path component is writable by non-root.";
         "max_auto_priority" "[-1..max SCHED_RR]" 0..1 T3 line later() "Allow automatic step-up to realtime RR priority when timers fire late.";
         "min_auto_priority_delay" "1..10000000 us" 1..1 T3 line later() "Lateness that triggers one step.";
-        "vrrp_priority" "-20..19" 1..1 T3 line later() "nice value of the VRRP child.";
-        "checker_priority" "-20..19" 1..1 T3 line later() "nice value of the checker child.";
+        "vrrp_priority" "-20..19" 1..1 T3 line does(scheduling::vrrp_priority) "nice value of the VRRP child.";
+        "checker_priority" "-20..19" 1..1 T3 line does(scheduling::checker_priority) "nice value of the checker child.";
         "bfd_priority" "-20..19" 1..1 T3 line later() "nice value of the BFD child.";
-        "vrrp_no_swap" "" 0..0 T3 line does(global::vrrp_no_swap) "Keep the vrrp process in memory.";
-        "checker_no_swap" "" 0..0 T3 line later() "Keep the checking process in memory.";
+        "vrrp_no_swap" "" 0..0 T3 line does(scheduling::vrrp_no_swap) "Keep the vrrp process in memory.";
+        "checker_no_swap" "" 0..0 T3 line does(scheduling::checker_no_swap) "Keep the checking process in memory.";
         "bfd_no_swap" "" 0..0 T3 line later() "Keep the BFD process in memory.";
-        "vrrp_rt_priority" "1..99" 1..1 T3 line does(global::vrrp_rt_priority) "SCHED_RR priority of the VRRP child.";
-        "checker_rt_priority" "1..99" 1..1 T3 line later() "SCHED_RR priority of the checker child.";
+        "vrrp_rt_priority" "1..99" 1..1 T3 line does(scheduling::vrrp_rt_priority) "SCHED_RR priority of the VRRP child.";
+        "checker_rt_priority" "1..99" 1..1 T3 line does(scheduling::checker_rt_priority) "SCHED_RR priority of the checker child.";
         "bfd_rt_priority" "1..99" 1..1 T3 line later() "SCHED_RR priority of the BFD child.";
-        "vrrp_cpu_affinity" "CPU ..." 1..MANY T3 line later() "CPUs the vrrp process may run on.";
-        "checker_cpu_affinity" "CPU ..." 1..MANY T3 line later() "CPUs the health checks may run on.";
+        "vrrp_cpu_affinity" "CPU ..." 1..MANY T3 line does(scheduling::vrrp_cpu_affinity) "CPUs the vrrp process may run on.";
+        "checker_cpu_affinity" "CPU ..." 1..MANY T3 line does(scheduling::checker_cpu_affinity) "CPUs the health checks may run on.";
         "bfd_cpu_affinity" "CPU ..." 1..MANY T3 line later() "CPUs the BFD process may run on.";
-        "vrrp_rlimit_rttime" "us >= 1" 1..1 T3 line later() "Limit of uninterrupted real-time CPU use of the vrrp process; the soft limit is half of it.";
-        "checker_rlimit_rttime" "us" 1..1 T3 line later() "Limit of uninterrupted real-time CPU use of the checks.";
+        "vrrp_rlimit_rttime" "us >= 1" 1..1 T3 line does(scheduling::vrrp_rlimit_rttime) "Limit of uninterrupted real-time CPU use of the vrrp process; the soft limit is half of it.";
+        "checker_rlimit_rttime" "us" 1..1 T3 line does(scheduling::checker_rlimit_rttime) "Limit of uninterrupted real-time CPU use of the checks.";
         "bfd_rlimit_rttime" "us" 1..1 T3 line later() "Limit of uninterrupted real-time CPU use of BFD.";
-        "vrrp_rlimit_rtime" "us" 1..1 T4 line later() "Old misspelling of vrrp_rlimit_rttime.";
-        "checker_rlimit_rtime" "us" 1..1 T4 line later() "Old misspelling of checker_rlimit_rttime.";
+        "vrrp_rlimit_rtime" "us" 1..1 T4 line does(scheduling::vrrp_rlimit_rtime) "Old misspelling of vrrp_rlimit_rttime.";
+        "checker_rlimit_rtime" "us" 1..1 T4 line does(scheduling::checker_rlimit_rtime) "Old misspelling of checker_rlimit_rttime.";
         "bfd_rlimit_rtime" "us" 1..1 T4 line later() "Old misspelling of bfd_rlimit_rttime.";
         "vrrp_netlink_cmd_rcv_bufs" "BYTES" 1..1 T3 line later() "Receive buffer of the netlink command socket.";
         "vrrp_netlink_cmd_rcv_bufs_force" "[BOOL]" 0..1 T3 line later() "Set that buffer even beyond the system limit.";
         "vrrp_netlink_monitor_rcv_bufs" "BYTES" 1..1 T3 line later() "Receive buffer of the netlink monitor socket.";
         "vrrp_netlink_monitor_rcv_bufs_force" "[BOOL]" 0..1 T3 line later() "Set that buffer even beyond the system limit.";
-        "lvs_netlink_cmd_rcv_bufs" "BYTES" 1..1 T3 line later() "Receive buffer of the checks' netlink command socket.";
-        "lvs_netlink_cmd_rcv_bufs_force" "[BOOL]" 0..1 T3 line later() "Set that buffer even beyond the system limit.";
-        "lvs_netlink_monitor_rcv_bufs" "BYTES" 1..1 T3 line later() "Receive buffer of the checks' netlink monitor socket.";
-        "lvs_netlink_monitor_rcv_bufs_force" "[BOOL]" 0..1 T3 line later() "Set that buffer even beyond the system limit.";
+        "lvs_netlink_cmd_rcv_bufs" "BYTES" 1..1 T3 line moot("the buffer has 8 MB whatever the system allows, and after an overflow all is read anew") "Receive buffer of the checks' netlink command socket.";
+        "lvs_netlink_cmd_rcv_bufs_force" "[BOOL]" 0..1 T3 line moot("the buffer has 8 MB whatever the system allows, and after an overflow all is read anew") "Set that buffer even beyond the system limit.";
+        "lvs_netlink_monitor_rcv_bufs" "BYTES" 1..1 T3 line moot("the buffer has 8 MB whatever the system allows, and after an overflow all is read anew") "Receive buffer of the checks' netlink monitor socket.";
+        "lvs_netlink_monitor_rcv_bufs_force" "[BOOL]" 0..1 T3 line moot("the buffer has 8 MB whatever the system allows, and after an overflow all is read anew") "Set that buffer even beyond the system limit.";
         "process_monitor_rcv_bufs" "BYTES" 1..1 T3 line later() "Receive buffer of the process-event socket.";
         "process_monitor_rcv_bufs_force" "[BOOL]" 0..1 T3 line later() "Set that buffer even beyond the system limit.";
         "vrrp_rx_bufs_policy" "MTU | ADVERT | BYTES" 1..1 T3 line later() "How the raw receive socket buffer is sized (sum over the instances sharing the socket).";

@@ -20,6 +20,7 @@ use evenkeel_bus::{
 };
 use evenkeel_kernel::clock;
 use evenkeel_kernel::privilege::{self, Capability};
+use evenkeel_kernel::sandbox;
 use files::TrackedFiles;
 use keeper::Keeper;
 use plane::Planes;
@@ -162,6 +163,7 @@ impl BalanceRole {
             let planes = Planes::open(&order.config, &order.interfaces, &order.directory.join(PINS))?;
             privilege::keep_only(&CAPABILITIES)?;
             privilege::no_new_privileges()?;
+            sandbox::balance()?;
             Ok((prober, Keeper::new(planes), TrackedFiles::new(&order.config)?, LocalAddresses::open()?))
         };
         let (prober, keeper, files, addresses) = match open() {

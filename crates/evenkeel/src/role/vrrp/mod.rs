@@ -34,7 +34,6 @@ pub fn run(mut bus: Channel) -> anyhow::Result<()> {
         std::process::abort();
     }));
     let Some(First { number, config, options, known }) = await_configuration(&mut bus)? else { return Ok(()) };
-    take_options(&options);
     let started = match give_up_privileges() {
         Ok(()) => VrrpRole::new(bus, config, &options),
         Err(error) => Err(Box::new((bus, error))),
@@ -78,21 +77,6 @@ fn await_configuration(bus: &mut Channel) -> anyhow::Result<Option<First>> {
 fn give_up_privileges() -> anyhow::Result<()> {
     privilege::keep_only(&[Capability::NetAdmin, Capability::NetRaw])?;
     Ok(privilege::no_new_privileges()?)
-}
-
-/// What needs more privilege than the role keeps.
-fn take_options(options: &VrrpOptions) {
-    if let Some(priority) = options.realtime {
-        match privilege::set_round_robin(priority) {
-            Ok(()) => tracing::info!(target: "vrrp", "runs under SCHED_RR priority {priority}"),
-            Err(error) => tracing::warn!(target: "vrrp", "{error}: adverts may be late under load"),
-        }
-    }
-    if options.no_swap
-        && let Err(error) = privilege::lock_memory()
-    {
-        tracing::warn!(target: "vrrp", "{error}");
-    }
 }
 
 struct VrrpRole {

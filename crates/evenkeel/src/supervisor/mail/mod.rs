@@ -93,7 +93,7 @@ impl Supervisor {
 
     fn start_mail(&mut self) {
         self.mailer.generation.0 += 1;
-        let names = Names { title: &format!("{}: mail", self.plan.name), comm: self.plan.name };
+        let names = Names { title: &format!("{}: mail", self.plan.name), comm: self.plan.name, scheduling: None };
         let generation = self.mailer.generation;
         let happenings = self.happenings.clone();
         match Process::start(Role::Mail, names, self.plan.log, generation, happenings, Happening::Mail) {

@@ -37,7 +37,7 @@ impl Lower {
     }
 
     /// A warning that a keyword has another name now.
-    pub(super) fn formerly(&mut self, node: &Node, name: &str, consequence: &str) {
+    pub(in crate::keepalived::lower) fn formerly(&mut self, node: &Node, name: &str, consequence: &str) {
         let Some(span) = node.span() else { return };
         self.say(
             Diagnostic::warning("old-spelling", span, format!("`{}` is now called `{name}`", node.keyword()))

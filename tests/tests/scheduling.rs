@@ -1,0 +1,65 @@
+//! How the processes of the daemon run: nice values, priorities and processors as configured, and what they are kept from.
+
+use evenkeel_e2e::{Lan, Machine, Service, wait_for};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn configuration(globals: &str) -> String {
+    format!(
+        "global_defs {{\n{globals}\nlb_plane xdp\n}}\n\
+         vrrp_instance VI_1 {{\ninterface eth0\nvirtual_router_id 51\npriority 150\n\
+         virtual_ipaddress {{\n10.0.0.100/24\n}}\n}}\n\
+         virtual_server 10.0.0.100 80 {{\nprotocol TCP\nlb_algo rr\nlb_kind DR\ndelay_loop 60\n\
+         real_server 10.0.0.51 80 {{\nTCP_CHECK {{\n}}\n}}\n}}\n"
+    )
+}
+
+/// The process of a role, once it is at work.
+fn process(lb: &Machine, role: &str) -> String {
+    let pid = wait_for(PATIENCE, || {
+        let status = lb.status()?;
+        let roles = status["roles"].as_array()?.clone();
+        let found = roles.into_iter().find(|process| process["name"] == role && process["state"] == "running")?;
+        found["pid"].as_u64()
+    });
+    pid.unwrap_or_else(|| panic!("{:?}\n{}", lb.status(), lb.logs())).to_string()
+}
+
+/// Nice value, class, real-time priority and processors.
+fn scheduled(lb: &Machine, pid: &str) -> String {
+    let values = lb.shell(&format!("ps -o ni=,cls=,rtprio= -p {pid}"));
+    let values = values.split_whitespace().collect::<Vec<_>>().join(" ");
+    let processors = lb.shell(&format!("grep Cpus_allowed_list /proc/{pid}/status"));
+    format!("{values} {}", processors.split_whitespace().last().unwrap_or_default())
+}
+
+#[test]
+fn roles_run_as_configured_also_after_a_reload_and_the_balance_role_in_its_sandbox() {
+    let lan = Lan::new();
+    let lb = lan.machine("lb01", "eth0", "10.0.0.10/24").with_evenkeel();
+    let globals = "checker_priority -7\nchecker_cpu_affinity 0\nchecker_no_swap\nchecker_rt_priority 4\n\
+                   checker_rlimit_rttime 9000000\nvrrp_priority -3\nvrrp_cpu_affinity 0";
+    lb.write("/etc/keepalived/keepalived.conf", &configuration(globals));
+    lb.start_service(Service::Keepalived);
+    let checker = process(&lb, "balance");
+    let vrrp = process(&lb, "vrrp");
+    assert_eq!(scheduled(&lb, &checker), "- RR 4 0");
+    assert_eq!(scheduled(&lb, &vrrp), "-3 TS - 0");
+    let limits = lb.shell(&format!("grep 'realtime timeout' /proc/{checker}/limits"));
+    assert_eq!(limits.split_whitespace().collect::<Vec<_>>()[3..5], ["4500000", "9000000"], "{limits}");
+    let status = lb.shell(&format!("cat /proc/{checker}/status"));
+    assert!(status.contains("Seccomp:\t2"), "{status}");
+    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+    assert!(!status.contains("VmLck:\t       0 kB"), "{status}");
+    let status = lb.shell(&format!("cat /proc/{vrrp}/status"));
+    assert!(status.contains("VmLck:\t       0 kB"), "{status}");
+
+    lb.write("/etc/keepalived/keepalived.conf", &configuration("checker_priority 2\nvrrp_rt_priority 5"));
+    lb.shell("evenkeel reload");
+    let supervisor = lb.status().map(|status| status["pid"].to_string()).unwrap_or_default();
+    let all = scheduled(&lb, &supervisor).split(' ').next_back().unwrap_or_default().to_owned();
+    assert_eq!(scheduled(&lb, &checker), format!("2 TS - {all}"));
+    assert_eq!(scheduled(&lb, &vrrp), format!("- RR 5 {all}"));
+    assert_eq!(process(&lb, "balance"), checker, "it is the same process");
+}
