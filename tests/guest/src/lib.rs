@@ -1,5 +1,7 @@
 //! What the tests inside the guest share. `cargo xtask guest` builds and runs them.
 
+pub mod forwarding;
+
 use evenkeel_kernel::ipvs::Ipvs;
 use evenkeel_kernel::netns::NetNs;
 use std::io::Write;

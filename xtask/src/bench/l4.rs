@@ -1,13 +1,14 @@
-//! What the data plane costs for each packet.
-//!
-//! The program is run over frames in memory (`BPF_PROG_RUN`), which measures it and nothing else: no interface, no queue.
+//! What the data plane costs for each packet: over frames in memory (`BPF_PROG_RUN`), which measures the program and nothing
+//! else, no interface and no queue; and on its way through a machine, beside what the kernels here and in the guest have.
 
 use super::report;
+use crate::guest::{self, Inside};
 use anyhow::{Context, Result, bail};
 use evenkeel_balance::table::{
     Change, Destination, DestinationKey, Forward, Plane, Protocol, Scheduler, Service, ServiceFlags, ServiceKey,
     Tunnel, TunnelChecksum,
 };
+use evenkeel_guest::forwarding::{self, Balancer, Cost, IN_THE_GUEST, WITHOUT_IPVS};
 use evenkeel_kernel::netns::NetNs;
 use evenkeel_kernel::xdp::{Options, XdpPlane};
 use frames::{ACK, Packet, SYN};
@@ -23,10 +24,14 @@ const VIP: &str = "192.0.2.100";
 const SERVERS: u8 = 8;
 const RUNS: u16 = 20_000;
 const SERVICES: u16 = 10_000;
+/// Datagrams in a round on this machine.
+const DATAGRAMS: usize = 50_000;
 
 pub(super) fn run() -> Result<()> {
     let namespace = NetNs::create().map_err(anyhow::Error::new)?;
-    let text = namespace.run(measure).map_err(anyhow::Error::new)??;
+    let mut text = namespace.run(measure).map_err(anyhow::Error::new)??;
+    println!("{text}");
+    text += &through_a_machine()?;
     println!("{text}");
     report::write("l4", &text)
 }
@@ -60,6 +65,42 @@ fn measure() -> Result<String> {
     Ok(format!(
         "## Layer 4 over XDP\n\n`cargo xtask bench l4`: the program over frames in memory (`BPF_PROG_RUN`), Maglev over {SERVERS} servers, TCP over IPv4 with a few\nbytes in it. Medians of {RUNS} single runs, without the time that reading the clock takes: of the same packet, and of\npackets of as many clients.\n\n{table}\nFilling an empty plane with {SERVICES} services of two servers each takes {start:.0} ms; one more change to it, {change:.1} ms.\n",
     ))
+}
+
+/// Beside IPVS in the guest, and beside nftables there and here.
+fn through_a_machine() -> Result<String> {
+    let here = forwarding::measure(WITHOUT_IPVS, DATAGRAMS);
+    let mut there = Vec::new();
+    let inside = Inside::Program("forwarding");
+    guest::boot_built(&inside, |line| match Cost::parse(line, IN_THE_GUEST) {
+        Some(cost) => there.push(cost),
+        None => println!("{line}"),
+    })?;
+    let mut text = String::from(
+        "\n### Through a machine\n\nDatagrams of 64 clients through a director on a veth, all in the sender's own system call, so that time is CPU; what the\nsame call takes when the director throws the datagram away at once is taken off. The fastest of 15 rounds.\n\n",
+    );
+    for (kernel, costs) in [("this machine's kernel", here), ("the guest: Linux 6.1 on an emulated processor", there)] {
+        let _ = writeln!(
+            text,
+            "On {kernel}:\n\n| balancer | for a packet, ns | ratio | packets a second, the sender's work included |\n|---|---|---|---|"
+        );
+        for cost in &costs {
+            let ratio = beside(cost, &costs).map_or(String::new(), |other| {
+                format!("{:.2} of {}", cost.nanoseconds / other.nanoseconds, other.balancer.name())
+            });
+            let _ =
+                writeln!(text, "| {} | {:.0} | {ratio} | {:.0} |", cost.balancer.name(), cost.nanoseconds, cost.rate);
+        }
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+/// What one of ours is compared with: IPVS by the same method, or nftables.
+fn beside<'a>(cost: &Cost, costs: &'a [Cost]) -> Option<&'a Cost> {
+    let Balancer::Xdp(forward, _) = cost.balancer else { return None };
+    let of = |balancer| costs.iter().find(|cost| cost.balancer == balancer);
+    of(Balancer::Ipvs(forward)).or_else(|| of(Balancer::Nftables))
 }
 
 fn balance(forward: Forward) -> Result<XdpPlane> {

@@ -43,6 +43,8 @@ const END: &str = "guest: exit ";
 pub(crate) enum Inside<'a> {
     /// The test binaries of the crate `evenkeel-guest`, with these words for each (a filter).
     Tests(&'a [&'a str]),
+    /// A program of the crate, built for speed.
+    Program(&'a str),
     /// A line of shell.
     Shell(&'a str),
 }
@@ -62,6 +64,11 @@ pub(crate) fn missing() -> Option<String> {
 
 /// `cargo xtask guest`.
 pub(crate) fn run(inside: &Inside<'_>) -> Result<()> {
+    boot_built(inside, |line| println!("{line}"))
+}
+
+/// Builds what is in the guest, boots it, and hands every line of output to `each`.
+pub(crate) fn boot_built(inside: &Inside<'_>, each: impl FnMut(&str)) -> Result<()> {
     if let Some(missing) = missing() {
         bail!("the guest needs {missing} (cargo xtask setup)");
     }
@@ -69,7 +76,7 @@ pub(crate) fn run(inside: &Inside<'_>) -> Result<()> {
     if !build.status().context("run cargo build")?.success() {
         bail!("cargo build --package evenkeel failed");
     }
-    boot(inside, |line| println!("{line}"))
+    boot(inside, each)
 }
 
 /// Builds the initramfs, boots, and hands every line of output to `each`.
@@ -114,6 +121,15 @@ fn test_binaries() -> Result<Vec<PathBuf>> {
         bail!("evenkeel-guest has no tests");
     }
     Ok(binaries)
+}
+
+/// A program of the crate, built now.
+fn program(name: &str) -> Result<PathBuf> {
+    let words = ["build", "--quiet", "--release", "--package", "evenkeel-guest", "--features", "inside", "--bin", name];
+    if !cargo(&words).status().context("run cargo build")?.success() {
+        bail!("{name} of evenkeel-guest does not build");
+    }
+    Ok(target().join("release").join(name))
 }
 
 /// The running virtual machine. It ends with this value.

@@ -1,6 +1,6 @@
 //! The guest's files.
 
-use super::{FILES, Inside, PROGRAMS, archive::Archive, modules, test_binaries};
+use super::{FILES, Inside, PROGRAMS, archive::Archive, modules, program, test_binaries};
 use crate::steps::target;
 use crate::{root, setup};
 use anyhow::{Context, Result, bail};
@@ -66,6 +66,11 @@ pub(super) fn image(inside: &Inside<'_>) -> Result<Vec<u8>> {
 fn commands(archive: &mut Archive, inside: &Inside<'_>) -> Result<String> {
     match inside {
         Inside::Shell(line) => Ok(format!("( {line}\n) || status=$?")),
+        Inside::Program(name) => {
+            let path = format!("/usr/local/bin/{name}");
+            add_program(archive, &program(name)?, &path, Debug::Strip)?;
+            Ok(format!("{path} || status=$?"))
+        }
         Inside::Tests(words) => {
             let mut lines = String::new();
             for binary in test_binaries()? {
