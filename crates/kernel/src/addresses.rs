@@ -7,7 +7,7 @@ use crate::Error;
 use crate::netlink::Netlink;
 use evenkeel_wire::Prefix;
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// The mark (`IFA_PROTO`, Linux 5.18) on addresses that a VRRP daemon put there; keepalived's number, 18.
 pub const PROTOCOL: u8 = 18;
@@ -15,7 +15,7 @@ pub const PROTOCOL: u8 = 18;
 /// An address with its properties.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// The address and its length.
+    /// The address and its length; with a peer, the length is that of the peer's network.
     pub prefix: Prefix,
     /// Broadcast address; `None` does not mind.
     pub broadcast: Option<Ipv4Addr>,
@@ -23,12 +23,21 @@ pub struct Address {
     pub label: Option<String>,
     /// Scope as rtnetlink numbers it: 0 global, 253 link, 254 host.
     pub scope: u8,
+    /// The other end of a point-to-point link.
+    pub peer: Option<IpAddr>,
+    /// `IFA_F_*`: of these [`FLAGS`] are told apart.
+    pub flags: u32,
+    /// Seconds for which it may be chosen as a source; forever when absent.
+    pub preferred: Option<u32>,
 }
+
+/// The flags that somebody asks for: NODAD, HOMEADDRESS, MANAGETEMPADDR, NOPREFIXROUTE, MCAUTOJOIN.
+pub const FLAGS: u32 = 0x02 | 0x10 | 0x100 | 0x200 | 0x400;
 
 impl Address {
     /// A global address with no extras.
     pub fn new(prefix: Prefix) -> Self {
-        Address { prefix, broadcast: None, label: None, scope: 0 }
+        Address { prefix, broadcast: None, label: None, scope: 0, peer: None, flags: 0, preferred: None }
     }
 }
 
@@ -65,6 +74,8 @@ pub enum Change {
         index: u32,
         /// This address.
         prefix: Prefix,
+        /// With this other end.
+        peer: Option<IpAddr>,
     },
 }
 
@@ -75,7 +86,7 @@ pub fn diff(desired: &[Held], present: &[Held]) -> Vec<Change> {
     let there: BTreeMap<_, _> = present.iter().map(|held| (held.key(), held)).collect();
     let fits = |wanted: &Held, there: &Held| serves(&wanted.address, &there.address);
     let gone = there.iter().filter(|(key, there)| !wanted.get(key).is_some_and(|wanted| fits(wanted, there)));
-    let gone = gone.map(|(&(index, prefix), _)| Change::Delete { index, prefix });
+    let gone = gone.map(|(&(index, prefix), there)| Change::Delete { index, prefix, peer: there.address.peer });
     let new = wanted.iter().filter(|(key, wanted)| !there.get(key).is_some_and(|there| fits(wanted, there)));
     gone.chain(new.map(|(_, &held)| Change::Add(held.clone()))).collect()
 }
@@ -125,6 +136,10 @@ fn serves(wanted: &Address, there: &Address) -> bool {
     (wanted.scope == there.scope || wanted.prefix.address().is_ipv6())
         && (wanted.broadcast.is_none() || wanted.broadcast == there.broadcast)
         && (wanted.label.is_none() || wanted.label == there.label)
+        && wanted.peer == there.peer
+        && wanted.flags & FLAGS == there.flags & FLAGS
+        // It counts down; whether it has run out is what counts.
+        && (wanted.preferred == Some(0)) == (there.preferred == Some(0))
 }
 
 #[cfg(test)]
@@ -138,7 +153,7 @@ mod tests {
         (1..4u32, 0..6u8, 31..33u8, broadcast, label, prop_oneof![Just(0u8), Just(253)]).prop_map(
             |(index, last, length, broadcast, label, scope)| {
                 let prefix = Prefix::new(Ipv4Addr::new(10, 0, 0, last).into(), length).unwrap();
-                Held::new(index, Address { prefix, broadcast, label, scope })
+                Held::new(index, Address { broadcast, label, scope, ..Address::new(prefix) })
             },
         )
     }
@@ -150,7 +165,7 @@ mod tests {
                 Change::Add(held) => {
                     table.entry(held.key()).or_insert_with(|| held.clone());
                 }
-                Change::Delete { index, prefix } => {
+                Change::Delete { index, prefix, .. } => {
                     table.remove(&(*index, *prefix));
                 }
             }
@@ -184,6 +199,6 @@ mod tests {
         let old = Held::new(1, Address::new("10.0.0.100/24".parse().unwrap()));
         let new = Held::new(1, Address::new("10.0.0.100/32".parse().unwrap()));
         let changes = diff(std::slice::from_ref(&new), std::slice::from_ref(&old));
-        assert_eq!(changes, [Change::Delete { index: 1, prefix: old.address.prefix }, Change::Add(new)]);
+        assert_eq!(changes, [Change::Delete { index: 1, prefix: old.address.prefix, peer: None }, Change::Add(new)]);
     }
 }

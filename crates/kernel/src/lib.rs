@@ -8,6 +8,7 @@
 //! | wait for several descriptors         | [`poll`], [`clock`], [`signal`] |
 //! | read and change links and addresses  | [`netlink`] |
 //! | make addresses what they should be   | [`addresses`] |
+//! | the same for routes and rules        | [`routes`] |
 //! | speak VRRP and ARP                   | [`vrrp_socket`], [`arp_socket`] |
 //! | balance connections                  | [`ipvs`], [`xdp`] |
 //! | name addresses                       | [`names`] |
@@ -30,6 +31,7 @@ pub mod netlink;
 pub mod netns;
 pub mod poll;
 pub mod privilege;
+pub mod routes;
 pub mod sandbox;
 pub mod scheduling;
 pub mod signal;

@@ -36,6 +36,7 @@ fn an_address_that_was_added_is_listed_with_its_properties_until_it_is_deleted()
             broadcast: Some(Ipv4Addr::new(10, 0, 1, 255)),
             label: Some("eth0:vip".to_owned()),
             scope: 253,
+            ..Address::new(prefix("10.0.1.100/24"))
         };
         netlink.add_address(index, &Address::new(prefix("10.0.0.10/24"))).unwrap();
         netlink.add_address(index, &address).unwrap();
@@ -95,7 +96,8 @@ fn two_thousand_addresses_come_and_go_in_one_call_each() {
         assert!(netlink.apply(&adds).iter().all(Result::is_ok));
         println!("2000 addresses added in {:?}", started.elapsed());
         assert_eq!(netlink.interface("eth0").unwrap().addresses, all);
-        let deletes: Vec<_> = all.iter().map(|&prefix| addresses::Change::Delete { index, prefix }).collect();
+        let deletes: Vec<_> =
+            all.iter().map(|&prefix| addresses::Change::Delete { index, prefix, peer: None }).collect();
         assert!(netlink.apply(&deletes).iter().all(Result::is_ok));
         assert_eq!(netlink.interface("eth0").unwrap().addresses, []);
     });
@@ -116,7 +118,7 @@ fn reconciling_repairs_what_is_ours_and_leaves_the_rest() {
 
         let desired = [wanted.clone()];
         let result = reconcile(&mut netlink, &desired, ours).unwrap();
-        let gone = addresses::Change::Delete { index, prefix: left_over.address.prefix };
+        let gone = addresses::Change::Delete { index, prefix: left_over.address.prefix, peer: None };
         assert_eq!(result.made, [gone, addresses::Change::Add(wanted.clone())]);
         assert!(result.errors.is_empty());
         assert_eq!(reconcile(&mut netlink, &desired, ours).unwrap().made, []);
@@ -202,7 +204,7 @@ fn more_changes_than_the_monitor_can_hold_are_an_overrun_and_not_an_end() {
         let vip = prefix("10.0.0.100/32");
         let there_and_back = [
             addresses::Change::Add(Held::new(index, Address::new(vip))),
-            addresses::Change::Delete { index, prefix: vip },
+            addresses::Change::Delete { index, prefix: vip, peer: None },
         ];
         let changes: Vec<_> = there_and_back.iter().cycle().take(4000).cloned().collect();
         let mut heard = Vec::new();

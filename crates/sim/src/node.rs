@@ -185,6 +185,7 @@ impl Node {
             // To the router a session is one more thing that is well or not, as the proxy is: scenarios have none.
             TrackTarget::Bfd(_) => true,
             TrackTarget::Proxy => self.proxy_healthy,
+            TrackTarget::Static(_) => true,
         };
         // The nodes of a scenario track the same things in all their instances.
         let tracks = self.config.instances.first().map_or(&[][..], |instance| &instance.tracks);

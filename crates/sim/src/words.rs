@@ -27,6 +27,10 @@ pub(crate) fn event(event: &Event) -> String {
             Operation::Reply => format!("answer: {} is at {}", arp.sender_ip, arp.sender_mac),
         },
         Event::AddressVanished { address, .. } => format!("address {address} vanished"),
+        Event::RouteVanished { instance, what } => format!("{}: {what} vanished", instance.0),
+        Event::Static { group, whole, reason } => {
+            format!("track_group {group} {}: {reason}", if *whole { "is whole" } else { "lacks something" })
+        }
         Event::ScriptEnded { outcome, .. } => format!("script: {outcome:?}"),
         Event::Bfd { session, up, reason } => format!("bfd {session} up: {up} ({reason})"),
         Event::Proxy { healthy, reason } => format!("proxy healthy: {healthy} ({reason})"),
@@ -44,8 +48,8 @@ pub(crate) fn action(action: &Action) -> String {
         Action::SendAdvert { source, destination, packet, .. } => {
             format!("send to {destination}: {}", message(*source, packet))
         }
-        Action::Hold { instance, addresses } if addresses.is_empty() => format!("{}: hold nothing", instance.0),
-        Action::Hold { instance, addresses } => format!("{}: hold {}", instance.0, list(addresses)),
+        Action::Hold { instance, addresses, .. } if addresses.is_empty() => format!("{}: hold nothing", instance.0),
+        Action::Hold { instance, addresses, .. } => format!("{}: hold {}", instance.0, list(addresses)),
         Action::Announce { instance, addresses, count } => {
             format!("{}: announce {count} x {}", instance.0, list(addresses))
         }
@@ -91,6 +95,7 @@ pub(crate) fn configuration(node: &Node) -> Vec<String> {
                     TrackTarget::Script(_) => "script",
                     TrackTarget::Bfd(name) => name.as_str(),
                     TrackTarget::Proxy => "proxy",
+                    TrackTarget::Static(_) => "static",
                 };
                 let reverse = if track.reverse { " reverse" } else { "" };
                 format!("{what} weight {}{reverse}", track.weight)

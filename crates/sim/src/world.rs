@@ -386,7 +386,7 @@ impl World {
                     meant.then(|| arrived(node.index(LINK), source, destination, ttl, packet.clone()))
                 });
             }
-            Action::Hold { instance, addresses } => {
+            Action::Hold { instance, addresses, .. } => {
                 let node = &mut self.nodes[n];
                 let before = node.addresses.clone();
                 node.reconcile(instance.0 as usize, &addresses);

@@ -5,6 +5,7 @@ mod authentication;
 pub use authentication::{Authentication, Hmac, Key, KeyId, Mode, Password, Replay, Secret};
 
 use evenkeel_wire::Prefix;
+use evenkeel_wire::route::{Route, Rule};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU8;
@@ -20,6 +21,9 @@ pub struct Config {
     /// The sync groups. [`GroupId`](crate::GroupId) is the index in this list.
     #[serde(default)]
     pub groups: Vec<Group>,
+    /// What is in the kernel whoever is master.
+    #[serde(default)]
+    pub network: Box<Network>,
 }
 
 /// A `vrrp_sync_group`: instances that change state together. What the group tracks stands in each of its members.
@@ -29,6 +33,32 @@ pub struct Group {
     pub name: String,
     /// Its members, in the order of the file.
     pub members: Vec<crate::InstanceId>,
+}
+
+/// Addresses, routes and rules that are there from start to end.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Network {
+    /// Each names its interface.
+    pub addresses: Vec<VirtualAddress>,
+    /// Routes.
+    pub routes: Vec<Route>,
+    /// Policy rules.
+    pub rules: Vec<Rule>,
+    /// What instances depend on.
+    pub groups: Vec<StaticGroup>,
+}
+
+/// A track_group: while something of it cannot be put back, the instances that track it have failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StaticGroup {
+    /// Its name.
+    pub name: String,
+    /// Its addresses: indexes into [`Network::addresses`].
+    pub addresses: Vec<usize>,
+    /// Its routes: indexes into [`Network::routes`].
+    pub routes: Vec<usize>,
+    /// Its rules: indexes into [`Network::rules`].
+    pub rules: Vec<usize>,
 }
 
 /// One virtual router on one interface.
@@ -56,6 +86,12 @@ pub struct Instance {
     pub addresses: Vec<VirtualAddress>,
     /// Addresses that are held but not advertised.
     pub excluded: Vec<VirtualAddress>,
+    /// Routes that are there while it is master.
+    #[serde(default)]
+    pub routes: Vec<Route>,
+    /// Policy rules that are there while it is master.
+    #[serde(default)]
+    pub rules: Vec<Rule>,
     /// Version 2 simple password.
     pub password: Option<Password>,
     /// Version 3 checksum without pseudo header (RFC 9568 as keepalived's `v3_checksum_as_v2` reads it).
@@ -97,6 +133,8 @@ impl Instance {
             down_adverts: NonZeroU8::new(3).expect("3 is not 0"),
             addresses: Vec::new(),
             excluded: Vec::new(),
+            routes: Vec::new(),
+            rules: Vec::new(),
             password: None,
             v3_checksum_as_v2: false,
             source: None,
@@ -270,12 +308,34 @@ pub struct VirtualAddress {
     pub label: Option<String>,
     /// `scope`, as rtnetlink numbers it; 0 is global.
     pub scope: u8,
+    /// `peer`: the other end of a point-to-point link.
+    #[serde(default)]
+    pub peer: Option<Prefix>,
+    /// `home`, `mngtmpaddr`, `noprefixroute`, `autojoin`, and the absence of `-nodad`: bits as rtnetlink has them.
+    #[serde(default)]
+    pub flags: u32,
+    /// `preferred_lft` of IPv6 in seconds; forever when absent. 0: never chosen as a source.
+    #[serde(default)]
+    pub preferred: Option<u32>,
+    /// `no_track`: its loss is nobody's business.
+    #[serde(default)]
+    pub untracked: bool,
 }
 
 impl VirtualAddress {
     /// The address on the instance's own interface with no extras.
     pub fn new(prefix: Prefix) -> Self {
-        VirtualAddress { prefix, device: None, broadcast: None, label: None, scope: 0 }
+        VirtualAddress {
+            prefix,
+            device: None,
+            broadcast: None,
+            label: None,
+            scope: 0,
+            peer: None,
+            flags: 0,
+            preferred: None,
+            untracked: false,
+        }
     }
 }
 
@@ -331,6 +391,8 @@ pub enum TrackTarget {
     Bfd(String),
     /// The local proxy: it runs, answers on its listeners, and each upstream it serves has a live server.
     Proxy,
+    /// What is in the kernel from start to end: a group of [`Network::groups`], by name.
+    Static(String),
 }
 
 /// The judging half of a `vrrp_script`; running it is the supervisor's business.

@@ -1,6 +1,7 @@
 use crate::config::VirtualAddress;
 use evenkeel_wire::Mac;
 use evenkeel_wire::arp::Arp;
+use evenkeel_wire::route::{Route, Rule};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
@@ -70,6 +71,22 @@ pub enum Event {
         interface: u32,
         /// The address.
         address: IpAddr,
+    },
+    /// The kernel no longer has a route or rule of this instance, though nobody here asked for that.
+    RouteVanished {
+        /// Whose.
+        instance: InstanceId,
+        /// What, in words: `route 10.0.0.0/8 via 10.0.0.1`.
+        what: String,
+    },
+    /// Whether a group of [`Network::groups`](crate::config::Network::groups) is all there.
+    Static {
+        /// Its name.
+        group: String,
+        /// Nothing of it is missing.
+        whole: bool,
+        /// What is missing, in words for people.
+        reason: String,
     },
     /// One run of a check script is over.
     ScriptEnded {
@@ -167,12 +184,16 @@ pub enum Action {
         /// the checksum.
         packet: Vec<u8>,
     },
-    /// From now on the kernel must have exactly these of the instance's addresses; none when empty.
+    /// From now on the kernel must have exactly these of the instance's addresses, routes and rules; none when empty.
     Hold {
         /// Whose addresses.
         instance: InstanceId,
         /// What to hold.
         addresses: Vec<VirtualAddress>,
+        /// Routes, for when the addresses are there.
+        routes: Vec<Route>,
+        /// Rules, for when the routes are there.
+        rules: Vec<Rule>,
     },
     /// Send `count` gratuitous ARPs, or unsolicited neighbour advertisements, for each of these addresses.
     Announce {

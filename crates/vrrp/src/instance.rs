@@ -398,11 +398,11 @@ impl Instance {
 
     /// Says again what is to be held: after a repair, and after a change of configuration.
     pub(crate) fn push_hold(&self, actions: &mut Vec<Action>) {
-        let addresses = match self.held {
-            Held::All => self.addresses().cloned().collect(),
-            Held::Nothing | Held::Unsaid => Vec::new(),
+        let (addresses, routes, rules) = match self.held {
+            Held::All => (self.addresses().cloned().collect(), self.config.routes.clone(), self.config.rules.clone()),
+            Held::Nothing | Held::Unsaid => Default::default(),
         };
-        actions.push(Action::Hold { instance: self.id, addresses });
+        actions.push(Action::Hold { instance: self.id, addresses, routes, rules });
     }
 
     /// Tells scripts, unless they were told the same last time.

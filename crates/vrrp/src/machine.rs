@@ -27,6 +27,8 @@ pub(crate) enum Input<'a> {
     Answered { address: IpAddr, mac: Mac },
     /// The kernel lost one of the addresses.
     Vanished(IpAddr),
+    /// The kernel lost one of the routes or rules: this one.
+    RouteVanished(&'a str),
     /// The interface, a tracker or the configuration changed, for this reason; the instance has the new facts.
     Facts(&'a str),
     /// A process that was master died, and this one may take its place for so long.
@@ -83,6 +85,7 @@ impl Instance {
             (State::Master(_), Input::Vanished(address)) => self.repair(address, Announce::Yes, actions),
             // Nobody's table says otherwise yet, and a late announcement would take the address from the successor.
             (State::Leaving(_), Input::Vanished(address)) => self.repair(address, Announce::No, actions),
+            (State::Master(_) | State::Leaving(_), Input::RouteVanished(what)) => self.repair_route(what, actions),
 
             (State::Init(_), Input::Resume(within)) => {
                 self.state = State::Init(Init { resume_until: Some(now + within) });
@@ -170,10 +173,13 @@ impl Instance {
                 | Input::Advert(_)
                 | Input::Announced { .. }
                 | Input::Answered { .. }
-                | Input::Vanished(_),
+                | Input::Vanished(_)
+                | Input::RouteVanished(_),
             )
-            | (State::Init(_), Input::Announced { .. } | Input::Answered { .. } | Input::Vanished(_))
-            | (State::Backup(_), Input::Announced { .. } | Input::Answered { .. } | Input::Vanished(_)) => {}
+            | (
+                State::Init(_) | State::Backup(_),
+                Input::Announced { .. } | Input::Answered { .. } | Input::Vanished(_) | Input::RouteVanished(_),
+            ) => {}
             (
                 State::Stopped,
                 Input::Deadline
@@ -181,6 +187,7 @@ impl Instance {
                 | Input::Announced { .. }
                 | Input::Answered { .. }
                 | Input::Vanished(_)
+                | Input::RouteVanished(_)
                 | Input::Facts(_)
                 | Input::Resume(_)
                 | Input::AllReady(_)
@@ -555,6 +562,15 @@ impl Instance {
         }
         let trigger = format!("{address} is no longer on this node, and nothing here removed it");
         self.explain(Why::new(trigger, "held addresses are reconciled", format!("add {address} again")), actions);
+    }
+
+    /// Brings back a route or a rule that somebody removed.
+    fn repair_route(&mut self, what: &str, actions: &mut Vec<Action>) {
+        self.counters.addresses_repaired += 1;
+        self.push_hold(actions);
+        let trigger = format!("{what} is no longer on this node, and nothing here removed it");
+        let rule = "held routes and rules are reconciled";
+        self.explain(Why::new(trigger, rule, format!("add {what} again")), actions);
     }
 
     /// What this node's adverts come from: among equal priorities the higher address wins.

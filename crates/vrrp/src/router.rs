@@ -27,6 +27,8 @@ pub struct Router {
     /// What BFD sessions said last, by their names.
     sessions: HashMap<String, Verdict>,
     proxy: Option<Verdict>,
+    /// What is known of the groups of static addresses, routes and rules.
+    statics: HashMap<String, Verdict>,
     /// Addresses that move, of all instances: none of them is a source of adverts.
     virtuals: HashSet<IpAddr>,
     /// The virtual routers ([`number`]) that are on some interface, and their instances, in order. More than one of the
@@ -59,6 +61,7 @@ impl Router {
             links: Links::default(),
             sessions: HashMap::new(),
             proxy: None,
+            statics: HashMap::new(),
             virtuals: HashSet::new(),
             by_vrid: Vec::new(),
             by_address: HashMap::new(),
@@ -93,6 +96,13 @@ impl Router {
                 for i in self.holders(interface, address) {
                     self.drive(i, now, Input::Vanished(address), actions);
                 }
+            }
+            Event::RouteVanished { instance, what } => {
+                self.command(instance, now, Input::RouteVanished(&what), actions);
+            }
+            Event::Static { group, whole, reason } => {
+                self.statics.insert(group.clone(), Verdict { healthy: Some(whole), detail: reason });
+                self.target_changed(now, &TrackTarget::Static(group), actions);
             }
             Event::ScriptEnded { script, outcome } => self.script_ended(now, script, outcome, actions),
             Event::Bfd { session, up, reason } => {
@@ -207,9 +217,10 @@ impl Router {
             instance.trackers =
                 instance.config.tracks.iter().map(|track| Tracker::new(track.clone(), &self.judges)).collect();
             for tracker in &mut instance.trackers {
-                if let Some(verdict) =
-                    verdict(&tracker.track.target, &self.links, &self.judges, &self.sessions, self.proxy.as_ref())
-                {
+                let target = &tracker.track.target;
+                let (sessions, statics) = (&self.sessions, &self.statics);
+                let proxy = self.proxy.as_ref();
+                if let Some(verdict) = verdict(target, &self.links, &self.judges, sessions, proxy, statics) {
                     tracker.verdict = verdict;
                 }
             }
@@ -382,7 +393,9 @@ impl Router {
 
     /// Gives the new verdict on a tracked thing to the instances that track it.
     fn target_changed(&mut self, now: Instant, target: &TrackTarget, actions: &mut Vec<Action>) {
-        let Some(verdict) = verdict(target, &self.links, &self.judges, &self.sessions, self.proxy.as_ref()) else {
+        let (sessions, statics) = (&self.sessions, &self.statics);
+        let proxy = self.proxy.as_ref();
+        let Some(verdict) = verdict(target, &self.links, &self.judges, sessions, proxy, statics) else {
             return;
         };
         let mut changed = Vec::new();
@@ -443,6 +456,7 @@ fn verdict(
     judges: &[Judge],
     sessions: &HashMap<String, Verdict>,
     proxy: Option<&Verdict>,
+    statics: &HashMap<String, Verdict>,
 ) -> Option<Verdict> {
     match target {
         TrackTarget::Interface(name) => {
@@ -454,6 +468,7 @@ fn verdict(
         }
         TrackTarget::Bfd(name) => sessions.get(name).cloned(),
         TrackTarget::Proxy => proxy.cloned(),
+        TrackTarget::Static(group) => statics.get(group).cloned(),
     }
 }
 

@@ -71,6 +71,7 @@ impl Tracker {
             },
             TrackTarget::Bfd(name) => format!("bfd {name}"),
             TrackTarget::Proxy => "proxy".to_owned(),
+            TrackTarget::Static(group) => format!("track_group {group}"),
         };
         let verdict = Verdict { healthy: None, detail: "has not reported yet".to_owned() };
         Tracker { track, name, verdict }

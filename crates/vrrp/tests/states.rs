@@ -4,8 +4,8 @@
 
 mod node;
 
-use evenkeel_vrrp::Event;
 use evenkeel_vrrp::config::TrackTarget;
+use evenkeel_vrrp::{Event, InstanceId};
 use node::*;
 use std::fmt::Write;
 use std::net::Ipv4Addr;
@@ -68,6 +68,7 @@ fn events() -> Vec<(&'static str, Event)> {
         ("announcement of our address, from ourselves", claim(OUR_MAC)),
         ("answer for our address", answer(PEER_MAC)),
         ("address vanished", vanished()),
+        ("route vanished", Event::RouteVanished { instance: InstanceId(0), what: "route default".to_owned() }),
         ("proxy well", proxy(true)),
         ("proxy failed", proxy(false)),
         ("link up", eth0(true)),

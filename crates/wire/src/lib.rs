@@ -8,6 +8,7 @@ mod instant;
 pub mod ipv4;
 mod mac;
 mod prefix;
+pub mod route;
 pub mod tcp;
 
 pub use instant::Instant;

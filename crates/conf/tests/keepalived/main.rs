@@ -8,6 +8,7 @@ mod language;
 mod lints;
 mod mail;
 mod mistakes;
+mod network;
 mod noise;
 mod rows;
 mod samples;

@@ -68,6 +68,15 @@ impl Message {
         self
     }
 
+    /// Appends what `fill` appends, whose first two bytes are then its length: a next hop of a route.
+    pub(crate) fn block(self, fill: impl FnOnce(Self) -> Self) -> Self {
+        let start = self.bytes.len();
+        let mut filled = fill(self);
+        let length = u16::try_from(filled.bytes.len() - start).expect("attributes built here are a few bytes");
+        filled.bytes[start..start + 2].copy_from_slice(&length.to_ne_bytes());
+        filled
+    }
+
     /// Writes the message to the end of `buffer`, with `sequence` as its number.
     pub(crate) fn write(&self, sequence: u32, buffer: &mut Vec<u8>) {
         let start = buffer.len();

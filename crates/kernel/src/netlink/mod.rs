@@ -7,10 +7,15 @@ pub(crate) mod generic;
 mod links;
 pub(crate) mod message;
 mod monitor;
+mod route_wire;
+mod routing;
+mod rule_wire;
 pub(crate) mod socket;
 mod wire;
 
 pub use monitor::{Change, Monitor};
+pub(crate) use route_wire::There;
+pub use routing::{Lost, RoutingMonitor};
 
 use crate::Error;
 use crate::addresses::{self, Address, Held};
@@ -94,7 +99,7 @@ impl Netlink {
 
     /// Removes an address. An address or an interface that is not there is no error.
     pub fn delete_address(&mut self, index: u32, prefix: Prefix) -> Result<(), Error> {
-        let change = addresses::Change::Delete { index, prefix };
+        let change = addresses::Change::Delete { index, prefix, peer: None };
         self.apply(std::slice::from_ref(&change)).pop().unwrap_or(Ok(()))
     }
 
@@ -127,7 +132,7 @@ impl Netlink {
             addresses::Change::Add(held) => {
                 Error::new(format!("add {} to {}", held.address.prefix, self.name_of(held.index)), refusal)
             }
-            addresses::Change::Delete { index, prefix } => {
+            addresses::Change::Delete { index, prefix, .. } => {
                 Error::new(format!("remove {prefix} from {}", self.name_of(*index)), refusal)
             }
         }

@@ -3,7 +3,7 @@
 use super::Interface;
 use super::message::{Message, attributes, text, u32_at};
 use super::socket::{ACK, REQUEST};
-use crate::addresses::{Address, Change, Held};
+use crate::addresses::{Address, Change, FLAGS, Held};
 use evenkeel_wire::{Mac, Prefix};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -39,9 +39,13 @@ const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFA_LABEL: u16 = 3;
 const IFA_BROADCAST: u16 = 4;
+const IFA_CACHEINFO: u16 = 6;
 const IFA_FLAGS: u16 = 8;
 const IFA_PROTO: u16 = 11;
 const IFA_F_SECONDARY: u32 = 1;
+const IFA_F_DEPRECATED: u32 = 0x20;
+/// No end of a life.
+const FOREVER: u32 = u32::MAX;
 
 /// `struct ifinfomsg` of any family: `| family u8, pad u8 | type u16 | index u32 | flags u32 | mask of flags u32 |`.
 pub(super) fn link_header(index: u32, flags: u32, mask: u32) -> [u8; LINK_FIXED] {
@@ -104,8 +108,14 @@ pub(super) fn address(payload: &[u8]) -> Option<AddressEntry> {
     let own = local.or(peer)?;
     let prefix = Prefix::new(own, length).ok()?;
     let secondary = i32::from(family) == libc::AF_INET && flags & IFA_F_SECONDARY != 0;
+    let peer = peer.filter(|peer| *peer != own);
+    let preferred = (flags & IFA_F_DEPRECATED != 0).then_some(0);
     Some(AddressEntry {
-        held: Held { index, address: Address { prefix, broadcast, label, scope }, protocol },
+        held: Held {
+            index,
+            address: Address { prefix, broadcast, label, scope, peer, flags: flags & FLAGS, preferred },
+            protocol,
+        },
         secondary,
     })
 }
@@ -116,7 +126,16 @@ pub(super) fn address_request(change: &Change) -> Message {
         Change::Add(held) => {
             let address = &held.address;
             let fixed = address_header(address.prefix, address.scope, held.index);
-            let mut message = with_prefix(Message::new(NEW_ADDRESS, REQUEST | ACK | CREATE, &fixed), address.prefix);
+            let message = Message::new(NEW_ADDRESS, REQUEST | ACK | CREATE, &fixed);
+            let mut message = with_prefix(message, address.prefix, address.peer);
+            if address.flags & FLAGS != 0 {
+                message = message.attribute(IFA_FLAGS, &(address.flags & FLAGS).to_ne_bytes());
+            }
+            if let Some(preferred) = address.preferred {
+                // struct ifa_cacheinfo: preferred, valid, created, updated.
+                let info = [preferred, FOREVER, 0, 0].map(u32::to_ne_bytes).concat();
+                message = message.attribute(IFA_CACHEINFO, &info);
+            }
             if let Some(broadcast) = address.broadcast {
                 message = message.attribute(IFA_BROADCAST, &broadcast.octets());
             }
@@ -126,8 +145,9 @@ pub(super) fn address_request(change: &Change) -> Message {
             // Kernels before 5.18 do not know this attribute, and ignore it.
             message.attribute(IFA_PROTO, &[held.protocol])
         }
-        Change::Delete { index, prefix } => {
-            with_prefix(Message::new(DELETE_ADDRESS, REQUEST | ACK, &address_header(*prefix, 0, *index)), *prefix)
+        Change::Delete { index, prefix, peer } => {
+            let fixed = address_header(*prefix, 0, *index);
+            with_prefix(Message::new(DELETE_ADDRESS, REQUEST | ACK, &fixed), *prefix, *peer)
         }
     }
 }
@@ -138,14 +158,16 @@ fn address_header(prefix: Prefix, scope: u8, index: u32) -> [u8; ADDRESS_FIXED] 
     [family as u8, prefix.length(), 0, scope, a, b, c, d]
 }
 
-fn with_prefix(message: Message, prefix: Prefix) -> Message {
-    match prefix.address() {
-        IpAddr::V4(ip) => message.attribute(IFA_LOCAL, &ip.octets()).attribute(IFA_ADDRESS, &ip.octets()),
-        IpAddr::V6(ip) => message.attribute(IFA_LOCAL, &ip.octets()).attribute(IFA_ADDRESS, &ip.octets()),
-    }
+fn with_prefix(message: Message, prefix: Prefix, peer: Option<IpAddr>) -> Message {
+    let octets = |message: Message, kind, address| match address {
+        IpAddr::V4(ip) => message.attribute(kind, &ip.octets()),
+        IpAddr::V6(ip) => message.attribute(kind, &ip.octets()),
+    };
+    let message = octets(message, IFA_LOCAL, prefix.address());
+    octets(message, IFA_ADDRESS, peer.unwrap_or(prefix.address()))
 }
 
-fn ip(bytes: &[u8]) -> Option<IpAddr> {
+pub(super) fn ip(bytes: &[u8]) -> Option<IpAddr> {
     match bytes.len() {
         4 => <[u8; 4]>::try_from(bytes).ok().map(|octets| Ipv4Addr::from(octets).into()),
         16 => <[u8; 16]>::try_from(bytes).ok().map(|octets| Ipv6Addr::from(octets).into()),

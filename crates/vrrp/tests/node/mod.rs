@@ -200,7 +200,13 @@ pub(crate) fn render(actions: &[Action]) -> String {
     let text = actions.iter().map(|action| {
         let (id, text) = match action {
             Action::SendAdvert { instance, packet, .. } => (instance.0, format!("advert {}", packet[22])),
-            Action::Hold { instance, addresses } => (instance.0, format!("hold {}", addresses.len())),
+            Action::Hold { instance, addresses, routes, rules } => {
+                let others = match (routes.len(), rules.len()) {
+                    (0, 0) => String::new(),
+                    (routes, rules) => format!(" {routes}r {rules}u"),
+                };
+                (instance.0, format!("hold {}{others}", addresses.len()))
+            }
             Action::Announce { instance, addresses, count } => {
                 (instance.0, format!("garp {}x{count}", addresses.len()))
             }

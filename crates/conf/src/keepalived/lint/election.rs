@@ -58,6 +58,7 @@ fn weight_with_nopreempt(draft: &InstanceDraft, loaded: &Loaded, found: &mut Vec
         TrackTarget::Script(_) => format!("script `{}`", script_name(&track.target, loaded).unwrap_or_default()),
         TrackTarget::Bfd(name) => format!("bfd_instance `{name}`"),
         TrackTarget::Proxy => "proxy".to_owned(),
+        TrackTarget::Static(group) => format!("track_group `{group}`"),
     };
     found.push(
         Diagnostic::warning("weight-nopreempt", nopreempt, format!("`nopreempt` beside the weight of {target}"))

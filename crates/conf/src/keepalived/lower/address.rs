@@ -5,13 +5,45 @@ use evenkeel_vrrp::config::VirtualAddress;
 use evenkeel_wire::Prefix;
 use std::net::{IpAddr, Ipv4Addr};
 
-/// The lines of an address block. A line that is no address is left out.
-pub(super) fn lines(lower: &mut Lower, node: &Node) -> Vec<At<VirtualAddress>> {
+/// An address, with what only some blocks know.
+#[derive(Clone, Debug)]
+pub(in crate::keepalived) struct AddressDraft {
+    pub(in crate::keepalived) address: VirtualAddress,
+    /// `track_group`.
+    pub(in crate::keepalived) group: Option<At<String>>,
+}
+
+/// The addresses of an instance. A line that is no address is left out.
+pub(super) fn of_instance(lower: &mut Lower, node: &Node) -> Vec<At<VirtualAddress>> {
+    let mut addresses = Vec::new();
+    for At { value: AddressDraft { address, group }, span } in lines(lower, node) {
+        if let Some(group) = group {
+            lower.say(
+                Diagnostic::warning(
+                    "extra-text",
+                    group.span,
+                    "`track_group` says nothing about an address of an instance",
+                )
+                .so("it is ignored: the instance itself is what depends on it")
+                .fix("remove it"),
+            );
+        }
+        addresses.push(At::new(address, span));
+    }
+    addresses
+}
+
+/// The lines of an address block.
+pub(super) fn lines(lower: &mut Lower, node: &Node) -> Vec<At<AddressDraft>> {
     node.children.iter().filter_map(|line| address(lower, line)).collect()
 }
 
+/// Bits that rtnetlink has for an address: `IFA_F_*`.
+const NODAD: u32 = 0x02;
+const FLAGS: [(&str, u32); 4] = [("home", 0x10), ("mngtmpaddr", 0x100), ("noprefixroute", 0x200), ("autojoin", 0x400)];
+
 /// `ADDR[/LENGTH] [dev IF] [brd ADDR|+|-] [scope SCOPE] [label NAME] ...`
-fn address(lower: &mut Lower, line: &Node) -> Option<At<VirtualAddress>> {
+fn address(lower: &mut Lower, line: &Node) -> Option<At<AddressDraft>> {
     let first = line.words.first()?;
     let prefix: Prefix = match first.text.parse() {
         Ok(prefix) => prefix,
@@ -24,7 +56,13 @@ fn address(lower: &mut Lower, line: &Node) -> Option<At<VirtualAddress>> {
             return None;
         }
     };
+    let is_ipv6 = prefix.address().is_ipv6();
     let mut address = VirtualAddress::new(prefix);
+    let mut group = None;
+    // Nobody else has a virtual address when it comes, and to wait for duplicates would keep it from being used.
+    address.flags = if is_ipv6 { NODAD } else { 0 };
+    // A lone address is not for what starts here to be sent from (keepalived, observed).
+    address.preferred = (is_ipv6 && prefix.length() == 128).then_some(0);
     let mut words = line.words[1..].iter();
     while let Some(word) = words.next() {
         match word.text.as_str() {
@@ -35,11 +73,16 @@ fn address(lower: &mut Lower, line: &Node) -> Option<At<VirtualAddress>> {
                     "label" => address.label = label(lower, value),
                     "scope" => address.scope = scope(lower, value),
                     "brd" | "broadcast" => address.broadcast = broadcast(lower, prefix, value),
-                    _ => ignored(lower, word),
+                    "peer" => address.peer = peer(lower, prefix, value),
+                    "preferred_lft" => preferred(lower, &mut address, value),
+                    _ => group = Some(At::of(value, value.text.clone())),
                 }
             }
-            "home" | "mngtmpaddr" | "noprefixroute" | "autojoin" | "-nodad" | "no_track" | "use_vmac" => {
-                ignored(lower, word);
+            "-nodad" => address.flags &= !NODAD,
+            "no_track" => address.untracked = true,
+            "use_vmac" => ignored(lower, word),
+            other if FLAGS.iter().any(|(name, _)| *name == other) => {
+                address.flags |= FLAGS.iter().find(|(name, _)| *name == other).map_or(0, |(_, flag)| *flag);
             }
             other if other.parse::<Prefix>().is_ok() => lower.say(
                 Diagnostic::warning("two-addresses", word.span, format!("`{other}` is the second address on its line"))
@@ -53,7 +96,31 @@ fn address(lower: &mut Lower, line: &Node) -> Option<At<VirtualAddress>> {
             ),
         }
     }
-    Some(At::of(first, address))
+    Some(At::of(first, AddressDraft { address, group }))
+}
+
+/// The other end, of the same family.
+fn peer(lower: &mut Lower, prefix: Prefix, word: &Word) -> Option<Prefix> {
+    match word.text.parse::<Prefix>() {
+        Ok(peer) if peer.address().is_ipv4() == prefix.address().is_ipv4() => Some(peer),
+        Ok(_) | Err(_) => {
+            lower.refuse(word, format!("`{}` is no address of the other end of {prefix}", word.text));
+            None
+        }
+    }
+}
+
+/// `forever` or seconds. IPv4 addresses have the attribute, and keepalived does not set it (observed).
+fn preferred(lower: &mut Lower, address: &mut VirtualAddress, word: &Word) {
+    if address.prefix.address().is_ipv4() {
+        lower.refuse(word, "`preferred_lft` is for IPv6 addresses".to_owned());
+        return;
+    }
+    match (word.text.as_str(), word.text.parse::<u32>()) {
+        ("forever", _) => address.preferred = None,
+        (_, Ok(seconds)) => address.preferred = Some(seconds),
+        (text, Err(_)) => lower.refuse(word, format!("`{text}` is neither `forever` nor a number of seconds")),
+    }
 }
 
 /// The word after `keyword`; missing, keepalived ends at this line.

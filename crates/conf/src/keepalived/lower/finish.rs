@@ -1,4 +1,4 @@
-use super::{At, AuthType, Drafts, InstanceDraft, Lower, ScriptDraft, TrackDraft, TrackName, group};
+use super::{At, AuthType, Drafts, InstanceDraft, Lower, ScriptDraft, TrackDraft, TrackName, group, network};
 use crate::keepalived::settings::{CommandLine, InstanceSettings, ScriptCommand};
 use crate::{Diagnostic, Span};
 use evenkeel_vrrp::config::{
@@ -27,11 +27,12 @@ pub(in crate::keepalived) fn finish(lower: &mut Lower) -> Config {
             instances.push(instance);
         }
     }
+    let network = network::finish(&drafts, &mut instances, lower);
     same_vrid(&drafts, lower);
     let groups = group::finish(&drafts, &instances, lower);
     lower.drafts = drafts;
     super::fifo::finish(lower);
-    Config { instances, scripts: scripts.judged, groups }
+    Config { instances, scripts: scripts.judged, groups, network: Box::new(network) }
 }
 
 /// The scripts that some instance tracks: the others never run, in keepalived too.
@@ -120,6 +121,8 @@ fn instance(draft: &InstanceDraft, drafts: &Drafts, scripts: &Scripts, lower: &m
     instance.down_adverts = draft.down_adverts.or(globals.down_adverts).filter(|_| !strict).unwrap_or(three);
     instance.addresses = same_family(&draft.addresses, draft, lower);
     instance.excluded = draft.excluded.iter().map(|address| address.value.clone()).collect();
+    instance.routes = draft.routes.iter().map(|route| route.value.route.clone()).collect();
+    instance.rules = draft.rules.iter().map(|rule| rule.value.rule.clone()).collect();
     instance.password = password(draft, version, strict, lower);
     instance.v3_checksum_as_v2 = draft.v3_checksum_as_v2.unwrap_or(globals.v3_checksum_as_v2);
     instance.peers = peers(draft, lower);

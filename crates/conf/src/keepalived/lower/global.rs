@@ -28,6 +28,10 @@ pub(in crate::keepalived) fn enable_script_security(lower: &mut Lower, _: &Node)
     lower.settings.script_security = true;
 }
 
+pub(in crate::keepalived) fn default_interface(lower: &mut Lower, node: &Node) {
+    lower.drafts.globals.interface = node.argument(1).map(|word| word.text.clone());
+}
+
 pub(in crate::keepalived) fn nginx_conf(lower: &mut Lower, node: &Node) {
     lower.settings.nginx_conf = node.argument(1).map(|word| PathBuf::from(&word.text));
 }

@@ -50,6 +50,8 @@ pub(in crate::keepalived) fn begin(lower: &mut Lower, node: &Node) {
         higher_prio_send_advert: None,
         addresses: Vec::new(),
         excluded: Vec::new(),
+        routes: Vec::new(),
+        rules: Vec::new(),
         no_addresses: false,
         duplicate,
     });
@@ -324,13 +326,13 @@ pub(in crate::keepalived) fn track_proxy(lower: &mut Lower, node: &Node) {
 }
 
 pub(in crate::keepalived) fn virtual_ipaddress(lower: &mut Lower, node: &Node) {
-    let addresses = address::lines(lower, node);
+    let addresses = address::of_instance(lower, node);
     let Some(draft) = lower.drafts.instances.last_mut() else { return };
     draft.addresses.extend(addresses);
 }
 
 pub(in crate::keepalived) fn virtual_ipaddress_excluded(lower: &mut Lower, node: &Node) {
-    let addresses = address::lines(lower, node);
+    let addresses = address::of_instance(lower, node);
     let Some(draft) = lower.drafts.instances.last_mut() else { return };
     draft.excluded.extend(addresses);
 }

@@ -10,6 +10,7 @@ pub(in crate::keepalived) mod global;
 pub(in crate::keepalived) mod group;
 pub(in crate::keepalived) mod instance;
 pub(in crate::keepalived) mod mail;
+pub(in crate::keepalived) mod network;
 mod number;
 pub(in crate::keepalived) mod scheduling;
 pub(in crate::keepalived) mod script;
@@ -93,6 +94,7 @@ pub(in crate::keepalived) struct Drafts {
     pub(in crate::keepalived) groups: Vec<GroupDraft>,
     pub(in crate::keepalived) fifos: fifo::FifoDrafts,
     pub(in crate::keepalived) balance: balance::Drafts,
+    pub(in crate::keepalived) network: network::Drafts,
 }
 
 /// Defaults of the instances, from global_defs.
@@ -106,6 +108,8 @@ pub(in crate::keepalived) struct Globals {
     pub(in crate::keepalived) notify_priority_changes: bool,
     pub(in crate::keepalived) v3_checksum_as_v2: bool,
     pub(in crate::keepalived) strict: Option<At<bool>>,
+    /// `default_interface`.
+    pub(in crate::keepalived) interface: Option<String>,
 }
 
 /// A value and where it was written.
@@ -176,6 +180,8 @@ pub(in crate::keepalived) struct InstanceDraft {
     pub(in crate::keepalived) higher_prio_send_advert: Option<bool>,
     pub(in crate::keepalived) addresses: Vec<At<VirtualAddress>>,
     pub(in crate::keepalived) excluded: Vec<At<VirtualAddress>>,
+    pub(in crate::keepalived) routes: Vec<At<network::RouteDraft>>,
+    pub(in crate::keepalived) rules: Vec<At<network::RuleDraft>>,
     pub(in crate::keepalived) no_addresses: bool,
     /// Another instance of this name came first.
     pub(in crate::keepalived) duplicate: bool,

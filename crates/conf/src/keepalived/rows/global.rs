@@ -104,7 +104,7 @@ rows! {
         "vmac_prefix" "STRING" 1..1 T3 line later() "Prefix of generated VMAC interface names.";
         "vmac_addr_prefix" "STRING" 1..1 T3 line later() "Prefix for VMACs made for addresses on other interfaces.";
         "dynamic_interfaces" "[allow_if_changes]" 0..1 T2 line later() "Accept interfaces that do not exist yet / come and go.";
-        "default_interface" "IFNAME" 1..1 T3 line later() "Interface of static addresses that name none.";
+        "default_interface" "IFNAME" 1..1 T3 line does(global::default_interface) "Interface of static addresses that name none.";
         "disable_local_igmp" "" 0..0 T3 line moot("the setting belongs to the machine: set the sysctl") "Do not report link-local multicast groups.";
         "vrrp_iptables" "[IN-chain [OUT-chain]]" 0..2 T4 line moot("no firewall rules are made") "Use iptables for no_accept.";
         "vrrp_ipsets" "[up to 6 set names]" 0..6 T4 line moot("no firewall rules are made") "ipset names used with iptables.";

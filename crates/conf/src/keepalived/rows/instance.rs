@@ -2,7 +2,7 @@
 
 use super::{Directive, MANY, does, kept, later, missed, moot, rows};
 use crate::keepalived::lower::balance::sync_daemon;
-use crate::keepalived::lower::{instance, nothing};
+use crate::keepalived::lower::{instance, network, nothing};
 
 rows! {
     in [Root] {
@@ -37,8 +37,8 @@ rows! {
         "virtual_ipaddress" "{ ADDRESS ... }" 0..0 T1 values does(instance::virtual_ipaddress) "The addresses of the virtual router, in the order of the advert.";
         "virtual_ipaddress_excluded" "{ ADDRESS ... }" 0..0 T2 values does(instance::virtual_ipaddress_excluded) "Addresses managed but not advertised.";
         "no_virtual_ipaddress" "" 0..0 T3 line does(instance::no_virtual_ipaddress) "Accept an instance without addresses.";
-        "virtual_routes" "{ ROUTE ... }" 0..0 T2 values missed() "Routes present only while MASTER.";
-        "virtual_rules" "{ RULE ... }" 0..0 T3 values missed() "Rules present only while MASTER.";
+        "virtual_routes" "{ ROUTE ... }" 0..0 T2 values does(network::virtual_routes) "Routes that are there while it is master.";
+        "virtual_rules" "{ RULE ... }" 0..0 T3 values does(network::virtual_rules) "Policy rules that are there while it is master.";
         "unicast_src_ip" "ADDR" 1..1 T2 line does(instance::unicast_src_ip) "Source address with unicast peers.";
         "unicast_peer" "{ ADDR [min_ttl N] [max_ttl N] ... }" 0..0 T2 values does(instance::unicast_peer) "Send to each peer instead of the multicast group.";
         "unicast_fault_no_peer" "" 0..0 T3 line missed() "Unicast keywords without peers = FAULT (else silently multicast).";

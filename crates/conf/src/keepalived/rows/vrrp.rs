@@ -2,19 +2,19 @@
 
 use super::{Directive, MANY, does, later, missed, moot, rows};
 use crate::keepalived::lower::balance::probes;
-use crate::keepalived::lower::{group, script};
+use crate::keepalived::lower::{group, network, script};
 
 rows! {
     in [Root] {
-        "track_group" "NAME { ... }" 1..1 T3 TrackGroup later() "Static track group: couples static addresses/routes/rules to VRRP instances.";
+        "track_group" "NAME { ... }" 1..1 T3 TrackGroup does(network::begin_group) "Instances that depend on static addresses, routes and rules.";
     }
     in [TrackGroup] {
-        "group" "{ INSTANCE ... }" 0..0 T3 values later() "Member instances (FAULT when a tracked static object is lost and cannot be restored).";
+        "group" "{ INSTANCE ... }" 0..0 T3 values does(network::members) "Member instances: FAULT while something of the group is lost and cannot be put back.";
     }
     in [Root] {
-        "static_ipaddress" "{ ADDRESS ... }" 0..0 T3 values missed() "Addresses that are there from start to exit, whoever is master.";
-        "static_routes" "{ ROUTE ... }" 0..0 T3 values missed() "Routes that are there from start to exit.";
-        "static_rules" "{ RULE ... }" 0..0 T3 values missed() "Policy rules that are there from start to exit.";
+        "static_ipaddress" "{ ADDRESS ... }" 0..0 T3 values does(network::static_ipaddress) "Addresses that are there from start to exit, whoever is master.";
+        "static_routes" "{ ROUTE ... }" 0..0 T3 values does(network::static_routes) "Routes that are there from start to exit.";
+        "static_rules" "{ RULE ... }" 0..0 T3 values does(network::static_rules) "Policy rules that are there from start to exit.";
         "vrrp_sync_group" "NAME { ... }" 1..1 T2 SyncGroup does(group::begin) "Instances that change state together.";
     }
     in [SyncGroup] {

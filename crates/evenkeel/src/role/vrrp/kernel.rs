@@ -1,10 +1,12 @@
 //! The kernel's side of the virtual routers: which addresses to hold and which are there, and the sockets.
 
+use super::routing::Routing;
 use super::watch::{Watch, advert_socket, arp_socket};
 use evenkeel_kernel::Error;
 use evenkeel_kernel::addresses::{self, Address, Held, PROTOCOL};
 use evenkeel_kernel::arp_socket::ArpSocket;
 use evenkeel_kernel::netlink::{self, Netlink};
+use evenkeel_kernel::routes::Desired;
 use evenkeel_kernel::vrrp_socket::{Batch, VrrpSocket};
 use evenkeel_vrrp::config::VirtualAddress;
 use evenkeel_vrrp::{Config, Event, InstanceId, Interface};
@@ -22,6 +24,11 @@ pub struct Kernel {
     present: BTreeSet<(u32, Prefix)>,
     /// Every address of the configuration, on its interface's name: ours to remove when not held.
     ours: BTreeSet<(String, IpAddr)>,
+    /// Addresses that are there from start to end.
+    statics: Vec<VirtualAddress>,
+    /// `no_track`: whose removal is nobody's business.
+    untracked: BTreeSet<(String, IpAddr)>,
+    routing: Routing,
     sockets: BTreeMap<u32, Sockets>,
     /// The adverts that were read last.
     batch: Batch,
@@ -50,10 +57,14 @@ impl Kernel {
             holds: BTreeMap::new(),
             present: BTreeSet::new(),
             ours: ours(config),
+            statics: config.network.addresses.clone(),
+            untracked: addresses_of(config, |address| address.untracked),
+            routing: Routing::default(),
             sockets: BTreeMap::new(),
             batch: Batch::new(),
         };
         kernel.read_interfaces()?;
+        kernel.routing.configure(config);
         Ok(kernel)
     }
 
@@ -64,27 +75,38 @@ impl Kernel {
         std::mem::swap(&mut self.ours, &mut next);
         let known: BTreeSet<_> = self.ours.union(&next).cloned().collect();
         let kept = std::mem::replace(&mut self.ours, known);
+        self.statics.clone_from(&config.network.addresses);
+        self.untracked = addresses_of(config, |address| address.untracked);
+        self.routing.configure(config);
         self.reconcile(&mut Vec::new());
         self.ours = kept;
+        self.routing.forget_old(config);
         Ok(())
     }
 
-    /// Removes what an earlier run left behind.
+    /// Removes what an earlier run left behind, and puts there what is to be there whoever is master.
     pub fn clean_leftovers(&mut self) {
         let mut done = Vec::new();
         self.reconcile(&mut done);
         for what in done {
-            tracing::info!(target: "vrrp", "left over by an earlier run: {what}");
+            match what.starts_with("removed") {
+                true => tracing::info!(target: "vrrp", "left over by an earlier run: {what}"),
+                false => tracing::info!(target: "vrrp", "static: {what}"),
+            }
         }
     }
 
+    /// The end: nothing stays, what was there whoever is master neither.
     pub fn release_all(&mut self) {
-        self.holds.clear();
+        self.forget_holds();
+        self.statics.clear();
+        self.routing.forget_statics();
         self.reconcile(&mut Vec::new());
     }
 
     pub fn forget_holds(&mut self) {
         self.holds.clear();
+        self.routing.forget_holds();
     }
 
     pub fn name(&self, index: u32) -> String {
@@ -92,13 +114,22 @@ impl Kernel {
     }
 
     /// Takes over what the core says an instance is to hold, and makes the kernel so. What was done goes into `done`.
-    pub fn hold(&mut self, id: InstanceId, config: &Config, addresses: Vec<VirtualAddress>, done: &mut Vec<String>) {
+    pub fn hold(
+        &mut self,
+        id: InstanceId,
+        config: &Config,
+        addresses: Vec<VirtualAddress>,
+        routing: Desired,
+        done: &mut Vec<String>,
+    ) {
         let held = self.lower_all(id, config, addresses, done);
-        if held.is_empty() && !self.holds.contains_key(&id) {
+        let has_routing = routing != Desired::default();
+        let same_routing = !self.routing.hold(id, routing);
+        if held.is_empty() && same_routing && !has_routing && !self.holds.contains_key(&id) {
             self.holds.insert(id, held);
             return;
         }
-        let same = self.holds.get(&id) == Some(&held);
+        let same = self.holds.get(&id) == Some(&held) && same_routing && !has_routing;
         if same && held.iter().all(|held| self.present.contains(&key(held))) {
             return;
         }
@@ -112,6 +143,7 @@ impl Kernel {
         let addresses = instance.addresses.iter().chain(&instance.excluded).cloned().collect();
         let held = self.lower_all(id, config, addresses, &mut Vec::new());
         self.holds.insert(id, held);
+        self.routing.hold(id, Desired { routes: instance.routes.clone(), rules: instance.rules.clone() });
     }
 
     fn lower_all(
@@ -134,8 +166,26 @@ impl Kernel {
     }
 
     /// Makes the kernel hold exactly what is to be held, of what is ours.
+    ///
+    /// Rules send packets to routes, and routes need addresses: they come in this order and go in the other.
     pub fn reconcile(&mut self, done: &mut Vec<String>) {
-        let desired: Vec<Held> = self.holds.values().flatten().cloned().collect();
+        self.routing.remove(&mut self.netlink, done);
+        self.reconcile_addresses(done);
+        self.routing.add(&mut self.netlink, done);
+    }
+
+    fn desired(&self) -> Vec<Held> {
+        let statics = self.statics.iter().filter_map(|address| self.lower_static(address));
+        self.holds.values().flatten().cloned().chain(statics).collect()
+    }
+
+    fn lower_static(&self, address: &VirtualAddress) -> Option<Held> {
+        let index = self.index_of(address.device.as_deref()?)?;
+        Some(Held::new(index, lower(address.clone())))
+    }
+
+    fn reconcile_addresses(&mut self, done: &mut Vec<String>) {
+        let desired = self.desired();
         let (interfaces, ours) = (&self.interfaces, &self.ours);
         let is_ours = |held: &Held| {
             let name = interfaces.get(&held.index).map(|interface| interface.name.clone());
@@ -150,7 +200,7 @@ impl Kernel {
                         addresses::Change::Add(held) => {
                             format!("added {} to {}", held.address.prefix, self.name(held.index))
                         }
-                        addresses::Change::Delete { index, prefix } => {
+                        addresses::Change::Delete { index, prefix, .. } => {
                             format!("removed {prefix} from {}", self.name(index))
                         }
                     });
@@ -170,9 +220,10 @@ impl Kernel {
 
     /// The address, when its removal was not our doing.
     pub fn was_taken_away(&mut self, index: u32, prefix: Prefix) -> Option<IpAddr> {
-        let desired = self.holds.values().flatten().any(|held| key(held) == (index, prefix));
+        let desired = self.desired().iter().any(|held| key(held) == (index, prefix));
         // A replaced address (another broadcast address, say) goes and comes: the kernel knows whether it is there.
-        if !desired || !self.present.contains(&(index, prefix)) {
+        let untracked = self.untracked.contains(&(self.name(index), prefix.address()));
+        if !desired || untracked || !self.present.contains(&(index, prefix)) {
             return None;
         }
         let there = self.netlink.addresses().ok()?.iter().any(|held| key(held) == (index, prefix));
@@ -342,6 +393,51 @@ impl Kernel {
         sent.map_err(|error| error.to_string())
     }
 
+    /// Whether there are routes or rules to watch over, and which protocols they carry.
+    pub fn routing_protocols(&self) -> Option<Vec<u8>> {
+        (!self.routing.is_idle()).then(|| self.routing.protocols())
+    }
+
+    /// Routes and rules of instances that somebody took away.
+    pub fn lost_routing(&mut self) -> Result<Vec<(InstanceId, String)>, Error> {
+        self.routing.lost(&mut self.netlink)
+    }
+
+    /// Puts back what is to be there whoever is master, and says what the core has to hear of it.
+    pub fn mend_statics(&mut self, config: &Config) -> Result<Vec<Event>, Error> {
+        if *config.network == evenkeel_vrrp::config::Network::default() {
+            return Ok(Vec::new());
+        }
+        let absent = self.absent_statics(config)?;
+        let mut done = Vec::new();
+        if !absent.is_empty() || self.routing.lacks_static(&mut self.netlink)? {
+            self.reconcile(&mut done);
+        }
+        for what in done {
+            tracing::info!(target: "vrrp", "static: {what}");
+        }
+        let absent = self.absent_statics(config)?;
+        self.routing.judge_groups(&mut self.netlink, config, &absent)
+    }
+
+    /// Static addresses that are missing, by their index.
+    fn absent_statics(&mut self, config: &Config) -> Result<BTreeMap<usize, String>, Error> {
+        let there: BTreeSet<_> = self.netlink.addresses()?.iter().map(key).collect();
+        let absent = config.network.addresses.iter().enumerate().filter(|(_, address)| {
+            !address.untracked && !self.lower_static(address).is_some_and(|held| there.contains(&key(&held)))
+        });
+        let tell = |address: &VirtualAddress| {
+            format!("address {} on {}", address.prefix, address.device.as_deref().unwrap_or("?"))
+        };
+        Ok(absent.map(|(at, address)| (at, tell(address))).collect())
+    }
+
+    /// Whether an address is one of those that are there whoever is master.
+    pub fn is_static(&self, index: u32, address: IpAddr) -> bool {
+        let name = self.name(index);
+        self.statics.iter().any(|it| it.prefix.address() == address && it.device.as_ref() == Some(&name))
+    }
+
     /// Whether there is an interface of this name.
     pub fn has(&self, name: &str) -> bool {
         self.index_of(name).is_some()
@@ -378,7 +474,18 @@ pub fn tell_advert(packet: &[u8], destination: IpAddr, sent: Result<(), String>)
 }
 
 fn lower(address: VirtualAddress) -> Address {
-    Address { prefix: address.prefix, broadcast: address.broadcast, label: address.label, scope: address.scope }
+    // With another end the length is that of its network.
+    let length = address.peer.map(Prefix::length);
+    let prefix = length.and_then(|length| Prefix::new(address.prefix.address(), length).ok());
+    Address {
+        prefix: prefix.unwrap_or(address.prefix),
+        broadcast: address.broadcast,
+        label: address.label,
+        scope: address.scope,
+        peer: address.peer.map(Prefix::address),
+        flags: address.flags,
+        preferred: address.preferred,
+    }
 }
 
 fn key(held: &Held) -> (u32, Prefix) {
@@ -386,10 +493,20 @@ fn key(held: &Held) -> (u32, Prefix) {
 }
 
 fn ours(config: &Config) -> BTreeSet<(String, IpAddr)> {
+    addresses_of(config, |_| true)
+}
+
+/// Addresses of the configuration, on their interfaces' names.
+fn addresses_of(config: &Config, is_meant: impl Fn(&VirtualAddress) -> bool) -> BTreeSet<(String, IpAddr)> {
     let mut all = BTreeSet::new();
     for instance in &config.instances {
-        for address in instance.addresses.iter().chain(&instance.excluded) {
+        for address in instance.addresses.iter().chain(&instance.excluded).filter(|address| is_meant(address)) {
             let device = address.device.as_ref().unwrap_or(&instance.interface);
+            all.insert((device.clone(), address.prefix.address()));
+        }
+    }
+    for address in config.network.addresses.iter().filter(|address| is_meant(address)) {
+        if let Some(device) = &address.device {
             all.insert((device.clone(), address.prefix.address()));
         }
     }

@@ -6,12 +6,14 @@
 mod kernel;
 mod pace;
 mod recorder;
+mod routing;
 mod watch;
 
 use evenkeel_bus::{Channel, ChannelError, Effect, Explanation, FromVrrp, ToVrrp, VrrpOptions, WallTime};
-use evenkeel_kernel::netlink::{Change, Monitor};
+use evenkeel_kernel::netlink::{Change, Monitor, RoutingMonitor};
 use evenkeel_kernel::poll::{Interest, Timer, Token};
 use evenkeel_kernel::privilege::{self, Capability};
+use evenkeel_kernel::routes::Desired;
 use evenkeel_kernel::vrrp_socket::BATCH;
 use evenkeel_kernel::{clock, memory};
 use evenkeel_vrrp::packet::Datagram;
@@ -21,7 +23,7 @@ use kernel::Kernel;
 use pace::{Pace, Reading};
 use recorder::Recorder;
 use std::time::Duration;
-use watch::{BUS, MONITOR, TIMER, Watch};
+use watch::{BUS, MONITOR, ROUTING, TIMER, Watch};
 
 /// ARPs taken from one socket before others get their turn.
 const BURST: usize = 64;
@@ -85,6 +87,8 @@ struct VrrpRole {
     pace: Pace,
     timer: Timer,
     monitor: Monitor,
+    /// Open while there are routes or rules to watch over.
+    routing: Option<RoutingMonitor>,
     kernel: Kernel,
     router: Router,
     config: Config,
@@ -122,6 +126,7 @@ impl VrrpRole {
             pace: Pace::new(clock::now()),
             timer,
             monitor,
+            routing: None,
             kernel,
             router: Router::new(config.clone(), seed),
             config,
@@ -140,11 +145,13 @@ impl VrrpRole {
                 self.kernel.resume(*instance, &self.config);
             }
         }
+        self.watch_routing()?;
         self.kernel.clean_leftovers();
         for event in known {
             self.handle(event)?;
         }
         self.report_interfaces()?;
+        self.mend_statics()?;
         self.report_absent();
         self.tell(&FromVrrp::Ready { number })?;
         memory::forget_start();
@@ -174,9 +181,13 @@ impl VrrpRole {
                         }
                     }
                     MONITOR => self.read_monitor()?,
+                    ROUTING => self.read_routing()?,
                     token => self.read_arp(token)?,
                 }
             }
+        }
+        if !self.keep_addresses {
+            self.kernel.release_all();
         }
         self.bus.send_blocking(&FromVrrp::Stopped, Duration::from_secs(1))?;
         Ok(())
@@ -259,7 +270,9 @@ impl VrrpRole {
         self.perform(actions, &name)?;
         self.kernel.configure(&self.config)?;
         self.kernel.reconcile(&mut Vec::new());
+        self.watch_routing()?;
         self.report_interfaces()?;
+        self.mend_statics()?;
         self.report_absent();
         self.tell(&FromVrrp::Ready { number })
     }
@@ -300,6 +313,10 @@ impl VrrpRole {
                 let name = self.kernel.name(*index);
                 tracing::warn!(target: "vrrp", "{address} was removed from {name} by somebody else");
                 self.kernel.note_change(&change);
+                if self.kernel.is_static(*index, prefix.address()) {
+                    self.mend_statics()?;
+                    continue;
+                }
                 self.handle(Event::AddressVanished { interface: *index, address })?;
                 continue;
             }
@@ -307,6 +324,42 @@ impl VrrpRole {
         }
         if overrun || changed {
             self.report_interfaces()?;
+            self.mend_statics()?;
+        }
+        Ok(())
+    }
+
+    /// A socket that hears of routes, while the configuration has some.
+    fn watch_routing(&mut self) -> anyhow::Result<()> {
+        match (self.kernel.routing_protocols(), &self.routing) {
+            (Some(_), None) => {
+                let monitor = RoutingMonitor::open()?;
+                self.watch.add_urgent(&monitor, ROUTING)?;
+                self.routing = Some(monitor);
+            }
+            (None, Some(_)) => self.routing = None,
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+        Ok(())
+    }
+
+    /// Routes and rules that somebody took away are put back.
+    fn read_routing(&mut self) -> anyhow::Result<()> {
+        let Some(monitor) = &mut self.routing else { return Ok(()) };
+        let protocols = self.kernel.routing_protocols().unwrap_or_default();
+        if monitor.receive(&protocols)?.is_none() {
+            return Ok(());
+        }
+        for (instance, what) in self.kernel.lost_routing()? {
+            tracing::warn!(target: "vrrp", "{what} was removed by somebody else");
+            self.handle(Event::RouteVanished { instance, what })?;
+        }
+        self.mend_statics()
+    }
+
+    fn mend_statics(&mut self) -> anyhow::Result<()> {
+        for event in self.kernel.mend_statics(&self.config)? {
+            self.handle(event)?;
         }
         Ok(())
     }
@@ -379,9 +432,10 @@ impl VrrpRole {
                     // The priority is the third byte of the advert, behind a header of 20 bytes.
                     (instance, explains.then(|| kernel::tell_advert(&packet, destination, sent)))
                 }
-                Action::Hold { instance, addresses } => {
+                Action::Hold { instance, addresses, routes, rules } => {
                     let mut done = Vec::new();
-                    self.kernel.hold(instance, &self.config, addresses, &mut done);
+                    let routing = Desired { routes, rules };
+                    self.kernel.hold(instance, &self.config, addresses, routing, &mut done);
                     (instance, Some(done.join(", ")).filter(|done| !done.is_empty()))
                 }
                 Action::Announce { instance, addresses, count } => {

@@ -8,6 +8,7 @@ use std::time::Duration;
 pub const BUS: Token = Token(0);
 pub const TIMER: Token = Token(1);
 pub const MONITOR: Token = Token(2);
+pub const ROUTING: Token = Token(3);
 
 /// The sockets of interface `n` are `n * 2 + FIRST_SOCKET` for adverts and one more for ARP.
 const FIRST_SOCKET: u64 = 16;
@@ -80,7 +81,7 @@ mod tests {
             assert_eq!(arp_of(arp_socket(interface)), Some(interface));
             assert_eq!((adverts_of(arp_socket(interface)), arp_of(advert_socket(interface))), (None, None));
         }
-        for token in [BUS, TIMER, MONITOR] {
+        for token in [BUS, TIMER, MONITOR, ROUTING] {
             assert_eq!((adverts_of(token), arp_of(token)), (None, None));
         }
     }
