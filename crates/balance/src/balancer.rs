@@ -180,6 +180,7 @@ impl Balancer {
             }
             match timer {
                 Timer::Run(check) => self.start_run(now, check, actions),
+                Timer::Overdue(check) => self.give_up(now, check, work, actions),
                 Timer::Ramp(server) => self.settle(now, server, Cause::Ramp, work, actions),
             }
         }
@@ -480,6 +481,9 @@ fn is_wanted(pools: &[PoolState], at: Instant, timer: Timer) -> bool {
         Timer::Run(id) => server(id.server)
             .and_then(|server| server.checks.get(id.check as usize))
             .is_some_and(|check| check.run == Run::Waiting(at)),
+        Timer::Overdue(id) => server(id.server)
+            .and_then(|server| server.checks.get(id.check as usize))
+            .is_some_and(|check| matches!(check.run, Run::UnderWay { overdue_at, .. } if overdue_at == at)),
         Timer::Ramp(id) => server(id).and_then(|server| server.ramp).is_some_and(|ramp| ramp.step_at == at),
     }
 }

@@ -1,10 +1,11 @@
 //! Checks: when they run, and what their results make of them.
 
 use crate::balancer::{Balancer, Work};
-use crate::config::{BfdId, Check, FileId, Probe};
+use crate::config::{BfdId, Check, FileId, LONGEST_SCRIPT, Probe};
 use crate::event::{Action, CheckId, ProbeResult, Says, ServerId};
 use crate::explain::Cause;
 use crate::state::{CheckState, Run, Share, Standing};
+use crate::timers::Timer;
 use evenkeel_wire::Instant;
 use std::time::Duration;
 
@@ -13,6 +14,12 @@ const FIRST_RUN: Duration = Duration::from_secs(1);
 
 /// The shortest pause between two runs, whatever was configured: `delay_loop 3us` is a typing error and not a wish.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+
+/// A probe keeps its own time; one that is so much later says nothing any more.
+const MARGIN: Duration = Duration::from_secs(30);
+
+/// No probe takes longer, whatever its timeout says.
+const LONGEST_RUN: Duration = Duration::from_secs(86_400);
 
 impl Balancer {
     /// Gives a time to each check of the server that rests and may run. One that has never run waits for the warm-up; one
@@ -54,9 +61,12 @@ impl Balancer {
     pub(crate) fn start_run(&mut self, now: Instant, id: CheckId, actions: &mut Vec<Action>) {
         self.n_runs += 1;
         let run = self.n_runs;
+        let longest = self.configured_check(id).map_or(MARGIN, |check| self.longest_run(check));
+        let overdue_at = now + longest;
         let Some((_, state)) = self.check_mut(id) else { return };
         let url = state.url;
-        state.run = Run::UnderWay { run, since: now, url };
+        state.run = Run::UnderWay { run, since: now, url, overdue_at };
+        self.timers.set(overdue_at, Timer::Overdue(id));
         actions.push(Action::Probe { check: id, run, url });
     }
 
@@ -73,10 +83,11 @@ impl Balancer {
     ) {
         let id = self.carried.remove(&run).unwrap_or(check);
         let Some((_, state)) = self.check_mut(id) else { return };
-        let Run::UnderWay { run: current, since, url } = state.run else { return };
+        let Run::UnderWay { run: current, since, url, overdue_at } = state.run else { return };
         if current != run {
             return;
         }
+        self.timers.unset(overdue_at, Timer::Overdue(id));
         let pause = match result {
             ProbeResult::Passed { detail, says } => self.pass(now, id, url, detail, says, took),
             ProbeResult::Failed { reason } => self.fail(now, id, url, reason, took, actions),
@@ -89,6 +100,34 @@ impl Balancer {
         };
         self.wait_until((from + pause).max(now), id);
         self.settle(now, id.server, Cause::Check(id.check), work, actions);
+    }
+
+    /// A probe that has not reported by now never will: whatever keeps it is a failure, and it is asked for again. A check
+    /// whose last word is for ever its last would leave a dead server in the table.
+    pub(crate) fn give_up(&mut self, now: Instant, id: CheckId, work: &mut Work, actions: &mut Vec<Action>) {
+        let Some((_, state)) = self.check_mut(id) else { return };
+        let Run::UnderWay { run, since, .. } = state.run else { return };
+        actions.push(Action::Cancel { check: id, run });
+        let took = now.since(since);
+        let reason = format!("the probe has not reported within {} s", took.as_secs());
+        self.take_result(now, id, run, ProbeResult::Failed { reason }, took, work, actions);
+    }
+
+    /// How long a probe may take until it is overdue.
+    fn longest_run(&self, check: &Check) -> Duration {
+        let timeout = check.timing.timeout;
+        let honest = match &check.probe {
+            Probe::Misc { script, .. } => {
+                self.config.scripts.get(script.0 as usize).and_then(|script| script.timeout).unwrap_or(LONGEST_SCRIPT)
+            }
+            // Each url has the time for itself.
+            Probe::Http(http) => timeout.saturating_mul(http.urls.len().max(1) as u32),
+            _ => timeout,
+        };
+        // The data path is tried first.
+        let twice = check.target.as_ref().is_some_and(|target| target.via_dataplane);
+        let honest = if twice { honest.saturating_add(timeout) } else { honest };
+        honest.min(LONGEST_RUN) + MARGIN
     }
 
     /// A probe went well. Returns the pause before the next.
@@ -241,7 +280,7 @@ impl Balancer {
     fn wait_until(&mut self, at: Instant, id: CheckId) {
         if let Some((_, state)) = self.check_mut(id) {
             state.run = Run::Waiting(at);
-            self.timers.set(at, crate::timers::Timer::Run(id));
+            self.timers.set(at, Timer::Run(id));
         }
     }
 }

@@ -35,6 +35,9 @@ pub struct Config {
     pub notices_at_start: bool,
 }
 
+/// A program of a check that names no time limit is ended after this.
+pub const LONGEST_SCRIPT: Duration = Duration::from_secs(3600);
+
 /// Index in [`Config::scripts`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ScriptId(pub u32);

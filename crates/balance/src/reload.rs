@@ -229,8 +229,9 @@ impl Balancer {
                 for (check, state) in (0..).map(|check| CheckId { server, check }).zip(&state.checks) {
                     match state.run {
                         Run::Waiting(at) => self.timers.set(at, Timer::Run(check)),
-                        Run::UnderWay { run, .. } => {
+                        Run::UnderWay { run, overdue_at, .. } => {
                             self.carried.insert(run, check);
+                            self.timers.set(overdue_at, Timer::Overdue(check));
                         }
                         Run::Following | Run::Suspended => {}
                     }

@@ -110,6 +110,8 @@ pub(crate) enum Run {
         since: Instant,
         /// Url that it began with.
         url: u32,
+        /// A probe that says nothing until then is given up.
+        overdue_at: Instant,
     },
 }
 

@@ -1,13 +1,14 @@
 use crate::event::{CheckId, ServerId};
 use evenkeel_wire::Instant;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeSet;
 
 /// What is due some time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
     /// A check runs.
     Run(CheckId),
+    /// A probe should have reported.
+    Overdue(CheckId),
     /// A weight rises another step.
     Ramp(ServerId),
 }
@@ -15,15 +16,20 @@ pub(crate) enum Timer {
 /// Timers by their instants. One that is no longer wanted stays until it comes to the front, where [`Timers::prune`] drops
 /// it: whoever it is for knows the instant that it waits for, and that is the truth.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Timers(BinaryHeap<Reverse<(Instant, Timer)>>);
+pub(crate) struct Timers(BTreeSet<(Instant, Timer)>);
 
 impl Timers {
     pub(crate) fn set(&mut self, at: Instant, timer: Timer) {
-        self.0.push(Reverse((at, timer)));
+        self.0.insert((at, timer));
+    }
+
+    /// For timers that are hardly ever waited for: there would be many of them.
+    pub(crate) fn unset(&mut self, at: Instant, timer: Timer) {
+        self.0.remove(&(at, timer));
     }
 
     pub(crate) fn first(&self) -> Option<Instant> {
-        self.0.peek().map(|Reverse((at, _))| *at)
+        self.0.first().map(|(at, _)| *at)
     }
 
     /// The next that has come due, wanted or not.
@@ -31,16 +37,16 @@ impl Timers {
         if self.first()? > now {
             return None;
         }
-        self.0.pop().map(|Reverse(due)| due)
+        self.0.pop_first()
     }
 
     /// Drops what is first and not wanted, so that [`Timers::first`] is a true deadline.
     pub(crate) fn prune(&mut self, is_wanted: impl Fn(Instant, Timer) -> bool) {
-        while let Some(Reverse((at, timer))) = self.0.peek() {
+        while let Some((at, timer)) = self.0.first() {
             if is_wanted(*at, *timer) {
                 return;
             }
-            self.0.pop();
+            self.0.pop_first();
         }
     }
 

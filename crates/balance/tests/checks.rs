@@ -100,6 +100,8 @@ fn the_first_run_is_after_a_second_and_a_random_part_of_the_warm_up() {
         .map(|n| {
             let mut checks = tcp();
             checks[0].timing.warmup = seconds(60);
+            // Nobody answers here.
+            checks[0].timing.timeout = seconds(600);
             server(n, checks)
         })
         .collect();
@@ -480,4 +482,73 @@ fn a_return_from_drain_rises_too_and_a_fall_ends_it() {
     node.command(id(0, 0), AdminState::Disabled);
     node.pass(seconds(3));
     assert_eq!(node.table(), "");
+}
+
+/// A row: what is asked, and after how many seconds a probe that says nothing is given up.
+#[test]
+fn a_probe_that_never_reports_is_a_failure_and_is_asked_for_again() {
+    let url = UrlProbe {
+        path: "/".to_owned(),
+        virtualhost: None,
+        sni: None,
+        statuses: Vec::new(),
+        digest: None,
+        regex: None,
+        tls_compliant: false,
+    };
+    let http = HttpProbe { tls: None, version: HttpVersion::V10, urls: vec![url.clone(), url], fast_recovery: false };
+    let mut data_path = check(Probe::Tcp);
+    data_path.target.as_mut().expect("it has one").via_dataplane = true;
+    // The timeout is 5 s, that of programs an hour.
+    for (mut check, overdue) in [
+        (check(Probe::Tcp), 35),
+        (check(Probe::Ping), 35),
+        (data_path, 40),
+        (check(Probe::Http(http)), 40),
+        (misc(false), 3630),
+    ] {
+        check.timing.retries = 0;
+        let name = format!("{:?}", check.probe);
+        let mut node = Node::new(config(vec![pool(vec![server(1, vec![check])])]));
+        node.wait();
+        let (_, lost, _) = node.running[0];
+        assert_eq!(node.wait(), seconds(overdue), "{name}");
+        assert_eq!(node.table(), OUT, "{name}");
+        assert!(node.running.iter().all(|(_, run, _)| *run != lost), "{name}: the lost one is cancelled");
+        let status = node.balancer.status(node.now);
+        let last = status.pools[0].servers[0].checks[0].last.as_ref().map(|last| last.text.clone());
+        assert_eq!(last, Some(format!("the probe has not reported within {overdue} s")), "{name}");
+        let check = CheckId { server: id(0, 0), check: 0 };
+        node.tell(Event::Probed { check, run: lost, result: good(), took: seconds(1) });
+        assert_eq!(node.table(), OUT, "{name}: a word that comes too late counts for nothing");
+        node.answer(good());
+        assert_eq!(node.table(), IN, "{name}: the next one is asked for and believed");
+    }
+}
+
+#[test]
+fn a_probe_that_never_reports_is_one_failure_among_the_retries() {
+    let mut node = Node::new(config(vec![pool(vec![server(1, tcp())])]));
+    node.answer(good());
+    for _ in 0..2 {
+        node.wait();
+        node.wait();
+        assert_eq!(node.table(), IN);
+    }
+    node.wait();
+    node.wait();
+    assert_eq!(node.table(), OUT);
+}
+
+#[test]
+fn a_reload_goes_on_waiting_for_a_probe_and_no_longer_than_before() {
+    let mut node = Node::new(config(vec![pool(vec![server(1, tcp())])]));
+    node.wait();
+    node.pass(seconds(20));
+    let mut other = pool(vec![server(2, tcp()), server(1, tcp())]);
+    other.servers[0].checks[0].timing.warmup = seconds(0);
+    node.reload(config(vec![other]));
+    node.pass(seconds(15));
+    let text = node.balancer.status(node.now).pools[0].servers[1].checks[0].last.as_ref().map(|last| last.text.clone());
+    assert_eq!(text.as_deref(), Some("the probe has not reported within 35 s"));
 }

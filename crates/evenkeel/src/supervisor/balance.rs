@@ -6,14 +6,10 @@ use super::process::{Heard, Names, Process};
 use super::script::{self, Once};
 use super::{Happening, Plan, Supervisor, notify};
 use crate::role::Role;
-use evenkeel_balance::config::{ClientTls, Config, Script, ScriptId};
+use evenkeel_balance::config::{ClientTls, Config, LONGEST_SCRIPT, Script, ScriptId};
 use evenkeel_balance::{AdminState, names};
 use evenkeel_bus::{Administered, FromBalance, Kept, Reply, RoleState, ScriptEnd, ServerNotice, ToBalance};
 use evenkeel_conf::keepalived::CommandLine;
-use std::time::Duration;
-
-/// A program of a check that names no time limit of its own.
-const LONGEST_SCRIPT: Duration = Duration::from_secs(3600);
 
 /// What the supervisor keeps for the balance role.
 #[derive(Debug, Default)]

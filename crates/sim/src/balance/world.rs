@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// For so long things go wrong.
 const CHAOS: Duration = Duration::from_secs(120);
+/// Longer than any world lasts.
+const NEVER: Duration = Duration::from_secs(1_000_000);
 /// More events than this at one instant are a balancer that spins.
 const MOST_AT_ONCE: u32 = 2_000;
 
@@ -306,6 +308,9 @@ impl World {
         // Now and then one takes longer than the interval.
         let longest = if self.random.percent(5) { 9_000 } else { 300 };
         let at = self.now + self.random.span(Duration::from_micros(100), Duration::from_millis(longest));
+        // And now and then one is never heard of again; programs have an hour, which is longer than this world lasts.
+        let is_lost = !self.calm && !matches!(probe, Probe::Misc { .. }) && self.random.percent(1);
+        let at = if is_lost { at + NEVER } else { at };
         self.under_way.insert((at, run), UnderWay { check, run, url, probe, host });
         Ok(())
     }
