@@ -112,6 +112,17 @@ impl World {
                 }
             }
         }
+        for group in &node.config.groups {
+            let states = || group.members.iter().map(|member| node.states[member.0 as usize]);
+            if states().any(|state| state == StateName::Fault) {
+                let holds = |state| matches!(state, StateName::Master | StateName::Leaving);
+                // One that was told to stop finishes its handover.
+                if states().any(holds) && node.shutdown_at.is_none() {
+                    let states: Vec<_> = states().collect();
+                    return Err(format!("no member holds while another is in FAULT: {name} has {states:?}"));
+                }
+            }
+        }
         let limit = self.scenario.down_interval * 2;
         if let Some(at) = node.shutdown_at.filter(|at| !node.stopped && self.now > *at + limit) {
             return Err(format!("a shutdown ends: {name} was told at {at:?} and has not stopped"));
@@ -122,6 +133,7 @@ impl World {
     /// After settling: one master among those that reach one another, and it is the right one.
     pub(crate) fn check_settled(&self) -> Result<(), Broken> {
         self.nodes.iter().try_for_each(|node| self.check_node(node))?;
+        self.nodes.iter().try_for_each(Self::check_groups)?;
         let mut seen = vec![false; self.nodes.len()];
         for n in 0..self.nodes.len() {
             if seen[n] {
@@ -134,10 +146,23 @@ impl World {
         Ok(())
     }
 
+    /// After settling: the members of a group are in the same state.
+    fn check_groups(node: &Node) -> Result<(), Broken> {
+        for group in node.config.groups.iter().filter(|_| node.runs()) {
+            let states: Vec<_> = group.members.iter().map(|member| node.states[member.0 as usize]).collect();
+            if states.iter().any(|state| *state != states[0]) {
+                let name = node.name();
+                return Err(format!("the members of a group are in the same state: {name} has {states:?}"));
+            }
+        }
+        Ok(())
+    }
+
     /// After a handover: the old master is out, and somebody else is in.
     pub(crate) fn check_handed_over(&self, old: usize, instances: &[usize]) -> Result<(), Broken> {
         let node = &self.nodes[old];
         self.check_node(node)?;
+        self.nodes.iter().try_for_each(Self::check_groups)?;
         let name = node.name();
         if node.shutdown_at.is_some() && !node.stopped {
             return Err(format!("a shutdown ends: {name} has not stopped"));

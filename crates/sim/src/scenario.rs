@@ -2,10 +2,10 @@
 
 use crate::random::Random;
 use evenkeel_vrrp::config::{
-    Centis, Garp, Initial, Instance, Password, Preempt, Priority, Script, Track, TrackTarget, UnicastPeer, Version,
-    VirtualAddress, Vrid,
+    Centis, Garp, Group, Initial, Instance, Password, Preempt, Priority, Script, Track, TrackTarget, UnicastPeer,
+    Version, VirtualAddress, Vrid,
 };
-use evenkeel_vrrp::{Config, ScriptId};
+use evenkeel_vrrp::{Config, InstanceId, ScriptId};
 use evenkeel_wire::Prefix;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -165,7 +165,7 @@ impl Scenario {
 
 /// Configurations that belong together, and the longest `preempt_delay` in them.
 fn configs(random: &mut Random, n_nodes: usize, version: Version, interval: Centis) -> (Vec<Config>, Duration) {
-    let n_instances = random.pick(&[1, 1, 2]);
+    let n_instances = random.pick(&[1, 1, 1, 2, 2, 3]);
     let advert = interval.duration();
     let preempt_delay = advert * (1 + random.below(10) as u32);
     let preempts = match random.below(5) {
@@ -190,7 +190,9 @@ fn configs(random: &mut Random, n_nodes: usize, version: Version, interval: Cent
     };
     let lower_prio_no_advert = random.percent(20);
     let higher_prio_send_advert = random.percent(20);
+    let is_group = n_instances > 1 && random.percent(50);
     let configs = (0..n_nodes).map(|node| {
+        let preempt_of_group = random.pick(&preempts);
         let instances = (0..n_instances).map(|k| {
             let vrid = Vrid::new(51 + k as u8).expect("51 and more are not 0");
             let mut instance = Instance::new(&format!("VI_{}", k + 1), LINK, vrid);
@@ -200,7 +202,8 @@ fn configs(random: &mut Random, n_nodes: usize, version: Version, interval: Cent
                 Version::V3 if random.percent(10) => Centis((interval.0 / 2).max(1)),
                 Version::V2 | Version::V3 => interval,
             };
-            let rank = (node + k) % n_nodes;
+            // Members with different favourites would leave it to chance where their group is.
+            let rank = if is_group { node } else { (node + k) % n_nodes };
             let priority = match (equal_priorities, owner == Some(node)) {
                 (_, true) => 255,
                 (true, false) => 100,
@@ -208,7 +211,7 @@ fn configs(random: &mut Random, n_nodes: usize, version: Version, interval: Cent
             };
             instance.priority = Priority::new(priority).expect("priorities above are not 0");
             instance.initial = random.pick(&[Initial::Master, Initial::Backup]);
-            instance.preempt = random.pick(&preempts);
+            instance.preempt = if is_group { preempt_of_group } else { random.pick(&preempts) };
             instance.addresses = (0..n_addresses).map(|a| address(100 + 20 * k as u8 + a)).collect();
             instance.excluded = excluded.then(|| address(110 + 20 * k as u8)).into_iter().collect();
             instance.password = password;
@@ -221,7 +224,11 @@ fn configs(random: &mut Random, n_nodes: usize, version: Version, interval: Cent
             instance.tracks = tracks.clone();
             instance
         });
-        Config { instances: instances.collect(), scripts: vec![script.clone()], ..Config::default() }
+        let instances: Vec<_> = instances.collect();
+        let members = (0..n_instances as u32).map(InstanceId).collect();
+        let group = Group { name: "G1".to_owned(), members };
+        let groups = is_group.then_some(group).into_iter().collect();
+        Config { instances, scripts: vec![script.clone()], groups }
     });
     (configs.collect(), preempt_delay)
 }

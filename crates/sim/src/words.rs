@@ -116,7 +116,9 @@ pub(crate) fn configuration(node: &Node) -> Vec<String> {
             tracks.join(", ")
         )
     };
-    node.config.instances.iter().map(line).collect()
+    let group =
+        |group: &evenkeel_vrrp::config::Group| format!("-- {} group {}: {:?}", node.name(), group.name, group.members);
+    node.config.instances.iter().map(line).chain(node.config.groups.iter().map(group)).collect()
 }
 
 pub(crate) fn panic(payload: &(dyn Any + Send)) -> String {

@@ -190,8 +190,8 @@ impl World {
             return Ok(());
         }
         let left = match self.scenario.handover {
-            Handover::Failover => vec![0],
-            Handover::Shutdown => {
+            Handover::Failover if self.nodes[master].config.groups.is_empty() => vec![0],
+            Handover::Failover | Handover::Shutdown => {
                 let states = self.nodes[master].states.iter().enumerate();
                 states.filter(|(_, state)| **state == StateName::Master).map(|(instance, _)| instance).collect()
             }
