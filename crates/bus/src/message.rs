@@ -25,6 +25,22 @@ pub enum ToVrrp {
         /// How.
         outcome: ScriptOutcome,
     },
+    /// The number in a tracked file is another one.
+    File {
+        /// Name of the `track_file`.
+        name: String,
+        /// The number.
+        value: i32,
+    },
+    /// As many tracked processes run as there should, or do no longer.
+    Processes {
+        /// Name of the `vrrp_track_process`.
+        name: String,
+        /// Whether it is as many.
+        well: bool,
+        /// How many, in words.
+        detail: String,
+    },
     /// The health of the local proxy changed.
     Proxy {
         /// It runs, answers, and has a live upstream for each site.

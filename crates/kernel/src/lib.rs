@@ -13,6 +13,7 @@
 //! | balance connections                  | [`ipvs`], [`xdp`] |
 //! | name addresses                       | [`names`] |
 //! | give privileges away                 | [`privilege`], [`sandbox`] |
+//! | hear of processes                    | [`process_events`] |
 //! | give memory back                     | [`memory`] |
 //! | say how processes are scheduled      | [`scheduling`] |
 //! | build a network inside this machine  | [`netns`], [`machine`], [`firewall`] |
@@ -31,6 +32,7 @@ pub mod netlink;
 pub mod netns;
 pub mod poll;
 pub mod privilege;
+pub mod process_events;
 pub mod routes;
 pub mod sandbox;
 pub mod scheduling;

@@ -183,7 +183,7 @@ impl Node {
             TrackTarget::Interface(name) => self.is_up(name),
             TrackTarget::Script(_) => self.script_works,
             // To the router a session is one more thing that is well or not, as the proxy is: scenarios have none.
-            TrackTarget::Bfd(_) => true,
+            TrackTarget::Bfd(_) | TrackTarget::File(_) | TrackTarget::Processes(_) => true,
             TrackTarget::Proxy => self.proxy_healthy,
             TrackTarget::Static(_) => true,
         };

@@ -228,7 +228,7 @@ fn configs(random: &mut Random, n_nodes: usize, version: Version, interval: Cent
         let members = (0..n_instances as u32).map(InstanceId).collect();
         let group = Group { name: "G1".to_owned(), members };
         let groups = is_group.then_some(group).into_iter().collect();
-        Config { instances, scripts: vec![script.clone()], groups }
+        Config { instances, scripts: vec![script.clone()], groups, ..Config::default() }
     });
     (configs.collect(), preempt_delay)
 }

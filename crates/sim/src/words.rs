@@ -32,6 +32,8 @@ pub(crate) fn event(event: &Event) -> String {
             format!("track_group {group} {}: {reason}", if *whole { "is whole" } else { "lacks something" })
         }
         Event::ScriptEnded { outcome, .. } => format!("script: {outcome:?}"),
+        Event::File { name, value } => format!("file {name} holds {value}"),
+        Event::Processes { name, well, detail } => format!("processes {name} well: {well} ({detail})"),
         Event::Bfd { session, up, reason } => format!("bfd {session} up: {up} ({reason})"),
         Event::Proxy { healthy, reason } => format!("proxy healthy: {healthy} ({reason})"),
         Event::Resume { instance, within } => format!("{}: resume within {within:?}", instance.0),
@@ -93,7 +95,7 @@ pub(crate) fn configuration(node: &Node) -> Vec<String> {
                 let what = match &track.target {
                     TrackTarget::Interface(name) => name.as_str(),
                     TrackTarget::Script(_) => "script",
-                    TrackTarget::Bfd(name) => name.as_str(),
+                    TrackTarget::Bfd(name) | TrackTarget::File(name) | TrackTarget::Processes(name) => name.as_str(),
                     TrackTarget::Proxy => "proxy",
                     TrackTarget::Static(_) => "static",
                 };

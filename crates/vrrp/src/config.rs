@@ -374,14 +374,15 @@ impl Default for Garp {
 pub struct Track {
     /// What is watched.
     pub target: TrackTarget,
-    /// 0: failure means FAULT. Positive: added while it is well. Negative: subtracted while it is not.
+    /// 0: failure means FAULT. Positive: added while it is well. Negative: subtracted while it is not. Of a file: what
+    /// its number is multiplied with.
     pub weight: i16,
     /// `reverse`: well and not well change places.
     pub reverse: bool,
 }
 
 /// What a [`Track`] watches.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum TrackTarget {
     /// Another interface's link state.
     Interface(String),
@@ -389,6 +390,10 @@ pub enum TrackTarget {
     Script(crate::ScriptId),
     /// A BFD session, by its name: it is Up, or was when the peer took it down in an orderly way (AdminDown).
     Bfd(String),
+    /// A `track_file`, by its name: the number in it, which is 0 when there is none.
+    File(String),
+    /// A `vrrp_track_process`, by its name: as many processes run as there should.
+    Processes(String),
     /// The local proxy: it runs, answers on its listeners, and each upstream it serves has a live server.
     Proxy,
     /// What is in the kernel from start to end: a group of [`Network::groups`], by name.

@@ -104,6 +104,22 @@ pub enum Event {
         /// Why, in words for people.
         reason: String,
     },
+    /// The number in a tracked file was read.
+    File {
+        /// Name of the `track_file`.
+        name: String,
+        /// The number; 0 when there is no file or no number in it.
+        value: i32,
+    },
+    /// The processes of a `vrrp_track_process` were counted.
+    Processes {
+        /// Its name.
+        name: String,
+        /// As many run as there should.
+        well: bool,
+        /// How many, in words.
+        detail: String,
+    },
     /// The supervisor's view of the local proxy changed.
     Proxy {
         /// It runs, answers, and every upstream has a live server.

@@ -478,7 +478,7 @@ impl Instance {
 fn tracker_status(tracker: &Tracker) -> TrackerStatus {
     TrackerStatus {
         name: tracker.name.clone(),
-        healthy: tracker.verdict.healthy,
+        healthy: tracker.is_well(),
         weight: tracker.track.weight,
         detail: tracker.verdict.detail.clone(),
     }

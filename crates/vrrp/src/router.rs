@@ -24,11 +24,9 @@ pub struct Router {
     pub(crate) group_of: Vec<Option<usize>>,
     judges: Vec<Judge>,
     links: Links,
-    /// What BFD sessions said last, by their names.
-    sessions: HashMap<String, Verdict>,
+    /// What was said last of BFD sessions, files, processes and static things.
+    reported: HashMap<TrackTarget, Verdict>,
     proxy: Option<Verdict>,
-    /// What is known of the groups of static addresses, routes and rules.
-    statics: HashMap<String, Verdict>,
     /// Addresses that move, of all instances: none of them is a source of adverts.
     virtuals: HashSet<IpAddr>,
     /// The virtual routers ([`number`]) that are on some interface, and their instances, in order. More than one of the
@@ -59,9 +57,8 @@ impl Router {
             group_of: Vec::new(),
             judges: Vec::new(),
             links: Links::default(),
-            sessions: HashMap::new(),
+            reported: HashMap::new(),
             proxy: None,
-            statics: HashMap::new(),
             virtuals: HashSet::new(),
             by_vrid: Vec::new(),
             by_address: HashMap::new(),
@@ -101,16 +98,20 @@ impl Router {
                 self.command(instance, now, Input::RouteVanished(&what), actions);
             }
             Event::Static { group, whole, reason } => {
-                self.statics.insert(group.clone(), Verdict { healthy: Some(whole), detail: reason });
-                self.target_changed(now, &TrackTarget::Static(group), actions);
+                self.report(now, TrackTarget::Static(group), Verdict::of(Some(whole), reason), actions);
             }
             Event::ScriptEnded { script, outcome } => self.script_ended(now, script, outcome, actions),
             Event::Bfd { session, up, reason } => {
-                self.sessions.insert(session.clone(), Verdict { healthy: Some(up), detail: reason });
-                self.target_changed(now, &TrackTarget::Bfd(session), actions);
+                self.report(now, TrackTarget::Bfd(session), Verdict::of(Some(up), reason), actions);
+            }
+            Event::File { name, value } => {
+                self.report(now, TrackTarget::File(name), Verdict::of_file(value), actions);
+            }
+            Event::Processes { name, well, detail } => {
+                self.report(now, TrackTarget::Processes(name), Verdict::of(Some(well), detail), actions);
             }
             Event::Proxy { healthy, reason } => {
-                self.proxy = Some(Verdict { healthy: Some(healthy), detail: reason });
+                self.proxy = Some(Verdict::of(Some(healthy), reason));
                 self.target_changed(now, &TrackTarget::Proxy, actions);
             }
             Event::Resume { instance, within } => self.command(instance, now, Input::Resume(within), actions),
@@ -217,10 +218,9 @@ impl Router {
             instance.trackers =
                 instance.config.tracks.iter().map(|track| Tracker::new(track.clone(), &self.judges)).collect();
             for tracker in &mut instance.trackers {
-                let target = &tracker.track.target;
-                let (sessions, statics) = (&self.sessions, &self.statics);
-                let proxy = self.proxy.as_ref();
-                if let Some(verdict) = verdict(target, &self.links, &self.judges, sessions, proxy, statics) {
+                if let Some(verdict) =
+                    verdict(&tracker.track.target, &self.links, &self.judges, &self.reported, self.proxy.as_ref())
+                {
                     tracker.verdict = verdict;
                 }
             }
@@ -391,11 +391,14 @@ impl Router {
         self.target_changed(now, &TrackTarget::Script(script), actions);
     }
 
+    fn report(&mut self, now: Instant, target: TrackTarget, verdict: Verdict, actions: &mut Vec<Action>) {
+        self.reported.insert(target.clone(), verdict);
+        self.target_changed(now, &target, actions);
+    }
+
     /// Gives the new verdict on a tracked thing to the instances that track it.
     fn target_changed(&mut self, now: Instant, target: &TrackTarget, actions: &mut Vec<Action>) {
-        let (sessions, statics) = (&self.sessions, &self.statics);
-        let proxy = self.proxy.as_ref();
-        let Some(verdict) = verdict(target, &self.links, &self.judges, sessions, proxy, statics) else {
+        let Some(verdict) = verdict(target, &self.links, &self.judges, &self.reported, self.proxy.as_ref()) else {
             return;
         };
         let mut changed = Vec::new();
@@ -403,7 +406,10 @@ impl Router {
             let mut trigger = None;
             for tracker in &mut self.instances[i].trackers {
                 if tracker.track.target == *target && tracker.verdict != verdict {
-                    if tracker.verdict.healthy != verdict.healthy {
+                    let (before, after) = (&tracker.verdict, &verdict);
+                    if before.value != after.value {
+                        trigger = Some(format!("{} holds {}", tracker.name, verdict.detail));
+                    } else if before.healthy != after.healthy {
                         let word = if verdict.healthy == Some(true) { "is well" } else { "has failed" };
                         trigger = Some(format!("{} {word}: {}", tracker.name, verdict.detail));
                     }
@@ -454,21 +460,21 @@ fn verdict(
     target: &TrackTarget,
     links: &Links,
     judges: &[Judge],
-    sessions: &HashMap<String, Verdict>,
+    reported: &HashMap<TrackTarget, Verdict>,
     proxy: Option<&Verdict>,
-    statics: &HashMap<String, Verdict>,
 ) -> Option<Verdict> {
     match target {
         TrackTarget::Interface(name) => {
             let up = links.health(name)?;
-            Some(Verdict { healthy: Some(up), detail: if up { "up".to_owned() } else { "down".to_owned() } })
+            Some(Verdict::of(Some(up), if up { "up" } else { "down" }))
         }
         TrackTarget::Script(id) => {
             judges.get(id.0 as usize).map(Judge::verdict).filter(|verdict| verdict.healthy.is_some())
         }
-        TrackTarget::Bfd(name) => sessions.get(name).cloned(),
+        TrackTarget::Bfd(_) | TrackTarget::File(_) | TrackTarget::Processes(_) | TrackTarget::Static(_) => {
+            reported.get(target).cloned()
+        }
         TrackTarget::Proxy => proxy.cloned(),
-        TrackTarget::Static(group) => statics.get(group).cloned(),
     }
 }
 

@@ -39,7 +39,7 @@ impl Judge {
 
     /// `None` before the first result.
     pub(crate) fn verdict(&self) -> Verdict {
-        Verdict { healthy: self.count.map(|count| count >= self.script.rise.max(1)), detail: self.detail.clone() }
+        Verdict::of(self.count.map(|count| count >= self.script.rise.max(1)), self.detail.clone())
     }
 }
 
@@ -48,8 +48,21 @@ impl Judge {
 pub(crate) struct Verdict {
     /// `None` while it has not reported.
     pub(crate) healthy: Option<bool>,
+    /// The number in a file; 0 of all else.
+    pub(crate) value: i32,
     /// The last result in words.
     pub(crate) detail: String,
+}
+
+impl Verdict {
+    /// On anything but a file.
+    pub(crate) fn of(healthy: Option<bool>, detail: impl Into<String>) -> Self {
+        Verdict { healthy, value: 0, detail: detail.into() }
+    }
+
+    pub(crate) fn of_file(value: i32) -> Self {
+        Verdict { healthy: Some(value == 0), value, detail: value.to_string() }
+    }
 }
 
 /// One condition of one instance with what is known of it.
@@ -70,10 +83,12 @@ impl Tracker {
                 None => format!("script {}", id.0),
             },
             TrackTarget::Bfd(name) => format!("bfd {name}"),
+            TrackTarget::File(name) => format!("file {name}"),
+            TrackTarget::Processes(name) => format!("process {name}"),
             TrackTarget::Proxy => "proxy".to_owned(),
             TrackTarget::Static(group) => format!("track_group {group}"),
         };
-        let verdict = Verdict { healthy: None, detail: "has not reported yet".to_owned() };
+        let verdict = Verdict::of(None, "has not reported yet");
         Tracker { track, name, verdict }
     }
 
@@ -82,6 +97,9 @@ impl Tracker {
     /// Weight w > 0: +w while well. w < 0: w while not. `reverse` turns the sign.
     pub(crate) fn contribution(&self) -> i32 {
         let weight = i32::from(self.track.weight);
+        if let TrackTarget::File(_) = self.track.target {
+            return self.file_product().clamp(-253, 253) as i32;
+        }
         let counts = match self.verdict.healthy {
             Some(true) => weight > 0,
             Some(false) => weight < 0,
@@ -94,14 +112,38 @@ impl Tracker {
         }
     }
 
-    /// Whether it alone forbids mastership: not well (with `reverse`: well) and without weight.
+    /// What a file makes of its number: times the weight, the other way round with `reverse`.
+    fn file_product(&self) -> i64 {
+        let product = i64::from(self.verdict.value) * i64::from(self.track.weight);
+        if self.track.reverse { -product } else { product }
+    }
+
+    /// Whether it alone forbids mastership: not well (with `reverse`: well) and without weight. A file with weight
+    /// does so where it takes away all there is: -254 and less (keepalived, observed).
     pub(crate) fn forbids(&self) -> bool {
+        if let (TrackTarget::File(_), 1..) = (&self.track.target, self.track.weight.unsigned_abs()) {
+            return self.file_product() <= -254;
+        }
         self.track.weight == 0 && self.verdict.healthy == Some(self.track.reverse)
+    }
+
+    /// For people: of a file with weight each number is well that is no fault.
+    pub(crate) fn is_well(&self) -> Option<bool> {
+        match &self.track.target {
+            TrackTarget::File(_) => self.verdict.healthy.map(|_| !self.forbids()),
+            TrackTarget::Interface(_)
+            | TrackTarget::Script(_)
+            | TrackTarget::Bfd(_)
+            | TrackTarget::Processes(_)
+            | TrackTarget::Static(_)
+            | TrackTarget::Proxy => self.verdict.healthy,
+        }
     }
 
     /// Whether the instance cannot start before it has reported.
     pub(crate) fn is_awaited(&self) -> bool {
-        self.track.weight == 0 && self.verdict.healthy.is_none()
+        let may_forbid = self.track.weight == 0 || matches!(self.track.target, TrackTarget::File(_));
+        may_forbid && self.verdict.healthy.is_none()
     }
 }
 
@@ -121,7 +163,7 @@ mod tests {
 
     fn tracker(weight: i16, reverse: bool, healthy: Option<bool>) -> Tracker {
         let track = Track { target: TrackTarget::Proxy, weight, reverse };
-        Tracker { track, name: String::new(), verdict: Verdict { healthy, detail: String::new() } }
+        Tracker { track, name: String::new(), verdict: Verdict::of(healthy, "") }
     }
 
     #[test]
@@ -141,6 +183,38 @@ mod tests {
         ];
         for (weight, reverse, healthy, want) in rows {
             assert_eq!(tracker(weight, reverse, healthy).contribution(), want, "{weight} {reverse} {healthy:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_adds_its_number_times_the_weight_and_minus_254_is_a_fault() {
+        // value, weight, reverse, contribution, forbids
+        let rows = [
+            (5, 2, false, 10, false),
+            (-10, 2, false, -20, false),
+            (5, 2, true, -10, false),
+            (-127, 2, false, -253, true),
+            (-126, 2, false, -252, false),
+            (127, 2, true, -253, true),
+            (1000, 1, false, 253, false),
+            (i32::MIN, 254, false, -253, true),
+            (0, 2, false, 0, false),
+            // Without weight any number but 0 is a fault, or with reverse 0 itself.
+            (1, 0, false, 0, true),
+            (0, 0, false, 0, false),
+            (1, 0, true, 0, false),
+            (0, 0, true, 0, true),
+        ];
+        for (value, weight, reverse, contribution, forbids) in rows {
+            let track = Track { target: TrackTarget::File("f".to_owned()), weight, reverse };
+            let mut tracker = Tracker::new(track, &[]);
+            assert!(tracker.is_awaited());
+            tracker.verdict = Verdict::of_file(value);
+            assert_eq!(
+                (tracker.contribution(), tracker.forbids()),
+                (contribution, forbids),
+                "{value} x {weight} {reverse}"
+            );
         }
     }
 

@@ -17,7 +17,8 @@ pub use lint::{Host, NoHost, ScriptFile, lint, lint_pair};
 pub use markdown::directives_markdown;
 pub use rows::{Block, Body, Directive, Support, Tier, directives};
 pub use settings::{
-    CommandLine, GroupSettings, InstanceSettings, Mail, NotifyCommands, NotifyFifo, Scheduling, ScriptCommand, Settings,
+    CommandLine, GroupSettings, InstanceSettings, Mail, NotifyCommands, NotifyFifo, Parameters, Scheduling,
+    ScriptCommand, Settings, TrackedFile, TrackedProcess,
 };
 
 use crate::{Diagnostic, Files, Severity, SourceMap};

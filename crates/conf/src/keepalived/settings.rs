@@ -16,6 +16,10 @@ pub struct Settings {
     pub instances: Vec<InstanceSettings>,
     /// Extras of the sync groups, in the order of `vrrp::Config::groups`.
     pub groups: Vec<GroupSettings>,
+    /// Files that instances track.
+    pub files: Vec<TrackedFile>,
+    /// Processes that instances track.
+    pub processes: Vec<TrackedProcess>,
     /// `net_namespace`.
     pub net_namespace: Option<String>,
     /// How the vrrp role is scheduled.
@@ -89,6 +93,51 @@ pub struct InstanceSettings {
     pub notify: NotifyCommands,
     /// `smtp_alert`.
     pub mail_alert: bool,
+}
+
+/// A `track_file` that an instance tracks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackedFile {
+    /// The name after `track_file`.
+    pub name: String,
+    /// `file`.
+    pub path: PathBuf,
+    /// `init_file`: the number to write at the start of the daemon, and whether over a file that is there.
+    pub init: Option<(i32, bool)>,
+}
+
+/// A `vrrp_track_process` that an instance tracks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackedProcess {
+    /// The name after `vrrp_track_process`.
+    pub name: String,
+    /// What is compared: with the kernel's name of the process, or with the first word of its command line.
+    pub command: String,
+    /// The other words of its command line.
+    pub parameters: Parameters,
+    /// It is the command line that is compared.
+    pub by_command_line: bool,
+    /// So many are to run at least.
+    pub quorum: u32,
+    /// So many at most.
+    pub quorum_max: Option<u32>,
+    /// `fork_delay`: from when enough run to when that counts.
+    pub gained_after: Duration,
+    /// `terminate_delay`: from when too few run to when that counts.
+    pub lost_after: Duration,
+}
+
+/// `param_match`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parameters {
+    /// They do not matter.
+    Any,
+    /// Exactly these.
+    Exact(Vec<String>),
+    /// These, and maybe more after them.
+    Initial(Vec<String>),
+    /// As `Initial`, and the last one need only begin like this.
+    Partial(Vec<String>),
 }
 
 /// What the supervisor does for one sync group.

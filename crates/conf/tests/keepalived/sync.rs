@@ -1,9 +1,10 @@
 //! vrrp_sync_group: members, and whose trackers count with which weight.
 
 use crate::{rules, said, text};
-use evenkeel_conf::keepalived::Loaded;
+use evenkeel_conf::keepalived::{Loaded, Parameters};
 use evenkeel_vrrp::InstanceId;
 use evenkeel_vrrp::config::TrackTarget;
+use std::time::Duration;
 
 /// Two instances with these lines, and a group of both with these.
 fn pair(in_group: &str, in_first: &str, in_second: &str) -> Loaded {
@@ -98,4 +99,42 @@ fn groups_that_cannot_be_as_written_are_said() {
         assert!(rules(&loaded).contains(&rule.to_owned()), "{rule}: {}", said(&loaded));
         assert_eq!(loaded.vrrp.groups.len(), n_groups, "{text}");
     }
+}
+
+const WATCHED: &str = "track_file load {\nfile \"/run/load\"\nweight 2 reverse\ninit_file 7 overwrite\n}\nvrrp_track_file old {\nfile /run/old\n}\nvrrp_track_process web {\nprocess nginx -g daemon\nparam_match initial\nweight -10\nquorum 2\nquorum_max 4\ndelay 3\nterminate_delay 0.5\n}\nvrrp_track_process none {\nprocess nobody\nquorum_max 0\n}\n";
+
+#[test]
+fn files_and_processes_are_watched_when_an_instance_tracks_them() {
+    let instance = "vrrp_instance VI_1 {\ninterface eth1\nvirtual_router_id 1\nvirtual_ipaddress { 10.1.0.1 }\ntrack_file {\nload\nold weight 0\nnew\n}\ntrack_process {\nweb\nweb2\n}\n}\n";
+    let loaded = text(&format!("{WATCHED}{instance}"));
+    let unknown = rules(&loaded).into_iter().filter(|rule| rule.starts_with("unknown-tracker")).count();
+    assert_eq!(unknown, 2, "{}", said(&loaded));
+    let tracks: Vec<_> =
+        loaded.vrrp.instances[0].tracks.iter().map(|t| (t.target.clone(), t.weight, t.reverse)).collect();
+    let file = |name: &str| TrackTarget::File(name.to_owned());
+    assert_eq!(
+        tracks,
+        [(file("load"), 2, true), (file("old"), 0, false), (TrackTarget::Processes("web".to_owned()), -10, false)]
+    );
+    let settings = &loaded.settings;
+    assert_eq!(settings.files[0].init, Some((7, true)));
+    assert_eq!((settings.files[1].name.as_str(), settings.files[1].init), ("old", None));
+    let [web] = settings.processes.as_slice() else { panic!("only what is tracked: {:?}", settings.processes) };
+    assert_eq!((web.command.as_str(), web.by_command_line, web.quorum, web.quorum_max), ("nginx", true, 2, Some(4)));
+    assert_eq!(web.parameters, Parameters::Initial(vec!["-g".to_owned(), "daemon".to_owned()]));
+    assert_eq!((web.gained_after, web.lost_after), (Duration::from_secs(3), Duration::from_millis(500)));
+}
+
+#[test]
+fn a_file_that_one_member_tracks_with_a_weight_does_not_count() {
+    let in_first = "track_file { load }";
+    let with = |in_group: &str| {
+        let loaded = text(&format!(
+            "{WATCHED}vrrp_sync_group G1 {{\ngroup {{ VI_1 }}\n{in_group}\n}}\nvrrp_instance VI_1 {{\ninterface eth1\nvirtual_router_id 1\nvirtual_ipaddress {{ 10.1.0.1 }}\n{in_first}\n}}\n"
+        ));
+        loaded.vrrp.instances[0].tracks.len()
+    };
+    assert_eq!(with(""), 0);
+    assert_eq!(with("sync_group_tracking_weight"), 1);
+    assert_eq!(with("track_file { load }"), 1);
 }

@@ -23,6 +23,7 @@ mod service;
 mod status;
 mod stop;
 mod trust;
+mod watch;
 
 pub use control::SOCKET;
 pub use listeners::{append, errno, log_paths, open_log};
@@ -83,6 +84,13 @@ pub enum Happening {
         /// How.
         outcome: ScriptOutcome,
     },
+    /// What is tracked besides scripts reported, for which configuration.
+    Watched {
+        /// For which start of the watchers.
+        round: Round,
+        /// What to tell.
+        message: ToVrrp,
+    },
     /// The program of a MISC_CHECK.
     MiscEnded {
         /// Of which life of the balance role.
@@ -138,6 +146,9 @@ struct Supervisor {
     health: Health,
     health_since: Instant,
     checks: Checks,
+    watchers: watch::Watchers,
+    /// What the watchers said last, by name: a new vrrp role in an old one's place starts with it.
+    watched: BTreeMap<String, evenkeel_vrrp::Event>,
     /// Last outcome of each script: the log tells changes only, and a new vrrp role in an old one's place starts with it.
     outcomes: BTreeMap<ScriptId, ScriptOutcome>,
     mastership: Mastership,
@@ -232,6 +243,8 @@ async fn daemon(plan: Plan, compiled: Compiled, on_ready: OnReady) -> anyhow::Re
         health: Health::default(),
         health_since: Instant::now(),
         checks: Checks::default(),
+        watchers: watch::Watchers::default(),
+        watched: BTreeMap::new(),
         outcomes: BTreeMap::new(),
         mastership: Mastership::default(),
         notify: notify::Queue::default(),
@@ -278,6 +291,7 @@ impl Supervisor {
         if let Some(path) = pid_path {
             self.pid_files.push(PidFile::write(&path, std::process::id())?);
         }
+        watch::initialise(&self.compiled.settings.files);
         // From here on nothing that was inherited from a terminal is kept open; the roles inherit what is left.
         on_ready();
         if self.plan.nginx_style {
@@ -338,6 +352,11 @@ impl Supervisor {
             Happening::Respawn(role) => self.respawn(role),
             Happening::ScriptEnded { round, id, outcome } if round == self.checks.round => {
                 self.script_ended(id, outcome);
+            }
+            Happening::Watched { round, message } => {
+                if round == self.checks.round {
+                    self.watched_changed(message);
+                }
             }
             Happening::MiscEnded { generation, run, outcome } => {
                 if let (Some(process), true) = (&self.balance.process, generation == self.balance.generation) {
@@ -454,6 +473,27 @@ impl Supervisor {
             }
             None => self.checks.stopped(),
         };
+        self.watchers = match self.vrrp.process {
+            Some(_) => watch::Watchers::start(self.checks.round, settings, &self.happenings),
+            None => watch::Watchers::default(),
+        };
+    }
+
+    fn watched_changed(&mut self, message: ToVrrp) {
+        let event = match &message {
+            ToVrrp::File { name, value } => {
+                Some((format!("file {name}"), evenkeel_vrrp::Event::File { name: name.clone(), value: *value }))
+            }
+            ToVrrp::Processes { name, well, detail } => {
+                let (name, well, detail) = (name.clone(), *well, detail.clone());
+                Some((format!("process {name}"), evenkeel_vrrp::Event::Processes { name, well, detail }))
+            }
+            _ => None,
+        };
+        self.watched.extend(event);
+        if let Some(process) = &self.vrrp.process {
+            process.send(message);
+        }
     }
 
     fn script_ended(&mut self, id: ScriptId, outcome: ScriptOutcome) {

@@ -128,6 +128,7 @@ impl Supervisor {
         self.reload_error = None;
         self.listeners.replace(listeners);
         self.outcomes.clear();
+        self.watched.clear();
         self.mastership.forget_the_dead();
         self.reschedule(&before.settings);
         self.follow_fifos();

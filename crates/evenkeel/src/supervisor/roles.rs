@@ -139,6 +139,7 @@ impl Supervisor {
         if known.is_empty() {
             return known;
         }
+        known.extend(self.watched.values().cloned());
         known.extend(self.outcomes.iter().map(|(&script, &outcome)| Event::ScriptEnded { script, outcome }));
         if let (Some(_), Some((healthy, reason))) = (&self.compiled.site, self.health.judgement()) {
             known.push(Event::Proxy { healthy, reason });

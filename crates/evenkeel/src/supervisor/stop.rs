@@ -16,6 +16,7 @@ impl Supervisor {
         service::tell(service::Doing::Stopping);
         self.give_up_reload();
         self.checks = self.checks.stopped();
+        self.watchers = super::watch::Watchers::default();
         self.stop_vrrp().await;
         self.stop_balance().await;
         self.stop_proxy(end, signals).await;

@@ -57,6 +57,8 @@ fn weight_with_nopreempt(draft: &InstanceDraft, loaded: &Loaded, found: &mut Vec
         TrackTarget::Interface(name) => format!("interface `{name}`"),
         TrackTarget::Script(_) => format!("script `{}`", script_name(&track.target, loaded).unwrap_or_default()),
         TrackTarget::Bfd(name) => format!("bfd_instance `{name}`"),
+        TrackTarget::File(name) => format!("track_file `{name}`"),
+        TrackTarget::Processes(name) => format!("vrrp_track_process `{name}`"),
         TrackTarget::Proxy => "proxy".to_owned(),
         TrackTarget::Static(group) => format!("track_group `{group}`"),
     };

@@ -30,6 +30,7 @@ pub(in crate::keepalived) fn finish(lower: &mut Lower) -> Config {
     let network = network::finish(&drafts, &mut instances, lower);
     same_vrid(&drafts, lower);
     let groups = group::finish(&drafts, &instances, lower);
+    watched(&drafts, &instances, lower);
     lower.drafts = drafts;
     super::fifo::finish(lower);
     Config { instances, scripts: scripts.judged, groups, network: Box::new(network) }
@@ -366,6 +367,22 @@ fn lower_track(
     let (target, default) = match &track.target.value {
         TrackName::Interface(name) => (TrackTarget::Interface(name.clone()), (0, false)),
         TrackName::Proxy => (TrackTarget::Proxy, (0, false)),
+        TrackName::File(name) => {
+            let Some(file) = drafts.balance.file(name).filter(|file| file.path.is_some()) else {
+                unknown_thing("track_file", name, "file \"PATH\"", place, lower);
+                return None;
+            };
+            let weight = i16::try_from(file.weight.0).unwrap_or_default();
+            (TrackTarget::File(name.clone()), (weight, file.weight.1))
+        }
+        TrackName::Process(name) => {
+            let process = drafts.processes.iter().find(|process| process.name.value == *name && !process.duplicate);
+            let Some(process) = process.filter(|process| process.command.is_some()) else {
+                unknown_thing("vrrp_track_process", name, "process \"COMMAND\"", place, lower);
+                return None;
+            };
+            (TrackTarget::Processes(name.clone()), process.weight)
+        }
         TrackName::Script(name) => {
             let script = drafts.scripts.iter().find(|script| script.name.value == *name && !script.duplicate);
             let (Some(id), Some(script)) = (scripts.ids.get(name), script) else {
@@ -382,6 +399,26 @@ fn lower_track(
     let weight = track.weight.unwrap_or(default.0);
     let reverse = track.reverse.unwrap_or(default.1);
     Some(Track { target, weight, reverse })
+}
+
+fn unknown_thing(keyword: &str, name: &str, needs: &str, place: Span, lower: &mut Lower) {
+    lower.say(
+        Diagnostic::warning("unknown-tracker", place, format!("there is no {keyword} `{name}` with `{needs}`"))
+            .so("nothing is watched, and the address does not follow it")
+            .fix(format!("define it: `{keyword} {name} {{ {needs} }}`")),
+    );
+}
+
+/// The files and processes that some instance tracks.
+fn watched(drafts: &Drafts, instances: &[Instance], lower: &mut Lower) {
+    let is_tracked = |target: &TrackTarget| {
+        instances.iter().flat_map(|instance| &instance.tracks).any(|track| track.target == *target)
+    };
+    let files = drafts.balance.tracked_files(|name| is_tracked(&TrackTarget::File(name.to_owned())));
+    lower.settings.files = files;
+    let processes = drafts.processes.iter().filter(|process| !process.duplicate);
+    let tracked = processes.filter(|process| is_tracked(&TrackTarget::Processes(process.name.value.clone())));
+    lower.settings.processes = tracked.filter_map(|process| process.tracked()).collect();
 }
 
 fn unknown_script(name: &str, place: Span, drafts: &Drafts, lower: &mut Lower) {

@@ -92,6 +92,8 @@ macro_rules! trackers {
 trackers! {
     track_interface => Interface;
     track_script => Script;
+    track_file => File;
+    track_process => Process;
 }
 
 /// The group of an instance: the first that names it.
@@ -168,6 +170,10 @@ fn default_weight(name: &TrackName, drafts: &Drafts) -> Option<i16> {
         TrackName::Script(name) => {
             let script = drafts.scripts.iter().find(|script| script.name.value == *name && !script.duplicate);
             script?.weight.as_ref().map(|weight| weight.value.0)
+        }
+        TrackName::File(name) => drafts.balance.file(name).and_then(|file| i16::try_from(file.weight.0).ok()),
+        TrackName::Process(name) => {
+            drafts.processes.iter().find(|process| process.name.value == *name).map(|process| process.weight.0)
         }
         TrackName::Interface(_) | TrackName::Proxy => None,
     }

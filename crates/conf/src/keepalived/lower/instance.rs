@@ -316,6 +316,18 @@ pub(in crate::keepalived) fn track_script(lower: &mut Lower, node: &Node) {
     draft.tracks.extend(tracks);
 }
 
+pub(in crate::keepalived) fn track_file(lower: &mut Lower, node: &Node) {
+    let tracks = track::lines(lower, node, TrackName::File);
+    let Some(draft) = lower.drafts.instances.last_mut() else { return };
+    draft.tracks.extend(tracks);
+}
+
+pub(in crate::keepalived) fn track_process(lower: &mut Lower, node: &Node) {
+    let tracks = track::lines(lower, node, TrackName::Process);
+    let Some(draft) = lower.drafts.instances.last_mut() else { return };
+    draft.tracks.extend(tracks);
+}
+
 /// Bare, or with `weight W [reverse]` between braces.
 pub(in crate::keepalived) fn track_proxy(lower: &mut Lower, node: &Node) {
     let Some(keyword) = node.words.first() else { return };

@@ -12,6 +12,7 @@ pub(in crate::keepalived) mod instance;
 pub(in crate::keepalived) mod mail;
 pub(in crate::keepalived) mod network;
 mod number;
+pub(in crate::keepalived) mod process;
 pub(in crate::keepalived) mod scheduling;
 pub(in crate::keepalived) mod script;
 mod track;
@@ -22,7 +23,7 @@ pub(in crate::keepalived) use garp::GarpDraft;
 pub(in crate::keepalived) use track::{TrackDraft, TrackName};
 
 use super::language::{Node, Word};
-use super::settings::{NotifyCommands, Settings};
+use super::settings::{NotifyCommands, Settings, TrackedProcess};
 use crate::{Diagnostic, Severity, Span};
 use evenkeel_vrrp::config::{Initial, Priority, Version, VirtualAddress, Vrid};
 use evenkeel_wire::Prefix;
@@ -52,6 +53,7 @@ enum Kind {
     Instance,
     Script,
     Group,
+    Process,
 }
 
 impl Lower {
@@ -92,6 +94,7 @@ pub(in crate::keepalived) struct Drafts {
     pub(in crate::keepalived) scripts: Vec<ScriptDraft>,
     pub(in crate::keepalived) instances: Vec<InstanceDraft>,
     pub(in crate::keepalived) groups: Vec<GroupDraft>,
+    pub(in crate::keepalived) processes: Vec<ProcessDraft>,
     pub(in crate::keepalived) fifos: fifo::FifoDrafts,
     pub(in crate::keepalived) balance: balance::Drafts,
     pub(in crate::keepalived) network: network::Drafts,
@@ -213,6 +216,18 @@ impl InstanceDraft {
 pub(in crate::keepalived) enum AuthType {
     Pass,
     Ah,
+}
+
+/// A vrrp_track_process.
+#[derive(Debug)]
+pub(in crate::keepalived) struct ProcessDraft {
+    pub(in crate::keepalived) name: At<String>,
+    pub(in crate::keepalived) weight: (i16, bool),
+    pub(in crate::keepalived) command: Option<String>,
+    pub(in crate::keepalived) full_command: bool,
+    pub(in crate::keepalived) tracked: TrackedProcess,
+    /// Another one of this name came first.
+    pub(in crate::keepalived) duplicate: bool,
 }
 
 /// A vrrp_sync_group.

@@ -17,6 +17,8 @@ pub(in crate::keepalived) struct TrackDraft {
 pub(in crate::keepalived) enum TrackName {
     Interface(String),
     Script(String),
+    File(String),
+    Process(String),
     Proxy,
 }
 
@@ -30,6 +32,13 @@ pub(super) fn lines(lower: &mut Lower, node: &Node, name: fn(String) -> TrackNam
             Some(TrackDraft { target: At::of(first, name(first.text.clone())), weight, reverse })
         })
         .collect()
+}
+
+/// `weight W [reverse]` of the thing that is tracked.
+pub(super) fn default_weight(lower: &mut Lower, node: &Node) -> Option<(i16, bool)> {
+    let weight = lower.integer(node.argument(1)?, -254..=254, Garbage::Tolerated)?;
+    let reverse = node.argument(2).is_some_and(|word| word.text == "reverse");
+    Some((i16::try_from(weight).ok()?, reverse))
 }
 
 /// `weight W [reverse|noreverse]`, in any order, each optional.

@@ -54,8 +54,8 @@ rows! {
         "skip_check_adv_addr" "[BOOL]" 0..1 T3 line moot("an advert with other addresses is counted and never refused") "Do not compare the address list of each advert.";
         "track_interface" "{ IF [weight W [reverse]] ... }" 0..0 T2 values does(instance::track_interface) "Other interfaces whose link state counts.";
         "track_script" "{ NAME [weight W [reverse|noreverse]] ... }" 0..0 T1 values does(instance::track_script) "Scripts that count.";
-        "track_file" "{ NAME [weight W [reverse|noreverse]] ... }" 0..0 T2 values missed() "Files that count.";
-        "track_process" "{ NAME [weight W [reverse|noreverse]] ... }" 0..0 T3 values missed() "Processes that count.";
+        "track_file" "{ NAME [weight W [reverse|noreverse]] ... }" 0..0 T2 values does(instance::track_file) "Files that count.";
+        "track_process" "{ NAME [weight W [reverse|noreverse]] ... }" 0..0 T3 values does(instance::track_process) "Processes that count.";
         "track_bfd" "{ NAME [weight W [reverse|noreverse]] ... }" 0..0 T3 values missed() "BFD sessions that count.";
         "notify_master" "\"CMD\" [user [:][group]]" 1..4 T1 line does(instance::notify_master) "On entering MASTER.";
         "notify_backup" "\"CMD\" [user [:][group]]" 1..4 T1 line does(instance::notify_backup) "On entering BACKUP.";

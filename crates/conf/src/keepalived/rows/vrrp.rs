@@ -2,7 +2,7 @@
 
 use super::{Directive, MANY, does, later, missed, moot, rows};
 use crate::keepalived::lower::balance::probes;
-use crate::keepalived::lower::{group, network, script};
+use crate::keepalived::lower::{group, network, process, script};
 
 rows! {
     in [Root] {
@@ -21,8 +21,8 @@ rows! {
         "group" "{ INSTANCE ... }" 0..0 T2 values does(group::members) "Its member instances.";
         "track_interface" "{ IF [weight W [reverse]] ... }" 0..0 T2 values does(group::track_interface) "Tracked interfaces applied to every member.";
         "track_script" "{ NAME [weight W [reverse|noreverse]] ... }" 0..0 T2 values does(group::track_script) "Scripts applied to every member.";
-        "track_file" "{ NAME [weight W ...] ... }" 0..0 T3 values missed() "Files applied to every member.";
-        "track_process" "{ NAME [weight W ...] ... }" 0..0 T3 values missed() "Processes applied to every member.";
+        "track_file" "{ NAME [weight W ...] ... }" 0..0 T3 values does(group::track_file) "Files applied to every member.";
+        "track_process" "{ NAME [weight W ...] ... }" 0..0 T3 values does(group::track_process) "Processes applied to every member.";
         "track_bfd" "{ NAME [weight W ...] ... }" 0..0 T3 values missed() "BFD sessions applied to every member.";
         "notify_master" "\"CMD\" [user [:][group]]" 1..4 T2 line does(group::notify_master) "Script on MASTER.";
         "notify_backup" "\"CMD\" [user [:][group]]" 1..4 T2 line does(group::notify_backup) "Script on BACKUP.";
@@ -59,18 +59,18 @@ rows! {
         "init_fail" "" 0..0 T3 line moot("an instance that tracks the script overrides it, in keepalived too") "Start as failed.";
     }
     in [Root] {
-        "vrrp_track_process" "NAME { ... }" 1..1 T3 TrackProcess later() "Count processes through the kernel process-event connector.";
+        "vrrp_track_process" "NAME { ... }" 1..1 T3 TrackProcess does(process::begin) "Counts processes by name.";
     }
     in [TrackProcess] {
-        "process" "CMD [PARAM ...]" 1..MANY T3 line later() "Exact match (no regex) against comm.";
-        "param_match" "[initial|partial]" 0..1 T3 line later() "How listed parameters are compared.";
-        "weight" "-254..254 [reverse]" 1..2 T3 line later() "Default weight.";
-        "quorum" "1..65535" 1..1 T3 line later() "Minimum count.";
-        "quorum_max" "0..65535" 1..1 T3 line later() "Maximum count (0 = must not run).";
-        "delay" "decimal s <= 3600" 1..1 T3 line later() "Sets both delays below.";
-        "terminate_delay" "decimal s" 1..1 T3 line later() "Wait before declaring quorum lost after an exit.";
-        "fork_delay" "decimal s" 1..1 T3 line later() "Wait before declaring quorum gained after a fork.";
-        "full_command" "" 0..0 T3 line later() "Compare with /proc/PID/cmdline.";
+        "process" "CMD [PARAM ...]" 1..MANY T3 line does(process::process) "Exact match (no regex) against comm.";
+        "param_match" "[initial|partial]" 0..1 T3 line does(process::param_match) "How listed parameters are compared.";
+        "weight" "-254..254 [reverse]" 1..2 T3 line does(process::weight) "Default weight.";
+        "quorum" "1..65535" 1..1 T3 line does(process::quorum) "Minimum count.";
+        "quorum_max" "0..65535" 1..1 T3 line does(process::quorum_max) "Maximum count (0 = must not run).";
+        "delay" "decimal s <= 3600" 1..1 T3 line does(process::delay) "Sets both delays below.";
+        "terminate_delay" "decimal s" 1..1 T3 line does(process::terminate_delay) "Wait before declaring quorum lost after an exit.";
+        "fork_delay" "decimal s" 1..1 T3 line does(process::fork_delay) "Wait before declaring quorum gained after a fork.";
+        "full_command" "" 0..0 T3 line does(process::full_command) "Compare with /proc/PID/cmdline.";
     }
     in [Root] {
         "track_file" "NAME { ... }" 1..1 T2 TrackFile does(probes::track_file) "Integer read from a file, watched with inotify.";
@@ -78,14 +78,14 @@ rows! {
     in [TrackFile] {
         "file" "\"PATH\"" 1..1 T2 line does(probes::track_file_path) "The file; its directory must exist.";
         "weight" "-254..254 [reverse]" 1..2 T2 line does(probes::track_file_weight) "Default multiplier.";
-        "init_file" "[VALUE] [overwrite]" 0..2 T3 line later() "Create (or overwrite) at startup.";
+        "init_file" "[VALUE] [overwrite]" 0..2 T3 line does(probes::track_file_init) "Create (or overwrite) at startup.";
     }
     in [Root] {
-        "vrrp_track_file" "NAME { ... }" 1..1 T4 LegacyTrackFile later() "Old spelling of track_file.";
+        "vrrp_track_file" "NAME { ... }" 1..1 T4 LegacyTrackFile does(probes::legacy_track_file) "Old spelling of track_file.";
     }
     in [LegacyTrackFile] {
-        "file" "\"PATH\"" 1..1 T4 line later() "The file; its directory must exist.";
-        "weight" "-254..254 [reverse]" 1..2 T4 line later() "Default multiplier.";
-        "init_file" "[VALUE] [overwrite]" 0..2 T4 line later() "Create (or overwrite) at startup.";
+        "file" "\"PATH\"" 1..1 T4 line does(probes::track_file_path) "The file; its directory must exist.";
+        "weight" "-254..254 [reverse]" 1..2 T4 line does(probes::track_file_weight) "Default multiplier.";
+        "init_file" "[VALUE] [overwrite]" 0..2 T4 line does(probes::track_file_init) "Create (or overwrite) at startup.";
     }
 }

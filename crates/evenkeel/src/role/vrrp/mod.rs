@@ -68,7 +68,12 @@ fn await_configuration(bus: &mut Channel) -> anyhow::Result<Option<First>> {
                     return Ok(Some(First { number, config, options, known }));
                 }
                 ToVrrp::Stop => return Ok(None),
-                ToVrrp::ScriptEnded { .. } | ToVrrp::Proxy { .. } | ToVrrp::Command(_) | ToVrrp::Status { .. } => {}
+                ToVrrp::ScriptEnded { .. }
+                | ToVrrp::File { .. }
+                | ToVrrp::Processes { .. }
+                | ToVrrp::Proxy { .. }
+                | ToVrrp::Command(_)
+                | ToVrrp::Status { .. } => {}
             },
             Err(ChannelError::Closed) => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -155,6 +160,10 @@ impl VrrpRole {
         self.report_absent();
         self.tell(&FromVrrp::Ready { number })?;
         memory::forget_start();
+        // What came together with the configuration is read already, and nothing would wake us for it.
+        if !self.read_bus()? {
+            return self.leave();
+        }
         let mut ready = Vec::new();
         while !self.stopped {
             self.arm()?;
@@ -238,6 +247,10 @@ impl VrrpRole {
             match message {
                 ToVrrp::Configure { number, config, options: _, known: _ } => self.reconfigure(number, config)?,
                 ToVrrp::ScriptEnded { script, outcome } => self.handle(Event::ScriptEnded { script, outcome })?,
+                ToVrrp::File { name, value } => self.handle(Event::File { name, value })?,
+                ToVrrp::Processes { name, well, detail } => {
+                    self.handle(Event::Processes { name, well, detail })?;
+                }
                 ToVrrp::Proxy { healthy, reason } => self.handle(Event::Proxy { healthy, reason })?,
                 ToVrrp::Command(command) => self.handle(Event::Command(command))?,
                 ToVrrp::Status { id } => {

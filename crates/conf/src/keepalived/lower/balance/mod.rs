@@ -22,7 +22,7 @@ pub(in crate::keepalived) use finish::finish;
 use super::value::User;
 use super::{At, Lower};
 use crate::Span;
-use crate::keepalived::settings::CommandLine;
+use crate::keepalived::settings::{CommandLine, TrackedFile};
 use evenkeel_balance::config::{BodyRegex, ClientTls, FlushAtStop, HttpVersion, PlaneChoice, Timeouts, UdpProbe};
 use evenkeel_balance::table::{Family, Forward, Protocol, Scheduler, ServiceFlags};
 use std::collections::{HashMap, HashSet};
@@ -262,10 +262,31 @@ pub(in crate::keepalived) struct MiscDraft {
 
 /// A track_file.
 #[derive(Debug)]
-struct FileDraft {
-    name: String,
-    path: Option<String>,
-    weight: (i32, bool),
+pub(super) struct FileDraft {
+    pub(super) name: String,
+    pub(super) path: Option<String>,
+    pub(super) weight: (i32, bool),
+    /// `init_file`: what is written at the start, and whether over what is there.
+    pub(super) init: Option<(i32, bool)>,
+}
+
+impl Drafts {
+    /// The track_files that this holds for.
+    pub(super) fn tracked_files(&self, is_tracked: impl Fn(&str) -> bool) -> Vec<TrackedFile> {
+        let first = |file: &&FileDraft| self.file(&file.name).is_some_and(|first| std::ptr::eq(first, *file));
+        let tracked = self.files.iter().filter(first).filter(|file| is_tracked(&file.name));
+        tracked
+            .filter_map(|file| {
+                let path = file.path.as_ref()?.into();
+                Some(TrackedFile { name: file.name.clone(), path, init: file.init })
+            })
+            .collect()
+    }
+
+    /// The first track_file of this name.
+    pub(super) fn file(&self, name: &str) -> Option<&FileDraft> {
+        self.files.iter().find(|file| file.name == name)
+    }
 }
 
 impl Lower {

@@ -108,7 +108,7 @@ pub(in crate::keepalived) fn file_weight(lower: &mut Lower, node: &Node) {
 /// A track_file outside every block, as far as FILE_CHECK needs it.
 pub(in crate::keepalived) fn track_file(lower: &mut Lower, node: &Node) {
     let Some(name) = node.argument(1) else { return };
-    lower.drafts.balance.files.push(FileDraft { name: name.text.clone(), path: None, weight: (1, false) });
+    lower.drafts.balance.files.push(FileDraft { name: name.text.clone(), path: None, weight: (1, false), init: None });
 }
 
 pub(in crate::keepalived) fn track_file_path(lower: &mut Lower, node: &Node) {
@@ -123,6 +123,34 @@ pub(in crate::keepalived) fn track_file_weight(lower: &mut Lower, node: &Node) {
     let reverse = node.argument(2).is_some_and(|word| word.text == "reverse");
     let Some(file) = lower.drafts.balance.files.last_mut() else { return };
     file.weight = (weight, reverse);
+}
+
+/// `vrrp_track_file`, which keepalived would rather not see any more.
+pub(in crate::keepalived) fn legacy_track_file(lower: &mut Lower, node: &Node) {
+    if let Some(span) = node.span() {
+        lower.say(
+            Diagnostic::note("old-spelling", span, "`vrrp_track_file` is now called `track_file`")
+                .so("it means the same"),
+        );
+    }
+    track_file(lower, node);
+}
+
+/// `[VALUE] [overwrite]`, in any order; 0 when there is no value.
+pub(in crate::keepalived) fn track_file_init(lower: &mut Lower, node: &Node) {
+    let (mut value, mut overwrite) = (0, false);
+    for word in node.words.iter().skip(1) {
+        match word.text.as_str() {
+            "overwrite" => overwrite = true,
+            _ => {
+                let range = i64::from(i32::MIN)..=i64::from(i32::MAX);
+                let Some(number) = lower.integer(word, range, Garbage::Refused) else { return };
+                value = i32::try_from(number).unwrap_or_default();
+            }
+        }
+    }
+    let Some(file) = lower.drafts.balance.files.last_mut() else { return };
+    file.init = Some((value, overwrite));
 }
 
 pub(in crate::keepalived) fn bfd(lower: &mut Lower, node: &Node) {
