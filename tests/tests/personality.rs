@@ -87,6 +87,40 @@ fn keepalived_config_test_ends_with_the_same_status() {
 }
 
 #[test]
+fn keepalived_config_test_ends_with_the_same_status_for_scripts() {
+    if !able_to_run(&["keepalived"]) {
+        return;
+    }
+    let twins = Twins::new();
+    for machine in [&twins.real, &twins.ours] {
+        machine.install("/opt/weak/ok.sh", "#!/bin/sh\n");
+        machine.install("/opt/ok.sh", "#!/bin/sh\n");
+        machine.shell("chmod 777 /opt/weak");
+    }
+    let (root, secure) = ("script_user root", "script_user root\n    enable_script_security");
+    let rows = [
+        ("scripts without script security", root, "/opt/ok.sh"),
+        ("a script that others can change, without", root, "/opt/weak/ok.sh"),
+        ("a safe script", secure, "/opt/ok.sh"),
+        ("a script that others can change", secure, "/opt/weak/ok.sh"),
+        ("a script that is not there", secure, "/opt/none.sh"),
+        ("a folder", secure, "/opt"),
+        ("a name in PATH", secure, "true"),
+        ("a name that is not in PATH", secure, "no-such-program"),
+        ("a line of shell", secure, "/usr/bin/sh -c 'exit 0'"),
+        ("nobody to run it", "enable_script_security", "/opt/ok.sh"),
+        ("a user that does not exist", "script_user nosuch\n    enable_script_security", "/opt/ok.sh"),
+    ];
+    for (what, global, script) in rows {
+        let tracked = GOOD.replace("    virtual_ip", "    track_script {\n        chk\n    }\n    virtual_ip");
+        let text =
+            format!("global_defs {{\n    {global}\n}}\nvrrp_script chk {{\n    script \"{script}\"\n}}\n{tracked}");
+        twins.write("/etc/keepalived/keepalived.conf", &text);
+        twins.same_exit_status(what, &["keepalived", "-t"]);
+    }
+}
+
+#[test]
 fn nginx_test_says_the_same_in_the_same_place() {
     if !able_to_run(&["nginx"]) {
         return;

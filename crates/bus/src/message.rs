@@ -62,6 +62,9 @@ pub enum ToVrrp {
 /// How the vrrp process runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VrrpOptions {
+    /// Log every address that comes and goes.
+    #[serde(default)]
+    pub tells_addresses: bool,
     /// Write every event to this file, for `cargo xtask replay`.
     pub record: Option<PathBuf>,
     /// keepalived's `--dont-release-vrrp`: leave the addresses where they are at exit.

@@ -3,21 +3,32 @@
 use evenkeel_bus::WallTime;
 use evenkeel_site::config::LogLevel;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
-use std::sync::OnceLock;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
 
 /// Carries the name of the [`Target`] to the roles.
 const TARGET_VARIABLE: &str = "EVENKEEL_LOG_TO";
+/// Carries facility and suffix of [`Naming`] to the roles: `24:_INSTANCE`.
+const NAMING_VARIABLE: &str = "EVENKEEL_LOG_NAMING";
+/// Carries the path of a log file to the roles.
+const FILE_VARIABLE: &str = "EVENKEEL_LOG_FILE";
 /// Least severe level that is written: `error`, `warn`, `info` (the default), `debug`, `trace`.
 const LEVEL_VARIABLE: &str = "EVENKEEL_LOG";
 
@@ -63,6 +74,77 @@ impl Target {
     }
 }
 
+/// How this daemon's lines in syslog are told from those of others. Set once, before the first line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Naming {
+    /// Facility, times eight.
+    pub facility: u8,
+    /// What follows `Keepalived` and so on in the name: `_NETNS_INSTANCE`.
+    pub suffix: String,
+    /// Lines go to this file as well; a role's to one with its name before the dot.
+    pub file: Option<PathBuf>,
+}
+
+/// Facility daemon.
+pub const DAEMON: u8 = 3 << 3;
+
+static NAMING: OnceLock<Naming> = OnceLock::new();
+
+impl Naming {
+    /// Sets it for this process. The first call counts.
+    pub fn set(self) {
+        let _ = NAMING.set(self);
+    }
+
+    /// What is set, or what the supervisor put into the environment.
+    fn current() -> &'static Naming {
+        NAMING.get_or_init(|| {
+            let text = std::env::var(NAMING_VARIABLE).unwrap_or_default();
+            let (facility, suffix) = text.split_once(':').unwrap_or_default();
+            Naming {
+                facility: facility.parse().unwrap_or(DAEMON),
+                suffix: suffix.to_owned(),
+                file: std::env::var_os(FILE_VARIABLE).map(PathBuf::from),
+            }
+        })
+    }
+
+    /// The variables that make a role log under the same name.
+    pub fn variables() -> Vec<(&'static str, OsString)> {
+        let Naming { facility, suffix, file } = Naming::current();
+        let mut variables = vec![(NAMING_VARIABLE, OsString::from(format!("{facility}:{suffix}")))];
+        variables.extend(file.as_ref().map(|file| (FILE_VARIABLE, file.clone().into_os_string())));
+        variables
+    }
+}
+
+/// keepalived's names of facilities: `0` to `7` and `local0` to `local7`, `user`, `daemon`.
+pub fn facility(text: &str) -> Option<u8> {
+    let number = match text {
+        "user" => 1,
+        "daemon" => return Some(DAEMON),
+        text => match text.strip_prefix("local").unwrap_or(text).parse::<u8>() {
+            Ok(local @ 0..=7) => 16 + local,
+            _ => return None,
+        },
+    };
+    Some(number << 3)
+}
+
+/// The file of a role beside the supervisor's: `keepalived_vrrp.log`.
+fn file_of(path: &Path, role: &str) -> PathBuf {
+    let part = match role {
+        "vrrp" => "_vrrp",
+        "balance" => "_healthcheckers",
+        "proxy" => "_proxy",
+        "mail" => "_mail",
+        _ => return path.to_owned(),
+    };
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let end = path.extension().map(|end| format!(".{}", end.to_string_lossy())).unwrap_or_default();
+    path.with_file_name(format!("{stem}{part}{end}"))
+}
+
 /// Messages that nginx would write at the level `emerg` have this target: no `error_log` is without them.
 pub const EMERG: &str = "emerg";
 
@@ -86,15 +168,41 @@ pub fn nginx_line(level: &str, text: &str) -> String {
 
 /// Sets up logging for this process. Later calls change nothing.
 pub fn init(target: Target) {
+    init_for(target, "supervisor");
+}
+
+/// Sets up logging for the process of `role`.
+pub fn init_for(target: Target, role: &str) {
     let level = std::env::var(LEVEL_VARIABLE).ok().and_then(|level| level.parse().ok()).unwrap_or(Level::INFO);
-    let builder = tracing_subscriber::fmt().with_max_level(level).event_format(Lines { target });
-    let result = match target {
-        Target::Stderr | Target::Journal | Target::Nginx => builder.with_writer(|| Quiet(io::stderr())).try_init(),
-        Target::Syslog => builder.with_writer(|| SyslogWriter).try_init(),
-        Target::Nowhere => builder.with_writer(io::sink).try_init(),
+    let lines = |target: Target| -> Box<dyn Layer<Registry> + Send + Sync> {
+        let layer = tracing_subscriber::fmt::layer().event_format(Lines { target });
+        match target {
+            Target::Stderr | Target::Journal | Target::Nginx => layer.with_writer(|| Quiet(io::stderr())).boxed(),
+            Target::Syslog => layer.with_writer(|| SyslogWriter).boxed(),
+            Target::Nowhere => layer.with_writer(io::sink).boxed(),
+        }
     };
+    let file = Naming::current().file.as_ref().and_then(|path| open_file(&file_of(path, role)));
+    let file = file.map(|file| {
+        tracing_subscriber::fmt::layer().event_format(Lines { target: Target::Stderr }).with_writer(file).boxed()
+    });
+    let layers: Vec<_> = std::iter::once(lines(target)).chain(file).collect();
+    let result = Registry::default().with(layers).with(LevelFilter::from_level(level)).try_init();
     // It is set up already: the first call counts.
     drop(result);
+}
+
+/// Opened to append, by root only: what it says of scripts and peers is not for everybody.
+fn open_file(path: &Path) -> Option<Mutex<File>> {
+    let flags = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+    let opened = File::options().append(true).create(true).mode(0o600).custom_flags(flags).open(path);
+    match opened {
+        Ok(file) => Some(Mutex::new(file)),
+        Err(error) => {
+            eprintln!("open the log file {}: {error}", path.display());
+            None
+        }
+    }
 }
 
 /// One line for each event: `TIME role: message key=value`.
@@ -113,8 +221,11 @@ where
         let role = role.strip_prefix("evenkeel_").unwrap_or(role);
         match self.target {
             Target::Journal => write!(out, "<{}>{role}: ", severity(level))?,
-            // Facility daemon is 3.
-            Target::Syslog => write!(out, "<{}>{}[{}]: ", 24 + severity(level), ident(role), std::process::id())?,
+            Target::Syslog => {
+                let Naming { facility, suffix, .. } = Naming::current();
+                let (priority, pid) = (facility + severity(level), std::process::id());
+                write!(out, "<{priority}>{}{suffix}[{pid}]: ", ident(role))?;
+            }
             Target::Nginx => {
                 let (word, rank) = if role == EMERG { ("emerg", LogLevel::Emerg) } else { nginx_level(level) };
                 if (rank as u8) < LEAST.load(Ordering::Relaxed) {
@@ -163,6 +274,7 @@ fn nginx_level(level: Level) -> (&'static str, LogLevel) {
 fn ident(role: &str) -> &'static str {
     match role {
         "vrrp" => "Keepalived_vrrp",
+        "balance" => "Keepalived_healthcheckers",
         "proxy" => "Keepalived_proxy",
         _ => "Keepalived",
     }
@@ -274,6 +386,24 @@ pub fn redirect_stderr(file: &File) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::io::Read;
+
+    #[test]
+    fn facilities_and_log_files_have_keepaliveds_names() {
+        for (text, expected) in [
+            ("0", Some(128)),
+            ("7", Some(184)),
+            ("local3", Some(152)),
+            ("user", Some(8)),
+            ("daemon", Some(24)),
+            ("8", None),
+            ("localx", None),
+        ] {
+            assert_eq!(facility(text), expected, "{text}");
+        }
+        assert_eq!(file_of(Path::new("/l/ka.log"), "vrrp"), Path::new("/l/ka_vrrp.log"));
+        assert_eq!(file_of(Path::new("/l/ka"), "balance"), Path::new("/l/ka_healthcheckers"));
+        assert_eq!(file_of(Path::new("/l/ka.log"), "supervisor"), Path::new("/l/ka.log"));
+    }
 
     #[test]
     fn a_pipe_that_nobody_reads_holds_nothing_up_and_says_later_what_was_lost() {

@@ -14,6 +14,8 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 use std::ffi::CString;
 use std::fs;
 use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 /// A user as `/etc/passwd` and `/etc/group` describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +77,22 @@ pub fn become_user_keeping(user: &User, kept: &[Capability]) -> Result<(), Error
     rustix::thread::set_keep_capabilities(true).during(|| "keep capabilities across a change of user")?;
     set_ids(user)?;
     set_capabilities(set_of(kept))
+}
+
+/// Has a program run as `user` with these groups and no others. What is to be asked for as that user (to die with the
+/// parent, say) is asked for after this.
+pub fn run_as(command: &mut Command, user: &User, groups: &[u32]) {
+    let (uid, gid, groups) = (user.uid, user.gid, groups.to_vec());
+    let become_ = move || {
+        // SAFETY: the list of groups is valid for the length given.
+        succeeded(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) })?;
+        // SAFETY: takes integers only.
+        succeeded(unsafe { libc::setresgid(gid, gid, gid) })?;
+        // SAFETY: takes integers only.
+        succeeded(unsafe { libc::setresuid(uid, uid, uid) })
+    };
+    // SAFETY: between fork and exec it only makes system calls; the list was allocated before.
+    unsafe { command.pre_exec(become_) };
 }
 
 /// Gives up every capability, in all five sets.

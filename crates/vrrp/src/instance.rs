@@ -236,6 +236,17 @@ impl Instance {
         Some(format!("{}: {}", tracker.name, tracker.verdict.detail))
     }
 
+    /// How many conditions without weight fail now, the interface among them.
+    fn n_faults(&self) -> u32 {
+        let tracked: u32 = self.trackers.iter().map(|tracker| u32::from(tracker.forbids())).sum();
+        let link_is_down = match self.link {
+            Link::Present(present) => !present.up && !self.config.dont_track_primary,
+            Link::Gone => true,
+            Link::Unreported => false,
+        };
+        tracked + u32::from(link_is_down)
+    }
+
     pub(crate) fn own_awaited(&self) -> Option<String> {
         if self.link == Link::Unreported {
             return Some(format!("interface {} has not been reported yet", self.config.interface));
@@ -452,6 +463,12 @@ impl Instance {
                 age: now.since(claim.last_at),
             }),
             trackers: self.trackers.iter().map(tracker_status).collect(),
+            source: self.present().and_then(|present| present.source),
+            deadline_in: self.state.deadline().map(|deadline| deadline.since(now)),
+            master_down: self.master_down(),
+            master_interval: self.master_interval,
+            n_faults: self.n_faults(),
+            n_awaited: self.trackers.iter().map(|tracker| u32::from(tracker.is_awaited())).sum(),
             counters: self.counters,
         }
     }

@@ -42,5 +42,6 @@ pub use event::{
 };
 pub use router::Router;
 pub use status::{
-    AdvertCounters, ConflictStatus, GroupStatus, InstanceStatus, PeerStatus, Status, TrackerStatus, Unclaimed,
+    AdvertCounters, ConflictStatus, GroupStatus, InstanceStatus, PeerStatus, ScriptStatus, Status, TrackerStatus,
+    Unclaimed,
 };

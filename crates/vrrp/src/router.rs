@@ -153,6 +153,7 @@ impl Router {
         Status {
             instances: self.instances.iter().map(|instance| instance.status(now)).collect(),
             groups: self.group_statuses(now),
+            scripts: self.judges.iter().map(Judge::status).collect(),
             unclaimed: self.unclaimed,
         }
     }

@@ -12,6 +12,9 @@ pub struct Status {
     /// The sync groups, in configuration order.
     #[serde(default)]
     pub groups: Vec<GroupStatus>,
+    /// The scripts, in configuration order.
+    #[serde(default)]
+    pub scripts: Vec<ScriptStatus>,
     /// Packets of protocol 112 that belong to no instance.
     #[serde(default)]
     pub unclaimed: Unclaimed,
@@ -28,6 +31,17 @@ pub struct GroupStatus {
     pub since: Duration,
     /// Names of the members.
     pub members: Vec<String>,
+}
+
+/// One check script, as it is judged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScriptStatus {
+    /// Its name.
+    pub name: String,
+    /// `None` while it has not reported.
+    pub healthy: Option<bool>,
+    /// keepalived's counter: 0 to rise + fall - 1, well from rise on.
+    pub count: Option<u32>,
 }
 
 /// Packets that no instance could count.
@@ -75,6 +89,24 @@ pub struct InstanceStatus {
     pub conflict: Option<ConflictStatus>,
     /// What is tracked.
     pub trackers: Vec<TrackerStatus>,
+    /// Source address of its adverts, when there is one.
+    #[serde(default)]
+    pub source: Option<IpAddr>,
+    /// Time until it does something by itself.
+    #[serde(default)]
+    pub deadline_in: Option<Duration>,
+    /// Silence after which a master counts as dead.
+    #[serde(default)]
+    pub master_down: Duration,
+    /// Time between the adverts of the present master, as far as it is known.
+    #[serde(default)]
+    pub master_interval: Duration,
+    /// Conditions without weight that fail now.
+    #[serde(default)]
+    pub n_faults: u32,
+    /// Conditions without weight that have yet to report.
+    #[serde(default)]
+    pub n_awaited: u32,
     /// Counters since start.
     pub counters: AdvertCounters,
 }

@@ -2,6 +2,7 @@
 
 use crate::config::{Priority, Script, Track, TrackTarget};
 use crate::event::ScriptOutcome;
+use crate::status::ScriptStatus;
 
 /// The judge of one script: how many results in a row change its verdict.
 ///
@@ -35,6 +36,10 @@ impl Judge {
             (ScriptOutcome::Failure { .. } | ScriptOutcome::TimedOut, Some(count)) if count > rise => count - 1,
             (ScriptOutcome::Failure { .. } | ScriptOutcome::TimedOut, _) => 0,
         });
+    }
+
+    pub(crate) fn status(&self) -> ScriptStatus {
+        ScriptStatus { name: self.script.name.clone(), healthy: self.verdict().healthy, count: self.count }
     }
 
     /// `None` before the first result.

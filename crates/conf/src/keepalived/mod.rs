@@ -9,12 +9,14 @@ mod language;
 mod lint;
 mod lower;
 mod markdown;
+mod process;
 mod rows;
 mod settings;
 mod walk;
 
 pub use lint::{Host, NoHost, ScriptFile, lint, lint_pair};
 pub use markdown::directives_markdown;
+pub use process::{Defaults, Dumps, Hook, ProcessNames, Processes, Reload};
 pub use rows::{Block, Body, Directive, Support, Tier, directives};
 pub use settings::{
     CommandLine, GroupSettings, InstanceSettings, Mail, NotifyCommands, NotifyFifo, Parameters, Scheduling,

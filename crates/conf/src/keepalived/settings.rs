@@ -1,3 +1,4 @@
+use super::process::Processes;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub struct Settings {
     pub checker_scheduling: Scheduling,
     /// `lvs_notify_fifo`: told of servers and quorums.
     pub lvs_fifo: Option<NotifyFifo>,
+    /// Names, files, scheduling, dumps, reloads.
+    pub process: Processes,
     /// `notification_email` and its companions.
     pub mail: Mail,
     /// `nginx_conf PATH` in global_defs (ours): the proxy's configuration, when the command line names none.
@@ -45,6 +48,8 @@ pub struct ScriptCommand {
     pub interval: Duration,
     /// `timeout`; equal to the interval unless given.
     pub timeout: Duration,
+    /// `weight`, where an instance names none.
+    pub weight: i16,
     /// `user USER [GROUP]`.
     pub user: Option<(String, Option<String>)>,
 }

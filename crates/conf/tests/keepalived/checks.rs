@@ -307,7 +307,7 @@ fn notices_run_commands_as_their_users() {
     assert_eq!(command(pool.quorum_up), ("/bin/up|a".to_owned(), Some(("root", None))));
     assert_eq!(command(pool.quorum_down), ("/bin/down".to_owned(), None));
     let server = &pool.servers[0];
-    assert_eq!(command(server.notify_up), ("/bin/server|up".to_owned(), Some(("nobody", Some("nogroup")))));
+    assert_eq!(command(server.notify_up), ("/bin/server|up".to_owned(), Some(("nobody", Some(":nogroup")))));
     assert_eq!(command(server.notify_down), ("/bin/server|down".to_owned(), None));
     assert!(pool.omega);
     assert_eq!(self::server("").notify_up, None);

@@ -7,7 +7,7 @@ use evenkeel_conf::keepalived::{CommandLine, NotifyFifo};
 fn a_fifo_has_an_owner_and_a_reader_in_either_order_and_the_first_of_each_counts() {
     let reader = CommandLine {
         words: vec!["/usr/bin/reader".to_owned(), "a b".to_owned()],
-        user: Some(("nobody".to_owned(), Some("nogroup".to_owned()))),
+        user: Some(("nobody".to_owned(), Some(":nogroup".to_owned()))),
     };
     let fifo = NotifyFifo {
         path: "/run/lvs.fifo".to_owned(),

@@ -26,7 +26,7 @@ fn script(name: &str, rise: u32, fall: u32) -> Script {
     Script { name: name.to_owned(), rise, fall }
 }
 
-fn command(name: &str, words: &[&str], interval: u64) -> ScriptCommand {
+fn command(name: &str, words: &[&str], interval: u64, weight: i16) -> ScriptCommand {
     let interval = Duration::from_secs(interval);
     let words = words.iter().map(|word| (*word).to_owned()).collect();
     ScriptCommand {
@@ -34,6 +34,7 @@ fn command(name: &str, words: &[&str], interval: u64) -> ScriptCommand {
         command: CommandLine { words, user: None },
         interval,
         timeout: interval,
+        weight,
         user: None,
     }
 }
@@ -62,7 +63,7 @@ fn article_000_two_nodes_and_a_check_that_lowers_the_priority() {
             &[],
         );
         let settings = fixture(file).settings;
-        assert_eq!(settings.scripts, [command("chk_http_port", &["/opt/chk_nginx.sh"], 2)]);
+        assert_eq!(settings.scripts, [command("chk_http_port", &["/opt/chk_nginx.sh"], 2, -5)]);
         assert_eq!(settings.mail.to, ["ops@example.org", "Night Shift <night@example.org>"]);
         assert_eq!(settings.mail.server, Some(("127.0.0.1".to_owned(), 25)));
     }
@@ -80,7 +81,7 @@ fn article_000_nopreempt_with_the_killall_form() {
     );
     assert_eq!(
         fixture("seed_000_nopreempt.conf").settings.scripts,
-        [command("chk_nginx", &["killall", "-0", "nginx"], 2)]
+        [command("chk_nginx", &["killall", "-0", "nginx"], 2, 20)]
     );
 }
 
@@ -127,7 +128,7 @@ fn article_001_with_its_check() {
         &[],
     );
     let settings = fixture("seed_001_lb01_check.conf").settings;
-    assert_eq!(settings.scripts, [command("check_web", &["/server/scripts/check_web.sh"], 10)]);
+    assert_eq!(settings.scripts, [command("check_web", &["/server/scripts/check_web.sh"], 10, 50)]);
 }
 
 #[test]
@@ -250,6 +251,6 @@ fn article_004_with_comments_inside_words() {
         vi.password = Some(Password::new("1111"));
         vi.tracks = vec![track(-20)];
         check(file, Config { instances: vec![vi], scripts: vec![script("chk_nginx", 1, 1)], ..Config::default() }, &[]);
-        assert_eq!(fixture(file).settings.scripts, [command("chk_nginx", &["/etc/keepalived/nginx_check.sh"], 2)]);
+        assert_eq!(fixture(file).settings.scripts, [command("chk_nginx", &["/etc/keepalived/nginx_check.sh"], 2, -20)]);
     }
 }

@@ -111,7 +111,7 @@ fn check(paths: &[PathBuf]) -> Report {
         };
         match kind {
             Kind::Keepalived => {
-                let mut loaded = load_keepalived(path, None);
+                let mut loaded = load_keepalived(path, None, false);
                 let lints = keepalived::lint(&loaded, &ThisHost);
                 loaded.diagnostics.extend(lints);
                 report.add_all(&loaded.diagnostics, &loaded.sources);

@@ -2,7 +2,7 @@
 
 use super::detach;
 use super::options::{Mistake, Opt, Value, parse};
-use crate::log::Target;
+use crate::log::{self, Target};
 use crate::supervisor::{self, PidFile, Plan, group_id};
 use evenkeel_conf::{Severity, keepalived as conf};
 use std::ffi::OsString;
@@ -19,10 +19,16 @@ mod status {
     pub(super) const NO_PERMISSION: u8 = 4;
     pub(super) const TEST_FAILED: u8 = 5;
     pub(super) const NO_CONFIGURATION: u8 = 6;
+    /// Of `-t`.
+    pub(super) const INSECURE: u8 = 6;
 }
 
 const CONFIGURATION: &str = "/etc/keepalived/keepalived.conf";
-const PID_FILE: &str = "/run/keepalived.pid";
+/// keepalived's words, and the way out.
+const LAX: &str = "SECURITY VIOLATION - scripts are being executed but script_security not enabled. \
+                   `enable_script_security` in global_defs keeps scripts that others can change from running as root.";
+/// Of `-g` without a path.
+const LOG_FILE: &str = "/tmp/keepalived.log";
 
 const fn opt(short: char, long: &'static str, value: Value) -> Opt {
     Opt { short, long, value }
@@ -58,12 +64,15 @@ const OPTIONS: &[Opt] = &[
     opt('s', "namespace", Value::Required),
     opt('m', "core-dump", Value::No),
     opt('M', "core-dump-pattern", Value::Optional),
+    opt('T', "genhash", Value::No),
     opt('e', "all-config", Value::No),
     opt('i', "config-id", Value::Required),
     opt('t', "config-test", Value::Optional),
     opt(' ', "signum", Value::Required),
     opt(' ', "ignore-sigint", Value::No),
     opt(' ', "no-mem-check", Value::No),
+    opt(' ', "openssl-mem-check", Value::No),
+    opt(' ', "config-fd", Value::Required),
     opt('L', "", Value::No),
     opt(' ', "perf", Value::Optional),
     opt(' ', "debug", Value::Optional),
@@ -90,10 +99,21 @@ struct CommandLine {
     plan: Vec<(&'static str, String)>,
     no_respawn: bool,
     keep_addresses: bool,
+    keep_services: bool,
+    all_checks: bool,
+    facility: Option<u8>,
+    log_file: Option<PathBuf>,
+    core_dump: bool,
+    core_pattern: Option<String>,
+    tells_addresses: bool,
+    ignore_interrupts: bool,
 }
 
 /// Runs as keepalived with `words` after its name.
 pub fn main(words: &[OsString]) -> ExitCode {
+    if words.first().is_some_and(|word| word == "-T" || word == "--genhash") {
+        return super::genhash::main(&words[1..]);
+    }
     let texts: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let line = match read(&texts) {
         Ok(line) => line,
@@ -128,9 +148,9 @@ fn read(words: &[String]) -> Result<CommandLine, u8> {
             return Err(status::FATAL);
         }
     };
-    if let Some(word) = rest.first() {
-        eprintln!("Unexpected argument(s): {word}");
-        return Err(status::FATAL);
+    if !rest.is_empty() {
+        // As there: said, and no more.
+        println!("Unexpected argument(s): {}", rest.join(" "));
     }
     let mut line = CommandLine::default();
     for (opt, value) in given {
@@ -156,6 +176,18 @@ fn read(words: &[String]) -> Result<CommandLine, u8> {
             ('R', _) => line.no_respawn = true,
             ('V', _) => line.keep_addresses = true,
             ('u', _) => line.umask = u32::from_str_radix(&text, 8).ok(),
+            ('S', _) => match log::facility(&text) {
+                Some(facility) => line.facility = Some(facility),
+                // As there: the usual one it is.
+                None => eprintln!("Invalid log facility '{text}'"),
+            },
+            ('g', _) => line.log_file = Some(absolute(&value.unwrap_or_else(|| LOG_FILE.to_owned()))),
+            ('I', _) => line.keep_services = true,
+            ('e', _) => line.all_checks = true,
+            ('m', _) => line.core_dump = true,
+            ('M', _) => line.core_pattern = Some(value.unwrap_or_else(|| "core".to_owned())),
+            ('a', _) => line.tells_addresses = true,
+            (_, "ignore-sigint") => line.ignore_interrupts = true,
             ('p' | 'r' | 'c' | 's' | 'i', long) | (_, long @ ("nginx" | "record" | "runtime-dir")) => {
                 line.plan.push((long, text));
             }
@@ -169,10 +201,15 @@ fn read(words: &[String]) -> Result<CommandLine, u8> {
 fn run(path: PathBuf, line: &CommandLine, detached: bool) -> ExitCode {
     let mut plan = Plan::new("keepalived");
     plan.keepalived = Some(path.clone());
-    plan.pid_file = Some(PID_FILE.into());
+    plan.keepalived_pid_files = true;
     plan.control_is_optional = true;
     plan.without_respawn = line.no_respawn;
     plan.keep_addresses = line.keep_addresses;
+    plan.keep_services = line.keep_services;
+    plan.all_checks = line.all_checks;
+    plan.has_umask = line.umask.is_some();
+    plan.ignore_interrupts = line.ignore_interrupts;
+    plan.tells_addresses = line.tells_addresses;
     // With -C alone there is nothing for the virtual routers to do.
     plan.without_vrrp = line.only_check && !line.only_vrrp;
     plan.without_checkers = line.only_vrrp && !line.only_check;
@@ -196,16 +233,28 @@ fn run(path: PathBuf, line: &CommandLine, detached: bool) -> ExitCode {
         // Without a syslog the messages had better be somewhere.
         (false, false, false) => Target::console(),
     };
-    crate::log::init(plan.log);
+    let compiled = supervisor::compile(&plan);
+    let settings = compiled.as_ref().map(|compiled| compiled.settings.clone()).unwrap_or_default();
+    let namespace = plan.namespace.as_ref().or(settings.net_namespace.as_ref());
+    let naming = log::Naming {
+        facility: line.facility.unwrap_or(log::DAEMON),
+        suffix: namespace.into_iter().chain(&settings.process.instance).map(|part| format!("_{part}")).collect(),
+        file: line.log_file.clone(),
+    };
+    naming.set();
+    log::init(plan.log);
+    allow_core_dumps(line);
+    plan.place_pid_files(&settings);
     if let Some(pid) = plan.pid_file.as_deref().and_then(PidFile::living).filter(|pid| *pid != std::process::id()) {
         tracing::error!(target: "supervisor", "daemon is already running as process {pid}");
-        return ExitCode::from(status::FATAL);
+        // As there: what was wanted is the case.
+        return ExitCode::SUCCESS;
     }
     if !rustix::process::geteuid().is_root() {
         tracing::error!(target: "supervisor", "keepalived needs root: it changes addresses and opens raw sockets");
         return ExitCode::from(status::NO_PERMISSION);
     }
-    let compiled = match supervisor::compile(&plan) {
+    let compiled = match compiled {
         Ok(compiled) => compiled,
         Err(refused) => {
             for text in &refused.diagnostics {
@@ -216,7 +265,7 @@ fn run(path: PathBuf, line: &CommandLine, detached: bool) -> ExitCode {
     };
     tracing::info!(target: "supervisor", "Configuration file {}", path.display());
     if line.dump {
-        format!("{:#?}\n{:#?}", compiled.settings, compiled.vrrp)
+        supervisor::dump_configuration(&compiled)
             .lines()
             .for_each(|line| tracing::info!(target: "supervisor", "{line}"));
     }
@@ -228,10 +277,25 @@ fn run(path: PathBuf, line: &CommandLine, detached: bool) -> ExitCode {
     supervisor::run(plan, compiled, on_ready)
 }
 
+/// `-m` and `-M`: a process that crashes leaves an image of itself.
+fn allow_core_dumps(line: &CommandLine) {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    if let Some(pattern) = &line.core_pattern
+        && let Err(error) = std::fs::write("/proc/sys/kernel/core_pattern", pattern)
+    {
+        tracing::warn!(target: "supervisor", "write the core pattern: {error}");
+    }
+    if line.core_dump
+        && let Err(error) = setrlimit(Resource::Core, Rlimit { current: None, maximum: None })
+    {
+        tracing::warn!(target: "supervisor", "allow core dumps: {error}");
+    }
+}
+
 /// `-t`: 0 when all is well, 5 when anything is to be said, as keepalived does.
 fn test(path: &Path, line: &CommandLine, log: Option<&Path>) -> ExitCode {
     let id = line.plan.iter().find(|(long, _)| *long == "config-id").map(|(_, text)| text.as_str());
-    let loaded = supervisor::load_keepalived(path, id);
+    let loaded = supervisor::load_keepalived(path, id, line.all_checks);
     let mut out: Box<dyn Write> = match log.map(File::create) {
         None => Box::new(std::io::stderr()),
         Some(Ok(file)) => Box::new(file),
@@ -247,13 +311,24 @@ fn test(path: &Path, line: &CommandLine, log: Option<&Path>) -> ExitCode {
     for text in supervisor::render_all(&diagnostics, &loaded.sources) {
         let _ = writeln!(out, "{}", text.trim_end());
     }
+    let (remarks, is_lax) = supervisor::judge_scripts(&loaded);
+    for remark in &remarks {
+        let _ = writeln!(out, "{remark}");
+    }
+    if is_lax {
+        let _ = writeln!(out, "{LAX}");
+    }
     if !path.exists() {
         // keepalived says so and ends with 0, which scripts may rely on.
         return ExitCode::SUCCESS;
     }
     let reported = |d: &evenkeel_conf::Diagnostic| d.severity >= Severity::Warning;
-    let is_clean = !diagnostics.iter().any(reported) && users_exist(&loaded.settings);
-    if is_clean { ExitCode::SUCCESS } else { ExitCode::from(status::TEST_FAILED) }
+    let is_clean = !diagnostics.iter().any(reported) && remarks.is_empty() && users_exist(&loaded.settings);
+    match () {
+        () if is_lax => ExitCode::from(status::INSECURE),
+        () if is_clean => ExitCode::SUCCESS,
+        () => ExitCode::from(status::TEST_FAILED),
+    }
 }
 
 /// A script user that does not exist stops its scripts.
@@ -261,7 +336,8 @@ fn users_exist(settings: &conf::Settings) -> bool {
     let users = settings.script_user.iter().chain(settings.scripts.iter().filter_map(|script| script.user.as_ref()));
     users.into_iter().all(|(user, group)| {
         let known = matches!(evenkeel_kernel::privilege::lookup_user(user), Ok(Some(_)));
-        let known_group = group.as_deref().is_none_or(|group| group_id(group).is_some());
+        let group = group.as_deref().map(|group| group.trim_start_matches(':')).filter(|group| !group.is_empty());
+        let known_group = group.is_none_or(|group| group_id(group).is_some());
         if !known || !known_group {
             eprintln!("script user {user} or its group does not exist");
         }
@@ -317,17 +393,26 @@ Usage: keepalived [OPTION...]
   -n, --dont-fork              Stay in the foreground
   -l, --log-console            Log to standard error
   -D, --log-detail             Accepted; the log is always detailed
-  -S, --log-facility=FACILITY  Accepted; messages go to facility daemon
+  -S, --log-facility=FACILITY  Facility of syslog: 0-7, local0-7, user, daemon [daemon]
+  -g, --log-file[=FILE]        Log to FILE too, each process to its own [/tmp/keepalived.log]
   -G, --no-syslog              Do not log to syslog
   -d, --dump-conf              Log the configuration as it was understood
-  -t, --config-test[=FILE]     Check the configuration and end: 0 fine, 5 remarks or errors
+  -t, --config-test[=FILE]     Check the configuration and end: 0 fine, 5 remarks or errors, 6 script security
   -p, --pid=FILE               Pid file [/run/keepalived.pid]
-  -r, --vrrp_pid=FILE          Pid file of the vrrp process
+  -r, --vrrp_pid=FILE          Pid file of the vrrp process [/run/vrrp.pid]
+  -c, --checkers_pid=FILE      Pid file of the process of the health checks [/run/checkers.pid]
   -R, --dont-respawn           End when a child process dies
   -V, --dont-release-vrrp      Leave the addresses where they are at the end
+  -I, --dont-release-ipvs      Leave the virtual servers in the table at the end
   -s, --namespace=NAME         Run in this network namespace
+  -a, --address-monitoring     Log every address that comes and goes
   -i, --config-id=ID           Id that @id lines are compared with
+  -e, --all-config             Check every include strictly
   -u, --umask=MASK             umask for new files
+  -m, --core-dump              Leave a core file at a crash
+  -M, --core-dump-pattern[=P]  Set the machine's core_pattern [core]
+  -T, --genhash ...            Compute the digest of a page
+      --ignore-sigint          Do not stop at SIGINT
       --signum=NAME            Print the number of the signal for STOP, RELOAD, DATA, STATS, STATS_CLEAR, JSON
   -v, --version                Version
   -h, --help                   This text
@@ -360,10 +445,19 @@ mod tests {
     }
 
     #[test]
+    fn logs_go_where_they_are_asked_to() {
+        let logged = line("-S local3 -g/l/ka.log -a -I -m").unwrap();
+        assert_eq!((logged.facility, logged.log_file), (Some(152), Some("/l/ka.log".into())));
+        assert!(logged.tells_addresses && logged.keep_services && logged.core_dump);
+        assert_eq!(line("-g").unwrap().log_file, Some(LOG_FILE.into()));
+        assert_eq!(line("-S 9").unwrap().facility, None, "said, and the usual one");
+    }
+
+    #[test]
     fn mistakes_end_with_keepaliveds_status() {
         assert_eq!(line("--bogus").unwrap_err(), 1);
         assert_eq!(line("-f").unwrap_err(), 1);
-        assert_eq!(line("word").unwrap_err(), 1);
+        assert!(line("word").is_ok(), "it is said and ignored");
         assert_eq!(line("--signum=NOPE").unwrap_err(), 1);
         assert_eq!(line("--signum=JSON").unwrap_err(), 0);
     }

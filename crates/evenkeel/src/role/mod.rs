@@ -81,11 +81,11 @@ fn parse(words: &[String]) -> Option<Words> {
 
 /// Runs as a role: `words` is what stands after `--role`.
 pub fn main(words: &[String]) -> ExitCode {
-    log::init(log::Target::inherited());
     let Some(Words { role, parent, comm, is_locked }) = parse(words) else {
         eprintln!("evenkeel: --role is for evenkeel's own use: its supervisor starts the roles");
         return ExitCode::from(64);
     };
+    log::init_for(log::Target::inherited(), role.name());
     let _ = privilege::name_process(&comm);
     if let Err(error) = signal::leave_unheard(&SUPERVISORS) {
         tracing::warn!(target: "supervisor", "{error}");

@@ -74,7 +74,7 @@ impl Supervisor {
         self.balance.is_done = false;
         let names = Names {
             title: &format!("{}: healthchecker", self.plan.name),
-            comm: self.plan.name,
+            comm: self.compiled.settings.process.names.checker(self.plan.name),
             scheduling: Some(&self.compiled.settings.checker_scheduling),
         };
         let started = Process::start(

@@ -44,7 +44,7 @@ pub fn compile(plan: &Plan) -> Result<Compiled, Refused> {
     let mut refused = Refused { diagnostics: Vec::new(), is_missing: false };
     let mut has_errors = false;
     if let Some(path) = &plan.keepalived {
-        let loaded = load_keepalived(path, plan.config_id.as_deref());
+        let loaded = load_keepalived(path, plan.config_id.as_deref(), plan.all_checks);
         has_errors |= loaded.has_errors();
         refused.is_missing |= !path.exists();
         refused.diagnostics.extend(render_all(&loaded.diagnostics, &loaded.sources));
@@ -70,6 +70,19 @@ pub fn compile(plan: &Plan) -> Result<Compiled, Refused> {
     compiled.remarks = refused.diagnostics;
     trust::enforce(&mut compiled);
     Ok(compiled)
+}
+
+/// What is wrong with the scripts of a configuration, and whether they run while nothing keeps others' from running as root.
+pub fn judge_scripts(loaded: &keepalived::Loaded) -> (Vec<String>, bool) {
+    let mut compiled = Compiled {
+        settings: loaded.settings.clone(),
+        vrrp: loaded.vrrp.clone(),
+        balance: loaded.balance.clone(),
+        ..Compiled::default()
+    };
+    trust::enforce(&mut compiled);
+    let is_lax = trust::is_lax(&compiled);
+    (compiled.remarks, is_lax)
 }
 
 /// Why what was compiled cannot be handed to its roles, if it cannot: better said before anything is started or replaced.
@@ -110,13 +123,13 @@ fn length(value: &impl Serialize) -> usize {
 }
 
 /// One keepalived.conf.
-pub fn load_keepalived(path: &Path, config_id: Option<&str>) -> keepalived::Loaded {
+pub fn load_keepalived(path: &Path, config_id: Option<&str>, all_checks: bool) -> keepalived::Loaded {
     let host = host_name();
     let short = host.split('.').next().unwrap_or_default();
     let options = keepalived::Options {
         config_id: Some(config_id.unwrap_or(short)),
         env: &|name| std::env::var(name).ok(),
-        all_checks: false,
+        all_checks,
         seed: super::seed(),
     };
     keepalived::load(&DiskFiles, path, &options)

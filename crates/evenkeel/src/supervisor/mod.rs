@@ -5,9 +5,11 @@ mod admin;
 mod backoff;
 mod balance;
 mod control;
+mod dump;
 mod fifo;
 mod health;
 mod history;
+mod hook;
 mod listeners;
 mod load;
 mod mail;
@@ -26,8 +28,9 @@ mod trust;
 mod watch;
 
 pub use control::SOCKET;
+pub use dump::configuration as dump_configuration;
 pub use listeners::{append, errno, log_paths, open_log};
-pub use load::{Compiled, NginxOptions, compile, load_keepalived, load_nginx, nginx_line, render_all};
+pub use load::{Compiled, NginxOptions, compile, judge_scripts, load_keepalived, load_nginx, nginx_line, render_all};
 pub use pidfile::PidFile;
 pub use plan::{Plan, runtime_directory};
 pub use script::group_id;
@@ -115,6 +118,8 @@ pub enum Happening {
     ReloadOverdue(u64),
     /// A signal asked for a reload while one was under way.
     ReloadAgain,
+    /// The counters of the dumps start anew from these.
+    Cleared(dump::Cleared),
 }
 
 /// Why the main loop ends.
@@ -154,6 +159,8 @@ struct Supervisor {
     mastership: Mastership,
     notify: notify::Queue,
     history: History,
+    /// Where the counters of the dumps start.
+    cleared: dump::Cleared,
     questions: status::Questions,
     /// Configurations that roles were given; each has its number.
     n_configurations: u64,
@@ -172,7 +179,11 @@ pub fn run(plan: Plan, compiled: Compiled, on_ready: OnReady) -> ExitCode {
     if let Some(log) = &error_log {
         crate::log::keep_from(log.level);
     }
-    let _ = privilege::name_process(plan.name);
+    let parent_name = compiled.settings.process.names.parent.as_deref().unwrap_or(plan.name);
+    let _ = privilege::name_process(parent_name);
+    if let Some(mask) = compiled.settings.process.umask.filter(|_| !plan.has_umask) {
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
+    }
     if let Err(error) = enter_namespace(&plan, &compiled) {
         tracing::error!(target: "supervisor", "{error:#}");
         return ExitCode::FAILURE;
@@ -249,6 +260,7 @@ async fn daemon(plan: Plan, compiled: Compiled, on_ready: OnReady) -> anyhow::Re
         mastership: Mastership::default(),
         notify: notify::Queue::default(),
         history: History::default(),
+        cleared: dump::Cleared::default(),
         questions: status::Questions::default(),
         n_configurations: 0,
         reloading: None,
@@ -291,6 +303,7 @@ impl Supervisor {
         if let Some(path) = pid_path {
             self.pid_files.push(PidFile::write(&path, std::process::id())?);
         }
+        self.run_hook(hook::End::Startup).await;
         watch::initialise(&self.compiled.settings.files);
         // From here on nothing that was inherited from a terminal is kept open; the roles inherit what is left.
         on_ready();
@@ -328,11 +341,13 @@ impl Supervisor {
                 Some(happening) = self.inbox.recv() => self.handle(happening).await,
                 _ = health.tick() => self.check_proxy(),
                 signal = signals.next() => match signal {
-                    Told::Stop => self.end = Some(End::Stop),
+                    Told::Interrupt if self.plan.ignore_interrupts => {}
+                    Told::Stop | Told::Interrupt => self.end = Some(End::Stop),
                     Told::Quit => self.end = Some(End::Graceful),
                     Told::Reload => self.reload(None).await,
                     Told::Reopen => self.on_user_signal(),
-                    Told::Stats => self.write_stats(),
+                    Told::Stats => self.write_stats(dump::Clear::No),
+                    Told::StatsClear => self.write_stats(dump::Clear::Yes),
                     Told::Json => self.write_json(),
                 },
             }
@@ -378,6 +393,7 @@ impl Supervisor {
             Happening::Asked { request, answer } => self.answer(request, answer).await,
             Happening::ReloadOverdue(number) => self.reload_overdue(number),
             Happening::ReloadAgain => self.reload(None).await,
+            Happening::Cleared(counters) => self.cleared = counters,
         }
     }
 
@@ -585,7 +601,7 @@ impl Supervisor {
 /// keepalived's SIGRTMIN+2, as `--signum` prints it. Exporters send it at every scrape, and what is not handled ends the
 /// daemon.
 pub const SIGNAL_JSON: i32 = 36;
-/// keepalived's SIGRTMAX-1. The counters are written; they go on counting.
+/// keepalived's SIGRTMAX-1: the counters are written, and the dumps count anew.
 pub const SIGNAL_STATS_CLEAR: i32 = 63;
 
 /// The signals that the daemon acts on.
@@ -603,10 +619,12 @@ struct Signals {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
     Stop,
+    Interrupt,
     Quit,
     Reload,
     Reopen,
     Stats,
+    StatsClear,
     Json,
 }
 
@@ -627,14 +645,13 @@ impl Signals {
     async fn next(&mut self) -> Told {
         tokio::select! {
             _ = self.term.recv() => Told::Stop,
-            _ = self.int.recv() => Told::Stop,
+            _ = self.int.recv() => Told::Interrupt,
             _ = self.quit.recv() => Told::Quit,
             _ = self.hup.recv() => Told::Reload,
             _ = self.usr1.recv() => Told::Reopen,
             _ = self.usr2.recv() => Told::Stats,
             _ = self.json.recv() => Told::Json,
-            // The counters go on counting: they belong to the vrrp role's life.
-            _ = self.stats_clear.recv() => Told::Stats,
+            _ = self.stats_clear.recv() => Told::StatsClear,
         }
     }
 }
@@ -642,5 +659,5 @@ impl Signals {
 /// A notify script that runs longer (one that never ends, say) does not keep the next state from being told.
 const NOTIFY_PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long a stop waits for scripts and roles: keepalived's `child_wait_time`.
+/// How long a stop waits for scripts and roles, unless `child_wait_time` says otherwise.
 const CHILD_WAIT: Duration = Duration::from_secs(5);

@@ -12,6 +12,9 @@ pub struct PidFile {
 impl PidFile {
     /// Writes `pid`.
     pub fn write(path: &Path, pid: u32) -> anyhow::Result<Self> {
+        if let Some(folder) = path.parent() {
+            let _ = fs::create_dir_all(folder);
+        }
         fs::write(path, format!("{pid}\n")).with_context(|| format!("write the pid file {}", path.display()))?;
         Ok(PidFile { path: path.to_owned(), pid })
     }

@@ -1,5 +1,6 @@
 use super::load::NginxOptions;
 use crate::log::Target;
+use evenkeel_conf::keepalived::Settings;
 use std::path::PathBuf;
 
 /// What the command line asks for, whichever program it was written for.
@@ -39,6 +40,18 @@ pub struct Plan {
     pub without_respawn: bool,
     /// keepalived's `-V`.
     pub keep_addresses: bool,
+    /// keepalived's `-I`: services and servers stay in the table at the end.
+    pub keep_services: bool,
+    /// keepalived's `-e`: every include is checked strictly.
+    pub all_checks: bool,
+    /// keepalived's `-a`: every address that comes and goes is logged.
+    pub tells_addresses: bool,
+    /// The command line gave an umask, which counts before that of the configuration.
+    pub has_umask: bool,
+    /// keepalived's `--ignore-sigint`.
+    pub ignore_interrupts: bool,
+    /// Pid files where keepalived has them, under the names that the configuration asks for, unless they are given.
+    pub keepalived_pid_files: bool,
     /// Record the events of the vrrp role.
     pub record: Option<PathBuf>,
     /// Where log lines go.
@@ -48,6 +61,27 @@ pub struct Plan {
 impl Plan {
     /// Where the control socket is unless the command line or the environment says otherwise.
     pub const RUNTIME_DIRECTORY: &str = "/run/evenkeel";
+
+    /// Fills in where pid files are, now that the configuration is known.
+    pub fn place_pid_files(&mut self, settings: &Settings) {
+        if !self.keepalived_pid_files {
+            return;
+        }
+        let process = &settings.process;
+        let namespace = self.namespace.as_ref().or(settings.net_namespace.as_ref());
+        let has_directory = process.use_pid_dir || process.instance.is_some() || namespace.is_some();
+        let mut directory = PathBuf::from("/run");
+        if has_directory {
+            directory.push("keepalived");
+            // keepalived mounts this folder over the one above; here the files are seen where they are.
+            directory.extend(namespace);
+        }
+        let infix = process.instance.as_ref().map(|instance| format!("_{instance}")).unwrap_or_default();
+        let place = |name: &str| directory.join(format!("{name}{infix}.pid"));
+        self.pid_file.get_or_insert_with(|| place("keepalived"));
+        self.vrrp_pid_file.get_or_insert_with(|| place("vrrp"));
+        self.checkers_pid_file.get_or_insert_with(|| place("checkers"));
+    }
 
     /// A plan for `name` with nothing to run yet.
     pub fn new(name: &'static str) -> Self {
@@ -69,6 +103,12 @@ impl Plan {
             without_checkers: false,
             without_respawn: false,
             keep_addresses: false,
+            keep_services: false,
+            all_checks: false,
+            tells_addresses: false,
+            has_umask: false,
+            ignore_interrupts: false,
+            keepalived_pid_files: false,
             record: None,
             log: Target::console(),
         }
@@ -87,4 +127,36 @@ fn state_directory() -> PathBuf {
 pub fn runtime_directory(given: Option<PathBuf>) -> PathBuf {
     let from_environment = || std::env::var_os("EVENKEEL_RUNTIME_DIR").filter(|path| !path.is_empty());
     given.or_else(|| from_environment().map(PathBuf::from)).unwrap_or_else(|| Plan::RUNTIME_DIRECTORY.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pid_files_are_where_keepalived_has_them() {
+        let place = |instance: Option<&str>, namespace: Option<&str>, use_pid_dir: bool| {
+            let mut plan = Plan::new("keepalived");
+            plan.keepalived_pid_files = true;
+            plan.namespace = namespace.map(str::to_owned);
+            let mut settings = Settings::default();
+            settings.process.instance = instance.map(str::to_owned);
+            settings.process.use_pid_dir = use_pid_dir;
+            plan.place_pid_files(&settings);
+            [plan.pid_file, plan.vrrp_pid_file, plan.checkers_pid_file].map(|path| path.unwrap().display().to_string())
+        };
+        assert_eq!(place(None, None, false), ["/run/keepalived.pid", "/run/vrrp.pid", "/run/checkers.pid"]);
+        assert_eq!(place(None, None, true)[0], "/run/keepalived/keepalived.pid");
+        assert_eq!(place(Some("I1"), None, false)[1], "/run/keepalived/vrrp_I1.pid");
+        assert_eq!(place(Some("I1"), Some("ns"), false)[0], "/run/keepalived/ns/keepalived_I1.pid");
+    }
+
+    #[test]
+    fn a_pid_file_that_is_given_stays() {
+        let mut plan = Plan::new("keepalived");
+        plan.keepalived_pid_files = true;
+        plan.pid_file = Some("/p".into());
+        plan.place_pid_files(&Settings::default());
+        assert_eq!((plan.pid_file, plan.vrrp_pid_file), (Some("/p".into()), Some("/run/vrrp.pid".into())));
+    }
 }

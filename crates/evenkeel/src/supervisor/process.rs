@@ -60,6 +60,7 @@ impl<To: Serialize + Send + 'static> Process<To> {
             .arg0(names.title)
             .args(["--role", role.name(), "--parent", &std::process::id().to_string(), "--comm", names.comm])
             .env(key, value)
+            .envs(log::Naming::variables())
             .env_remove(crate::personality::DETACHED)
             .env_remove(super::service::VARIABLE)
             .stdin(Stdio::from(OwnedFd::from(theirs)))

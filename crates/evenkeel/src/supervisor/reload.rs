@@ -10,6 +10,7 @@ use super::{Happening, Supervisor, load, service};
 use crate::role::Role;
 use crate::role::balance::probe::Prober;
 use evenkeel_bus::{Reply, RoleState, ToProxy, ToVrrp, WallTime};
+use evenkeel_conf::keepalived::Settings;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -84,6 +85,17 @@ impl Supervisor {
         let mut compiled = load::compile(&self.plan).map_err(|refused| join(&refused.diagnostics))?;
         if compiled.settings.net_namespace != self.compiled.settings.net_namespace {
             return Err("net_namespace cannot change at a reload: restart for that".to_owned());
+        }
+        if compiled.settings.process.instance != self.compiled.settings.process.instance {
+            return Err("instance cannot change at a reload: restart for that".to_owned());
+        }
+        let directories = |settings: &Settings| {
+            let reload = &settings.process.reload;
+            (reload.save_directory.clone(), reload.tmp_directory.clone())
+        };
+        if directories(&compiled.settings) != directories(&self.compiled.settings) {
+            let reason = "config_save_dir and tmp_config_directory cannot change at a reload: restart for that";
+            return Err(reason.to_owned());
         }
         if compiled.balance.plane != self.compiled.balance.plane && self.balance.process.is_some() {
             return Err("lb_plane cannot change at a reload: restart for that".to_owned());

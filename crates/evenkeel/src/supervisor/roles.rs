@@ -92,7 +92,7 @@ impl Supervisor {
         self.vrrp.is_done = false;
         let names = Names {
             title: &format!("{}: vrrp", self.plan.name),
-            comm: self.plan.name,
+            comm: self.compiled.settings.process.names.vrrp(self.plan.name),
             scheduling: Some(&self.compiled.settings.vrrp_scheduling),
         };
         let started = Process::start(
@@ -148,7 +148,11 @@ impl Supervisor {
     }
 
     pub(super) fn vrrp_configuration(&self, number: u64, known: Vec<Event>) -> ToVrrp {
-        let options = VrrpOptions { record: self.plan.record.clone(), keep_addresses: self.plan.keep_addresses };
+        let options = VrrpOptions {
+            tells_addresses: self.plan.tells_addresses,
+            record: self.plan.record.clone(),
+            keep_addresses: self.plan.keep_addresses,
+        };
         ToVrrp::Configure { number, config: self.compiled.vrrp.clone(), options, known }
     }
 

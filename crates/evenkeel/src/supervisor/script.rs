@@ -239,6 +239,8 @@ impl Running {
             "BASH_ENV",
             "ENV",
             "EVENKEEL_LOG_TO",
+            "EVENKEEL_LOG_NAMING",
+            "EVENKEEL_LOG_FILE",
             crate::personality::DETACHED,
             super::service::VARIABLE,
         ] {
@@ -246,9 +248,10 @@ impl Running {
         }
         if let Some((name, group)) = user {
             let found = identity(name, group.as_deref())?;
-            if rustix::process::geteuid().as_raw() != found.uid || rustix::process::getegid().as_raw() != found.gid {
-                // Setting the user also clears the supplementary groups.
-                program.uid(found.uid).gid(found.gid);
+            let is_other =
+                rustix::process::geteuid().as_raw() != found.uid || rustix::process::getegid().as_raw() != found.gid;
+            if is_other || found.groups.len() > 1 {
+                privilege::run_as(&mut program, &found, &found.groups);
             }
         }
         netns::die_with_parent(&mut program);
@@ -284,14 +287,31 @@ impl Drop for Running {
     }
 }
 
+/// Who runs a script. Of the user's groups it has only its own one, and all of them when there is a colon before the group.
 pub(super) fn identity(name: &str, group: Option<&str>) -> Result<privilege::User, String> {
     let user = privilege::lookup_user(name).map_err(|error| error.to_string())?;
     let mut user = user.ok_or_else(|| format!("user {name} does not exist"))?;
+    let (wants_all, group) = match group {
+        None => (false, None),
+        Some(group) => match group.strip_prefix(ALL_GROUPS) {
+            Some(group) => (true, Some(group).filter(|group| !group.is_empty())),
+            None => (false, Some(group)),
+        },
+    };
     if let Some(group) = group {
         user.gid = group_id(group).ok_or_else(|| format!("group {group} does not exist"))?;
     }
+    if wants_all {
+        user.groups.retain(|id| *id != user.gid);
+        user.groups.insert(0, user.gid);
+    } else {
+        user.groups = vec![user.gid];
+    }
     Ok(user)
 }
+
+/// Before a group: the user's other groups as well.
+pub(super) const ALL_GROUPS: char = ':';
 
 /// The id of a group, by name or number.
 pub fn group_id(name: &str) -> Option<u32> {
@@ -327,6 +347,7 @@ mod tests {
             command: CommandLine { words: vec!["/bin/sh".to_owned(), "-c".to_owned(), line], user: None },
             interval: Duration::from_secs(1),
             timeout: Duration::from_secs(1),
+            weight: 0,
             user: None,
         };
         assert_eq!(run_check(&script, &None).await, ScriptOutcome::TimedOut);

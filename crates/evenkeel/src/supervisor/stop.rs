@@ -20,19 +20,25 @@ impl Supervisor {
         self.stop_vrrp().await;
         self.stop_balance().await;
         self.stop_proxy(end, signals).await;
-        let scripts_until = Instant::now() + CHILD_WAIT;
+        let scripts_until = Instant::now() + self.child_wait();
         self.attend_until(scripts_until, |supervisor| {
             supervisor.notify.is_empty() && supervisor.letters.is_quiet(Instant::now())
         })
         .await;
         if !self.notify.is_empty() {
-            tracing::warn!(target: "supervisor", "notify scripts still run after {CHILD_WAIT:?}; they are killed");
+            tracing::warn!(target: "supervisor", "notify scripts still run after {:?}; they are killed", self.child_wait());
         }
         self.layer4.fifo.close().await;
         self.stop_mail().await;
+        self.run_hook(super::hook::End::Shutdown).await;
         self.pid_files.clear();
         self.listeners.replace(super::Listeners::default());
         tracing::info!(target: "supervisor", "Stopped {} (evenkeel {})", self.plan.name, env!("CARGO_PKG_VERSION"));
+    }
+
+    /// `child_wait_time`.
+    fn child_wait(&self) -> Duration {
+        self.compiled.settings.process.child_wait.unwrap_or(CHILD_WAIT)
     }
 
     async fn stop_vrrp(&mut self) {
@@ -49,7 +55,7 @@ impl Supervisor {
             .instances
             .iter()
             .map(|instance| instance.advert_interval.duration() * (u32::from(instance.down_adverts.get()) + 1));
-        let until = Instant::now() + CHILD_WAIT + handover.max().unwrap_or_default();
+        let until = Instant::now() + self.child_wait() + handover.max().unwrap_or_default();
         self.attend_until(until, |supervisor| supervisor.vrrp.process.is_none()).await;
         if let Some(process) = &self.vrrp.process {
             tracing::error!(target: "supervisor", "the vrrp role does not stop; it is killed");
@@ -65,8 +71,12 @@ impl Supervisor {
             None => RoleState::Stopped,
         });
         let Some(process) = &self.balance.process else { return };
-        process.send(ToBalance::Stop);
-        self.attend_until(Instant::now() + CHILD_WAIT, |supervisor| supervisor.balance.process.is_none()).await;
+        match self.plan.keep_services {
+            // It has no chance to take anything out.
+            true => process.kill(),
+            false => process.send(ToBalance::Stop),
+        }
+        self.attend_until(Instant::now() + self.child_wait(), |supervisor| supervisor.balance.process.is_none()).await;
         if let Some(process) = &self.balance.process {
             tracing::error!(target: "supervisor", "the balance role does not stop; it is killed");
             process.kill();
@@ -127,5 +137,5 @@ impl Supervisor {
 
 /// A second, less patient signal.
 async fn told_to_stop(signals: &mut Signals) {
-    while signals.next().await != Told::Stop {}
+    while !matches!(signals.next().await, Told::Stop | Told::Interrupt) {}
 }

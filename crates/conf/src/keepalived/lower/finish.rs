@@ -31,6 +31,7 @@ pub(in crate::keepalived) fn finish(lower: &mut Lower) -> Config {
     same_vrid(&drafts, lower);
     let groups = group::finish(&drafts, &instances, lower);
     watched(&drafts, &instances, lower);
+    lower.settings.process.defaults = super::daemon::defaults(&drafts);
     lower.drafts = drafts;
     super::fifo::finish(lower);
     Config { instances, scripts: scripts.judged, groups, network: Box::new(network) }
@@ -94,6 +95,7 @@ fn command(draft: &ScriptDraft, lower: &mut Lower) -> Option<ScriptCommand> {
         command: CommandLine { words: command.value.clone(), user: None },
         interval,
         timeout: draft.timeout.as_ref().map_or(interval, |timeout| timeout.value),
+        weight: draft.weight.as_ref().map_or(0, |weight| weight.value.0),
         user: draft.user.clone(),
     })
 }

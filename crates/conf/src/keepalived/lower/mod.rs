@@ -3,6 +3,7 @@
 
 mod address;
 pub(in crate::keepalived) mod balance;
+pub(in crate::keepalived) mod daemon;
 pub(in crate::keepalived) mod fifo;
 mod finish;
 mod garp;

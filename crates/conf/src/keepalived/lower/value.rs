@@ -7,11 +7,11 @@ use std::net::IpAddr;
 /// A user and, when one is named, a group.
 pub(super) type User = (String, Option<String>);
 
-/// `USER [[:]GROUP]`. The colon asks for supplementary groups, which make no difference here.
+/// `USER [[:]GROUP]`. A colon, which asks for the user's other groups as well, stays before the group.
 pub(super) fn user(words: &[Word]) -> Option<User> {
     let [user, rest @ ..] = words else { return None };
-    let group = rest.iter().map(|word| word.text.trim_start_matches(':')).find(|text| !text.is_empty());
-    Some((user.text.clone(), group.map(str::to_owned)))
+    let group: String = rest.iter().map(|word| word.text.as_str()).take(2).collect();
+    Some((user.text.clone(), Some(group).filter(|group| !group.is_empty())))
 }
 
 impl Lower {

@@ -1,8 +1,8 @@
 //! What stands outside every block, and global_defs.
 
-use super::{Directive, MANY, does, later, missed, moot, rows};
+use super::{Directive, MANY, NOT_YET, does, kept, later, missed, moot, rows};
 use crate::keepalived::lower::balance::{globals, sync_daemon};
-use crate::keepalived::lower::{fifo, global, mail, nothing, scheduling};
+use crate::keepalived::lower::{daemon, fifo, global, mail, nothing, scheduling};
 
 rows! {
     in [Root] {
@@ -11,16 +11,16 @@ rows! {
         "net_namespace" "NAME" 1..1 T3 line does(global::net_namespace) "Run in this network namespace.";
         "net_namespace_ipvs" "[NAME]" 0..1 T3 line later() "Network namespace of the IPVS table.";
         "namespace_with_ipsets" "" 0..0 T4 line moot("no ipsets are used") "Allow ipsets inside a netns on kernels < 3.13.";
-        "use_pid_dir" "" 0..0 T3 line later() "Pid files in a directory of their own.";
-        "instance" "NAME" 1..1 T3 line later() "Name of this daemon among several on one machine.";
-        "child_wait_time" "SECONDS" 1..1 T3 line later() "How long processes get to end before they are killed.";
+        "use_pid_dir" "" 0..0 T3 line does(daemon::use_pid_dir) "Pid files in a directory of their own.";
+        "instance" "NAME" 1..1 T3 line does(daemon::instance) "Name of this daemon among several on one machine.";
+        "child_wait_time" "SECONDS" 1..1 T3 line does(daemon::child_wait_time) "How long processes get to end before they are killed.";
     }
     in [GlobalDefs] {
-        "process_names" "" 0..0 T3 line moot("each process carries the name of its role") "Give the processes their own names.";
-        "process_name" "NAME" 1..1 T3 line moot("each process carries the name of its role") "Name of the main process.";
-        "vrrp_process_name" "NAME" 1..1 T3 line moot("each process carries the name of its role") "Task name of the VRRP child.";
-        "checker_process_name" "NAME" 1..1 T3 line moot("each process carries the name of its role") "Task name of the checker child.";
-        "lvs_process_name" "NAME" 1..1 T4 line moot("each process carries the name of its role") "Old spelling of checker_process_name (deprecated July 2020).";
+        "process_names" "" 0..0 T3 line does(daemon::process_names) "Give the processes their own names.";
+        "process_name" "NAME" 1..1 T3 line does(daemon::process_name) "Name of the main process.";
+        "vrrp_process_name" "NAME" 1..1 T3 line does(daemon::vrrp_process_name) "Task name of the VRRP child.";
+        "checker_process_name" "NAME" 1..1 T3 line does(daemon::checker_process_name) "Task name of the checker child.";
+        "lvs_process_name" "NAME" 1..1 T4 line does(daemon::lvs_process_name) "Old spelling of checker_process_name (deprecated July 2020).";
         "bfd_process_name" "NAME" 1..1 T3 line moot("each process carries the name of its role") "Task name of the BFD child.";
         "router_id" "STRING" 1..1 T1 line does(global::router_id) "Label used in mail subjects and SNMP.";
         "notification_email" "{ ADDR ... }" 0..0 T1 values does(mail::notification_email) "Recipients of alerts, one or more per line.";
@@ -34,12 +34,12 @@ rows! {
         "no_email_faults" "" 0..0 T3 line does(mail::no_email_faults) "No alert mail for FAULT transitions.";
         "no_checker_emails" "" 0..0 T3 line moot("mail is only about the real server as a whole") "Mail only when the real server itself goes up/down, not at every single-checker change.";
         "checker_log_all_failures" "[BOOL]" 0..1 T3 line does(globals::checker_log_all_failures) "Log each failed probe, not only the state change.";
-        "startup_script" "\"CMD\" [user [:][group]]" 1..4 T3 line missed() "A command run once before anything else starts.";
-        "startup_script_timeout" "1..1000 s" 1..1 T3 line later() "Kill the startup script after this.";
-        "shutdown_script" "\"CMD\" [user [:][group]]" 1..4 T3 line missed() "A command run once after everything ended.";
-        "shutdown_script_timeout" "1..1000 s" 1..1 T3 line later() "Kill the shutdown script after this.";
-        "use_symlink_paths" "[BOOL]" 0..1 T3 line later() "Keep symlinks in script paths instead of executing the resolved path.";
-        "set_supplementary_groups" "[BOOL]" 0..1 T3 line later() "Scripts get the supplementary groups of their user (newer alternative: \":\" before the group name).";
+        "startup_script" "\"CMD\" [user [:][group]]" 1..4 T3 line does(daemon::startup_script) "A command run once before anything else starts.";
+        "startup_script_timeout" "1..1000 s" 1..1 T3 line does(daemon::startup_script_timeout) "Kill the startup script after this.";
+        "shutdown_script" "\"CMD\" [user [:][group]]" 1..4 T3 line does(daemon::shutdown_script) "A command run once after everything ended.";
+        "shutdown_script_timeout" "1..1000 s" 1..1 T3 line does(daemon::shutdown_script_timeout) "Kill the shutdown script after this.";
+        "use_symlink_paths" "[BOOL]" 0..1 T3 line does(daemon::use_symlink_paths) "Keep symlinks in script paths instead of executing the resolved path.";
+        "set_supplementary_groups" "[BOOL]" 0..1 T3 line does(daemon::set_supplementary_groups) "Scripts get the supplementary groups of their user (newer alternative: \":\" before the group name).";
         "script_user" "USER [[:]GROUP]" 1..3 T2 line does(global::script_user) "Default identity for all scripts.";
         "enable_script_security" "" 0..0 T2 line does(global::enable_script_security) "Refuse scripts run as root if any path component is writable by non-root.";
         "max_auto_priority" "[-1..max SCHED_RR]" 0..1 T3 line later() "Allow automatic step-up to realtime RR priority when timers fire late.";
@@ -74,7 +74,7 @@ rows! {
         "process_monitor_rcv_bufs_force" "[BOOL]" 0..1 T3 line later() "Set that buffer even beyond the system limit.";
         "vrrp_rx_bufs_policy" "MTU | ADVERT | BYTES" 1..1 T3 line later() "How the raw receive socket buffer is sized (sum over the instances sharing the socket).";
         "vrrp_rx_bufs_multiplier" "N>= 1" 1..1 T3 line later() "Multiplier for the two symbolic policies.";
-        "umask" "N or IRUSR|IWGRP..." 1..1 T3 line later() "umask for files the daemon creates (-u on the command line wins).";
+        "umask" "N or IRUSR|IWGRP..." 1..1 T3 line does(daemon::umask) "umask for files the daemon creates (-u on the command line wins).";
         "vrrp_version" "2 | 3" 1..1 T2 line does(global::vrrp_version) "Default protocol version (IPv6 instances become 3).";
         "vrrp_mcast_group4" "IPv4 mcast" 1..1 T3 line does(global::vrrp_mcast_group4) "Default group.";
         "vrrp_mcast_group6" "IPv6 mcast" 1..1 T3 line later() "Default IPv6 group.";
@@ -142,16 +142,16 @@ rows! {
         "dbus_service_name" "NAME" 1..1 T3 line later() "Bus name to own.";
         "dbus_no_interface_name" "NAME" 1..1 T3 line later() "Path element for instances without interface.";
         "include_check" "[[+|-]readable|match|wildcard_match|brace_match ...]" 0..MANY T3 line does(nothing) "How strict a failing include is, in this file.";
-        "reload_check_config" "[LOGFILE]" 0..1 T2 line moot("every reload is checked first, and changes nothing when it fails") "Check the configuration before a reload.";
-        "reload_time_file" "ABS-PATH" 1..1 T3 line later() "File holding a scheduled reload time, watched with inotify.";
-        "reload_repeat" "" 0..0 T3 line later() "Keep a time-only file and reload daily.";
-        "reload_file" "[ABS-PATH]" 0..1 T3 line later() "A file that exists while the configuration is being read.";
-        "config_save_dir" "DIR" 1..1 T3 line later() "Keep copies of the configuration around each reload.";
-        "tmp_config_directory" "DIR" 1..1 T3 line moot("the configuration is read once, by one process") "Where a copy of the configuration is kept.";
+        "reload_check_config" "[LOGFILE]" 0..1 T2 line kept(daemon::reload_check_config, "every reload is checked first, and changes nothing when it fails") "Check the configuration before a reload.";
+        "reload_time_file" "ABS-PATH" 1..1 T3 line kept(daemon::reload_time_file, NOT_YET) "File holding a scheduled reload time, watched with inotify.";
+        "reload_repeat" "" 0..0 T3 line kept(daemon::reload_repeat, NOT_YET) "Keep a time-only file and reload daily.";
+        "reload_file" "[ABS-PATH]" 0..1 T3 line kept(daemon::reload_file, NOT_YET) "A file that exists while the configuration is being read.";
+        "config_save_dir" "DIR" 1..1 T3 line kept(daemon::config_save_dir, NOT_YET) "Keep copies of the configuration around each reload.";
+        "tmp_config_directory" "DIR" 1..1 T3 line kept(daemon::tmp_config_directory, "the configuration is read once, by one process") "Where a copy of the configuration is kept.";
         "random_seed" "UINT" 1..1 T3 line does(nothing) "Seed for ${_RANDOM}.";
-        "data_use_instance" "[BOOL]" 0..1 T3 line later() "Add netns/instance to the .data dump name (keepalived.INSTANCE.data).";
-        "json_version" "1 | 2" 1..1 T3 line later() "Layout of the JSON dump.";
-        "state_dump_file" "PATH or DIR/" 1..1 T3 line later() "Template for the data dump files.";
+        "data_use_instance" "[BOOL]" 0..1 T3 line does(daemon::data_use_instance) "Add netns/instance to the .data dump name (keepalived.INSTANCE.data).";
+        "json_version" "1 | 2" 1..1 T3 line does(daemon::json_version) "Layout of the JSON dump.";
+        "state_dump_file" "PATH or DIR/" 1..1 T3 line does(daemon::state_dump_file) "Template for the data dump files.";
         "stats_dump_file" "PATH" 1..1 T3 line moot("keepalived does nothing with it either") "Where statistics would be dumped.";
         "json_dump_file" "PATH" 1..1 T3 line moot("keepalived does nothing with it either") "Where JSON would be dumped.";
         "iproute_usr_dir" "DIR" 1..1 T3 line moot("no names from these files are used") "Where rt_tables, rt_protos, … name files live.";

@@ -99,6 +99,7 @@ struct VrrpRole {
     config: Config,
     recorder: Option<Recorder>,
     keep_addresses: bool,
+    tells_addresses: bool,
     actions: Vec<Action>,
     /// What the timer is set to.
     timer_at: Option<Instant>,
@@ -137,6 +138,7 @@ impl VrrpRole {
             config,
             recorder,
             keep_addresses: options.keep_addresses,
+            tells_addresses: options.tells_addresses,
             actions: Vec::new(),
             timer_at: None,
             bus_interest: Interest::Read,
@@ -320,6 +322,9 @@ impl VrrpRole {
         let mut overrun = false;
         while let Some(change) = self.monitor.receive()? {
             overrun |= change == Change::Overrun;
+            if self.tells_addresses {
+                self.tell_address(&change);
+            }
             if let Some(Change::AddressRemoved { index, prefix }) = Some(&change)
                 && let Some(address) = self.kernel.was_taken_away(*index, *prefix)
             {
@@ -375,6 +380,16 @@ impl VrrpRole {
             self.handle(event)?;
         }
         Ok(())
+    }
+
+    /// keepalived's `-a`.
+    fn tell_address(&self, change: &Change) {
+        let (index, prefix, what) = match change {
+            Change::AddressAdded { index, prefix } => (index, prefix, "added to"),
+            Change::AddressRemoved { index, prefix } => (index, prefix, "removed from"),
+            Change::Link(_) | Change::LinkGone { .. } | Change::Overrun => return,
+        };
+        tracing::info!(target: "vrrp", "Netlink reports {prefix} {what} {}", self.kernel.name(*index));
     }
 
     /// One batch from each socket that has adverts; what is left shows at the next wait.
