@@ -1,6 +1,7 @@
 //! One function for each parser of what comes from outside: it takes any bytes and does not panic, loop or grow without
 //! bound. `fuzz_targets/` hands them to libFuzzer, `tests/smoke.rs` to a generator that needs nothing installed.
 
+use evenkeel_bfd::{self as bfd, Reach, Received, SessionId, Sessions};
 use evenkeel_bus::{Codec, MAX_FRAME};
 use evenkeel_conf::{MemoryFiles, keepalived, nginx, render};
 use evenkeel_proxy::http1;
@@ -17,6 +18,7 @@ pub type Target = fn(&[u8]);
 /// All of them, each with bytes that mean something to it.
 pub const TARGETS: &[(&str, Target, &[&[u8]])] = &[
     ("advert", advert, samples::ADVERTS),
+    ("bfd_packet", bfd_packet, samples::BFD_PACKETS),
     ("keepalived_conf", keepalived_conf, samples::KEEPALIVED),
     ("nginx_conf", nginx_conf, samples::NGINX),
     ("bus_frame", bus_frame, samples::FRAMES),
@@ -61,6 +63,53 @@ pub fn advert(bytes: &[u8]) {
         let status = router.status(now);
         assert!(status.instances.iter().all(|instance| instance.state != StateName::Stopped));
         assert!(status.instances.iter().all(|instance| instance.effective_priority > 0));
+    }
+}
+
+/// What comes to a port of BFD, for a session that is down and one that is up: it is counted as one thing or another, and a
+/// session that is up goes down no later than its detection time after it.
+pub fn bfd_packet(bytes: &[u8]) {
+    let neighbour = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
+    let far = bfd::config::Session { reach: Reach::Multihop, ..bfd::config::Session::new("far", neighbour) };
+    let config = bfd::Config { sessions: vec![bfd::config::Session::new("near", neighbour), far] };
+    let mut sessions = Sessions::new(config, 1);
+    let mut actions = Vec::new();
+    let mut now = Instant::ORIGIN;
+    for session in [SessionId(0), SessionId(1)] {
+        sessions.handle(now, bfd::Event::Opened { session }, &mut actions);
+    }
+    let datagram = |reach, bytes: &[u8]| {
+        bfd::Event::Packet(Received { from: neighbour, to: None, reach, ttl: Some(255), bytes: bytes.to_vec() })
+    };
+    // The second session comes up: the peer sends Down, then Init to our number.
+    let up: [u8; 24] = samples::BFD_PACKETS[0].try_into().expect("a sample is a packet");
+    sessions.handle(now, datagram(Reach::Multihop, &up), &mut actions);
+    let number = sessions.status(now).sessions[1].discriminator.to_be_bytes();
+    let mut up = up;
+    up[1] = 0x80;
+    up[8..12].copy_from_slice(&number);
+    sessions.handle(now, datagram(Reach::Multihop, &up), &mut actions);
+    assert_eq!(sessions.status(now).sessions[1].state, bfd::StateName::Up);
+    for with_number in [false, true] {
+        let mut bytes = bytes.to_vec();
+        if let (true, Some(slot)) = (with_number, bytes.get_mut(8..12)) {
+            slot.copy_from_slice(&number);
+        }
+        for reach in [Reach::SingleHop, Reach::Multihop] {
+            sessions.handle(now, datagram(reach, &bytes), &mut actions);
+        }
+        for _ in 0..20 {
+            let Some(deadline) = sessions.deadline() else { break };
+            assert!(deadline > now, "a deadline that was met is over");
+            now = deadline;
+            sessions.handle(now, bfd::Event::Deadline, &mut actions);
+        }
+    }
+    let status = sessions.status(now);
+    for session in &status.sessions {
+        assert!(session.state != bfd::StateName::Up || session.remote.is_some());
+        let heard = session.counters.received + session.counters.refused();
+        assert!(heard <= 6, "{heard} of four datagrams, and two to come up");
     }
 }
 

@@ -16,6 +16,19 @@ pub const ADVERTS: &[&[u8]] = &[
     ],
 ];
 
+/// keepalived in Down and in Up with Final, BIRD in Up with Poll.
+pub const BFD_PACKETS: &[&[u8]] = &[
+    &[0x20, 0x40, 4, 24, 0x70, 0x9b, 0x80, 0x1c, 0, 0, 0, 0, 0, 15, 0x42, 0x40, 0, 1, 0x86, 0xa0, 0, 0, 0, 0],
+    &[
+        0x20, 0xd0, 4, 24, 0x70, 0x9b, 0x80, 0x1c, 0x1b, 0xcd, 0x51, 0xeb, 0, 2, 0x49, 0xf0, 0, 1, 0x86, 0xa0, 0, 0, 0,
+        0,
+    ],
+    &[
+        0x20, 0xe0, 3, 24, 0x1b, 0xcd, 0x51, 0xeb, 0x70, 0x9b, 0x80, 0x1c, 0, 1, 0x86, 0xa0, 0, 1, 0x86, 0xa0, 0, 0, 0,
+        0,
+    ],
+];
+
 /// The shapes that a file takes: blocks, definitions, conditions, sequences, quotes.
 pub const KEEPALIVED: &[&[u8]] = &[
     b"! a comment\nglobal_defs {\n  router_id lb01 # who\n}\nvrrp_script chk {\n  script \"/usr/bin/pgrep nginx\"\n  interval 2\n  weight -20\n}\nvrrp_instance VI_1 {\n  state MASTER\n  interface eth0\n  virtual_router_id 51\n  priority 150\n  advert_int 1\n  authentication {\n    auth_type PASS\n    auth_pass 42\n  }\n  virtual_ipaddress {\n    10.0.0.100/24 dev eth0 label eth0:1\n  }\n  track_script {\n    chk\n  }\n}\n",

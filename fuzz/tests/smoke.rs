@@ -98,6 +98,11 @@ fn adverts_of_any_bytes_do_no_harm() {
 }
 
 #[test]
+fn bfd_packets_of_any_bytes_do_no_harm() {
+    check("bfd_packet");
+}
+
+#[test]
 fn any_text_is_a_keepalived_configuration_or_diagnostics() {
     check("keepalived_conf");
 }
