@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 /// Programs that the tests run, and the Debian packages that have them.
 const PROGRAMS: &[(&str, &str)] = &[
     ("keepalived", "keepalived"),
+    ("bird", "bird2"),
     ("nginx", "nginx-light"),
     ("haproxy", "haproxy"),
     ("wrk", "wrk"),
@@ -28,7 +29,7 @@ const PROGRAMS: &[(&str, &str)] = &[
 ];
 
 /// Services of those packages. They must not run beside the tests.
-const SERVICES: &[&str] = &["keepalived", "nginx", "haproxy", "ipvsadm"];
+const SERVICES: &[&str] = &["keepalived", "bird", "nginx", "haproxy", "ipvsadm"];
 
 /// Where programs are, whatever `PATH` an unprivileged shell has.
 const PLACES: &[&str] = &["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin"];

@@ -1,5 +1,5 @@
 use crate::config::Reach;
-use crate::packet::LENGTH;
+use crate::packet::{Diagnostic, LENGTH};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -123,6 +123,10 @@ pub struct Transition {
     pub waited: Duration,
     /// The detection time that ran out, if one did.
     pub expiry: Option<Expiry>,
+    /// Why the session is not up, as this end sees it.
+    pub diagnostic: Diagnostic,
+    /// And as the peer said last.
+    pub remote_diagnostic: Diagnostic,
 }
 
 /// A silence that was too long.

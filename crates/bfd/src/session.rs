@@ -28,6 +28,8 @@ pub(crate) struct Session {
     pub(crate) reason: String,
     pub(crate) counters: Counters,
     diagnostic: Diagnostic,
+    /// What the peer said last about its own end, when it said anything.
+    remote_diagnostic: Diagnostic,
     remote: Option<Remote>,
     pace: Pace,
     /// Why there is no socket, once one could not be had.
@@ -72,6 +74,7 @@ impl Session {
             reason: "its socket is not open yet".to_owned(),
             counters: Counters::default(),
             diagnostic: Diagnostic::None,
+            remote_diagnostic: Diagnostic::None,
             remote: None,
             pace: Pace { tx: config.idle_tx, rx: config.min_rx },
             refused: None,
@@ -207,6 +210,7 @@ impl Session {
         self.counters.received += 1;
         let remote = Remote::new(packet, now);
         self.remote = Some(remote);
+        self.remote_diagnostic = packet.diagnostic;
         if packet.is_final {
             self.confirmed();
         }
@@ -326,8 +330,7 @@ impl Session {
             // As keepalived: what is still on its way belongs to the life before.
             self.discriminator = self.spare;
         }
-        let decision = self.report(from, to, &why.trigger);
-        let told = decision.1;
+        let (decision, told) = self.report(from, to, &why.trigger);
         self.reason = why.trigger.clone();
         actions.push(Action::Explain(Transition {
             session: self.id,
@@ -335,9 +338,11 @@ impl Session {
             to,
             trigger: why.trigger,
             rule: why.rule,
-            decision: decision.0,
+            decision,
             waited: why.waited,
             expiry: why.expiry,
+            diagnostic: self.diagnostic,
+            remote_diagnostic: self.remote_diagnostic,
         }));
         actions.extend(told);
     }

@@ -39,6 +39,13 @@ pub enum ToBalance {
         /// Whether it is master.
         master: bool,
     },
+    /// A BFD session is up, or is it no longer: for BFD_CHECK.
+    Bfd {
+        /// Its name.
+        session: String,
+        /// Whether it is up.
+        up: bool,
+    },
     /// A person asked for something.
     Administer(Administered),
     /// Asks for [`FromBalance::Status`] with the same number.

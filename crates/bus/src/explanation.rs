@@ -8,12 +8,12 @@ use std::time::Duration;
 /// `evenkeel why` prints these; in JSON they are the contract. Spans are seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
-    /// Name of the instance, pool or, as `POOL/SERVER`, server; `proxy` where the proxy's process is meant, which goes from `fault` to `init` when it is
+    /// Name of the instance, BFD session, pool or, as `POOL/SERVER`, server; `proxy` where the proxy's process is meant, which goes from `fault` to `init` when it is
     /// started again.
     pub instance: String,
     /// When the decision was made.
     pub at: WallTime,
-    /// State of the instance before; `null` for pools and servers.
+    /// State of the instance before; `null` for sessions, pools and servers.
     pub from: Option<StateName>,
     /// State after; equal to `from` for what changes no state (a repaired address, a conflict).
     pub to: Option<StateName>,
@@ -52,6 +52,24 @@ impl Explanation {
             decision,
             waited_seconds: waited.as_secs_f64(),
             effects: Vec::new(),
+        }
+    }
+
+    /// A transition of the BFD session `name`, decided `at` this time, with what was done about it.
+    pub fn of_session(transition: evenkeel_bfd::Transition, name: &str, at: WallTime, effects: Vec<Effect>) -> Self {
+        let evenkeel_bfd::Transition { from, to, trigger, rule, decision, waited, .. } = transition;
+        let decision = format!("{} -> {}: {decision}", from.words(), to.words());
+        let waited_seconds = waited.as_secs_f64();
+        Explanation {
+            instance: name.to_owned(),
+            at,
+            from: None,
+            to: None,
+            trigger,
+            rule,
+            decision,
+            waited_seconds,
+            effects,
         }
     }
 

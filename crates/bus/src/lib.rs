@@ -15,6 +15,7 @@ mod mail;
 mod message;
 mod node;
 mod pools;
+mod session;
 mod wall;
 
 pub use balance::{Administered, FromBalance, Kept, ScriptEnd, ToBalance};
@@ -28,4 +29,5 @@ pub use node::{
     ServerView, TrackerView, UpstreamView,
 };
 pub use pools::{BalanceView, CheckView, PlaneView, PoolView, RealServerView, ServerNotice};
+pub use session::{RemoteView, SessionView};
 pub use wall::WallTime;

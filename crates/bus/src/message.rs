@@ -12,6 +12,8 @@ pub enum ToVrrp {
         number: u64,
         /// The virtual routers.
         config: evenkeel_vrrp::Config,
+        /// The BFD sessions.
+        bfd: evenkeel_bfd::Config,
         /// How the process runs.
         options: VrrpOptions,
         /// What a process before this one was, and what trackers reported to it: told to the routers before they hear of
@@ -104,12 +106,21 @@ pub enum FromVrrp {
     },
     /// A decision and what was done about it.
     Explained(Explanation),
+    /// What BFD_CHECK is to see of a session from now on.
+    Bfd {
+        /// Its name.
+        session: String,
+        /// Whether it is up.
+        up: bool,
+    },
     /// Answer to [`ToVrrp::Status`].
     Status {
         /// The number of the question.
         id: u64,
         /// All instances now.
         status: evenkeel_vrrp::Status,
+        /// All BFD sessions now.
+        bfd: evenkeel_bfd::Status,
     },
     /// Every address is released; the process is about to exit.
     Stopped,

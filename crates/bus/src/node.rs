@@ -1,7 +1,7 @@
 //! What `evenkeel status --json` prints. This is the contract: names stay, new ones may come. Spans are seconds, points
 //! in time RFC 3339. What could not be asked is `null`, never an old answer.
 
-use crate::{BalanceView, WallTime};
+use crate::{BalanceView, SessionView, WallTime};
 use evenkeel_vrrp::{AdvertCounters, GroupStatus, InstanceStatus, StateName};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -32,6 +32,9 @@ pub struct NodeStatus {
     /// Sync groups in configuration order; `null` when the vrrp role gave no answer.
     #[serde(default)]
     pub groups: Option<Vec<GroupView>>,
+    /// BFD sessions in configuration order; `null` when the vrrp role gave no answer.
+    #[serde(default)]
+    pub bfd: Option<Vec<SessionView>>,
     /// The proxy; `null` when none is configured.
     pub proxy: Option<ProxyView>,
     /// Layer 4; `null` when none is configured, or the balance role gave no answer.
@@ -152,7 +155,7 @@ pub struct ConflictView {
 /// One tracker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrackerView {
-    /// `script chk_nginx`, `interface eth1`, `proxy`.
+    /// `script chk_nginx`, `interface eth1`, `bfd peer`, `proxy`.
     pub name: String,
     /// `null` while it has not reported.
     pub healthy: Option<bool>,
@@ -316,6 +319,6 @@ impl UpstreamView {
 }
 
 /// To the millisecond: more digits only look exact.
-fn seconds(span: Duration) -> f64 {
+pub(crate) fn seconds(span: Duration) -> f64 {
     (span.as_secs_f64() * 1000.0).round() / 1000.0
 }

@@ -10,6 +10,7 @@
 //! | make addresses what they should be   | [`addresses`] |
 //! | the same for routes and rules        | [`routes`] |
 //! | speak VRRP and ARP                   | [`vrrp_socket`], [`arp_socket`] |
+//! | speak BFD                            | [`bfd_socket`] |
 //! | balance connections                  | [`ipvs`], [`xdp`] |
 //! | name addresses                       | [`names`] |
 //! | give privileges away                 | [`privilege`], [`sandbox`] |
@@ -20,6 +21,7 @@
 
 pub mod addresses;
 pub mod arp_socket;
+pub mod bfd_socket;
 pub mod clock;
 pub mod data_path;
 mod error;

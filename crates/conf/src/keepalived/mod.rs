@@ -1,7 +1,7 @@
 //! keepalived.conf: `text -> lines -> tree -> typed values`, with diagnostics.
 //!
-//! [`load`] reads a file with everything it includes and lowers it to [`Settings`], an [`evenkeel_vrrp::Config`]
-//! and an [`evenkeel_balance::Config`](evenkeel_balance::config::Config).
+//! [`load`] reads a file with everything it includes and lowers it to [`Settings`], an [`evenkeel_vrrp::Config`],
+//! an [`evenkeel_bfd::Config`] and an [`evenkeel_balance::Config`](evenkeel_balance::config::Config).
 //! It never fails halfway: all problems come back together, and [`Loaded::has_errors`] says whether the result may run.
 //! [`lint`] looks for what is well formed and still will not do what was meant.
 
@@ -50,6 +50,8 @@ pub struct Loaded {
     pub settings: Settings,
     /// What the virtual routers are told.
     pub vrrp: evenkeel_vrrp::Config,
+    /// What the BFD sessions are told.
+    pub bfd: evenkeel_bfd::Config,
     /// What the balancer is told.
     pub balance: evenkeel_balance::config::Config,
     /// The blocks with the places of their words, for the lints.
@@ -69,6 +71,7 @@ pub fn load(files: &dyn Files, path: &Path, options: &Options) -> Loaded {
     let mut lower = lower::Lower::new(diagnostics);
     walk::walk(&nodes, &mut lower);
     let vrrp = lower::finish(&mut lower);
+    let bfd = lower::bfd::finish(&mut lower);
     let balance = lower::balance::finish(&mut lower);
     let mut diagnostics = lower.diagnostics;
     diagnostics.sort_by_key(|diagnostic| diagnostic.span.map(|span| (span.file, span.line, span.start)));
@@ -77,5 +80,5 @@ pub fn load(files: &dyn Files, path: &Path, options: &Options) -> Loaded {
         let message = format!("{n_unsaid} more problems are not shown");
         diagnostics.push(Diagnostic::new(worst, "too-many-problems", None, message));
     }
-    Loaded { sources, diagnostics, settings: lower.settings, vrrp, balance, drafts: lower.drafts }
+    Loaded { sources, diagnostics, settings: lower.settings, vrrp, bfd, balance, drafts: lower.drafts }
 }

@@ -264,11 +264,11 @@ fn a_file_check_follows_a_track_file() {
 }
 
 #[test]
-fn a_bfd_check_follows_a_session_and_is_not_yet_acted_on() {
+fn a_bfd_check_follows_a_session() {
     let server = "real_server 10.0.0.1 80 {\nBFD_CHECK {\nname peer\nalpha\n}\n}";
     let session = "bfd_instance peer {\nneighbor_ip 10.0.0.1\n}\n";
     let loaded = text(&format!("{session}{}", virtual_server("10.0.0.100 80", server)));
-    assert_eq!(rules(&loaded), ["not-acted-on:9"]);
+    assert_eq!(rules(&loaded), [""; 0]);
     assert_eq!(loaded.balance.bfd_sessions, ["peer"]);
     let check = &loaded.balance.pools[0].servers[0].checks[0];
     assert_eq!(check.probe, Probe::Bfd { session: evenkeel_balance::config::BfdId(0) });

@@ -1,6 +1,7 @@
 //! keepalived.conf from text to values: the language, the files people have, the mistakes they make.
 
 mod balance;
+mod bfd;
 mod checks;
 mod fifo;
 mod groups;

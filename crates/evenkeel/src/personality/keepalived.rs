@@ -95,6 +95,7 @@ struct CommandLine {
     dump: bool,
     only_check: bool,
     only_vrrp: bool,
+    no_bfd: bool,
     umask: Option<u32>,
     plan: Vec<(&'static str, String)>,
     no_respawn: bool,
@@ -173,6 +174,7 @@ fn read(words: &[String]) -> Result<CommandLine, u8> {
             ('d', _) => line.dump = true,
             ('C', _) => line.only_check = true,
             ('P', _) => line.only_vrrp = true,
+            ('B', _) => line.no_bfd = true,
             ('R', _) => line.no_respawn = true,
             ('V', _) => line.keep_addresses = true,
             ('u', _) => line.umask = u32::from_str_radix(&text, 8).ok(),
@@ -213,6 +215,7 @@ fn run(path: PathBuf, line: &CommandLine, detached: bool) -> ExitCode {
     // With -C alone there is nothing for the virtual routers to do.
     plan.without_vrrp = line.only_check && !line.only_vrrp;
     plan.without_checkers = line.only_vrrp && !line.only_check;
+    plan.without_bfd = line.no_bfd;
     for (long, text) in &line.plan {
         match *long {
             "pid" => plan.pid_file = Some(absolute(text)),

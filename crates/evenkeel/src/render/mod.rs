@@ -2,6 +2,7 @@
 
 mod balance;
 pub mod connections;
+mod session;
 mod status;
 pub mod table;
 mod why;

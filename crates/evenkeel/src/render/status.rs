@@ -21,6 +21,9 @@ pub fn status(node: &NodeStatus) -> String {
     for view in node.groups.iter().flatten() {
         group(&mut out, view);
     }
+    for view in node.bfd.iter().flatten() {
+        super::session::session(&mut out, view);
+    }
     match &node.balance {
         Some(view) => super::balance::balance(&mut out, view),
         None if node.roles.iter().any(|role| role.name == "balance") => {
@@ -186,6 +189,7 @@ mod tests {
             }],
             instances: None,
             groups: None,
+            bfd: None,
             proxy: None,
             balance: None,
         }

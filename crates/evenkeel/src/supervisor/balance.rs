@@ -144,6 +144,7 @@ impl Supervisor {
                     self.balance.enter(RoleState::Running);
                     self.tell_master();
                 }
+                self.tell_sessions();
                 self.reloaded(Role::Balance, Some(number), None);
             }
             Heard::Message(FromBalance::ConfigureFailed { number, reason }) => {
@@ -178,6 +179,20 @@ impl Supervisor {
             self.respawn_after(Role::Balance, wait);
         }
         self.balance.last_exit = Some(how);
+    }
+
+    /// What BFD_CHECK is to know: a role that has a new configuration may follow sessions that it did not before.
+    fn tell_sessions(&self) {
+        for (session, up) in &self.sessions {
+            self.tell_session(session, *up);
+        }
+    }
+
+    pub(super) fn tell_session(&self, session: &str, up: bool) {
+        let is_followed = self.compiled.balance.bfd_sessions.iter().any(|followed| followed == session);
+        if let (Some(process), true) = (&self.balance.process, is_followed) {
+            process.send(ToBalance::Bfd { session: session.to_owned(), up });
+        }
     }
 
     /// Whether the instance that the sync daemon follows is master.

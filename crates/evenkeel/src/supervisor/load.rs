@@ -17,6 +17,8 @@ pub struct Compiled {
     pub settings: Settings,
     /// What it says to the virtual routers.
     pub vrrp: evenkeel_vrrp::Config,
+    /// Its BFD sessions.
+    pub bfd: evenkeel_bfd::Config,
     /// What it says to the balancer.
     pub balance: evenkeel_balance::Config,
     /// At most so long is it as a message.
@@ -51,6 +53,7 @@ pub fn compile(plan: &Plan) -> Result<Compiled, Refused> {
         compiled.files.extend(loaded.sources.paths().map(|path| path.display().to_string()));
         compiled.settings = loaded.settings;
         compiled.vrrp = loaded.vrrp;
+        compiled.bfd = loaded.bfd;
         compiled.balance = loaded.balance;
     }
     if let Some(path) = plan.nginx.clone().or_else(|| compiled.settings.nginx_conf.clone()) {

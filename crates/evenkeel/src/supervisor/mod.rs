@@ -157,6 +157,8 @@ struct Supervisor {
     /// Last outcome of each script: the log tells changes only, and a new vrrp role in an old one's place starts with it.
     outcomes: BTreeMap<ScriptId, ScriptOutcome>,
     mastership: Mastership,
+    /// What BFD sessions said last to BFD_CHECK, by their names.
+    sessions: BTreeMap<String, bool>,
     notify: notify::Queue,
     history: History,
     /// Where the counters of the dumps start.
@@ -258,6 +260,7 @@ async fn daemon(plan: Plan, compiled: Compiled, on_ready: OnReady) -> anyhow::Re
         watched: BTreeMap::new(),
         outcomes: BTreeMap::new(),
         mastership: Mastership::default(),
+        sessions: BTreeMap::new(),
         notify: notify::Queue::default(),
         history: History::default(),
         cleared: dump::Cleared::default(),
@@ -313,7 +316,7 @@ impl Supervisor {
         if self.compiled.site.is_some() {
             self.start_proxy();
         }
-        if !self.plan.without_vrrp && !self.compiled.vrrp.instances.is_empty() {
+        if self.wants_vrrp() {
             self.start_vrrp();
         }
         self.follow_fifos();
@@ -401,7 +404,7 @@ impl Supervisor {
         let reply = match request {
             Request::Status => return self.answer_status(answer),
             Request::Stats => return self.answer_stats(answer),
-            Request::Why { instance, limit } => match self.unknown_instance(instance.as_deref()) {
+            Request::Why { instance, limit } => match self.unknown_subject(instance.as_deref()) {
                 Some(message) => Reply::Failed { message },
                 None => Reply::Why(self.history.last(&self.meant_by(instance), limit.min(History::KEPT))),
             },
@@ -431,6 +434,12 @@ impl Supervisor {
         };
         process.send(ToVrrp::Command(command(InstanceId(u32::try_from(at).unwrap_or(u32::MAX)))));
         Reply::Done { message: format!("{name} {what}") }
+    }
+
+    /// What to tell somebody who asks for reasons of something that is not there.
+    fn unknown_subject(&self, name: Option<&str>) -> Option<String> {
+        let is_session = |name| self.compiled.bfd.sessions.iter().any(|session| session.name == name);
+        if name.is_some_and(is_session) { None } else { self.unknown_instance(name) }
     }
 
     /// What to tell somebody who named an instance that is not there.

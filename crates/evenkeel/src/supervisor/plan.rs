@@ -36,6 +36,8 @@ pub struct Plan {
     pub without_vrrp: bool,
     /// keepalived's `-P` alone: no health checks and no virtual servers.
     pub without_checkers: bool,
+    /// keepalived's `-B`: no BFD.
+    pub without_bfd: bool,
     /// keepalived's `-R`: end when a role dies.
     pub without_respawn: bool,
     /// keepalived's `-V`.
@@ -101,6 +103,7 @@ impl Plan {
             namespace: None,
             without_vrrp: false,
             without_checkers: false,
+            without_bfd: false,
             without_respawn: false,
             keep_addresses: false,
             keep_services: false,

@@ -144,6 +144,7 @@ impl Supervisor {
         self.mastership.forget_the_dead();
         self.reschedule(&before.settings);
         self.follow_fifos();
+        self.sessions.retain(|name, _| self.compiled.bfd.sessions.iter().any(|session| session.name == *name));
         self.pass_on_vrrp();
         self.pass_on_balance(&before.balance);
         self.readdress_mail();
@@ -155,7 +156,7 @@ impl Supervisor {
     }
 
     fn pass_on_vrrp(&mut self) {
-        let is_wanted = !self.plan.without_vrrp && !self.compiled.vrrp.instances.is_empty();
+        let is_wanted = self.wants_vrrp();
         let number = self.next_number();
         match &self.vrrp.process {
             // Also with no instance left: the role releases what it holds.

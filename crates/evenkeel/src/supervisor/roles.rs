@@ -6,7 +6,7 @@ use super::load::Compiled;
 use super::notify;
 use super::pidfile::PidFile;
 use super::process::{Generation, Heard, Names, Process, schedule};
-use super::{End, Happening, Supervisor};
+use super::{End, Happening, Supervisor, status};
 use crate::role::Role;
 use evenkeel_bus::{Explanation, FromProxy, FromVrrp, ProxyOptions, RoleState, ToProxy, ToVrrp, VrrpOptions, WallTime};
 use evenkeel_conf::keepalived::Settings;
@@ -81,6 +81,19 @@ pub const PROXY: &str = "proxy";
 pub type ProxyPart = (ToProxy, Vec<OwnedFd>);
 
 impl Supervisor {
+    /// Whether the configuration has anything for the vrrp role to do.
+    pub(super) fn wants_vrrp(&self) -> bool {
+        self.has_routers() || self.has_sessions()
+    }
+
+    pub(super) fn has_routers(&self) -> bool {
+        !self.plan.without_vrrp && !self.compiled.vrrp.instances.is_empty()
+    }
+
+    fn has_sessions(&self) -> bool {
+        !self.plan.without_bfd && !self.compiled.bfd.sessions.is_empty()
+    }
+
     pub(super) fn start_vrrp(&mut self) {
         let number = self.next_number();
         self.launch_vrrp(number);
@@ -153,7 +166,10 @@ impl Supervisor {
             record: self.plan.record.clone(),
             keep_addresses: self.plan.keep_addresses,
         };
-        ToVrrp::Configure { number, config: self.compiled.vrrp.clone(), options, known }
+        // The role also runs for BFD alone.
+        let config = if self.has_routers() { self.compiled.vrrp.clone() } else { evenkeel_vrrp::Config::default() };
+        let bfd = if self.has_sessions() { self.compiled.bfd.clone() } else { evenkeel_bfd::Config::default() };
+        ToVrrp::Configure { number, config, bfd, options, known }
     }
 
     pub(super) fn start_proxy(&mut self) {
@@ -264,7 +280,13 @@ impl Supervisor {
                 self.tell_master();
                 self.keep(explanation);
             }
-            Heard::Message(FromVrrp::Status { id, status }) => self.questions.vrrp_answered(id, status),
+            Heard::Message(FromVrrp::Bfd { session, up }) => {
+                self.tell_session(&session, up);
+                self.sessions.insert(session, up);
+            }
+            Heard::Message(FromVrrp::Status { id, status, bfd }) => {
+                self.questions.vrrp_answered(id, status::OfVrrp { routers: status, bfd });
+            }
             Heard::Message(FromVrrp::Stopped) => self.vrrp.is_done = true,
             Heard::Gone(how) => self.retire_vrrp(how),
         }

@@ -3,7 +3,7 @@
 use super::roles::RoleSlot;
 use super::{Supervisor, load};
 use evenkeel_bus::{
-    BalanceView, GroupView, InstanceView, NodeStatus, ProxyHealth, ProxyView, Reply, RoleState, RoleView, ToBalance,
+    BalanceView, GroupView, InstanceView, NodeStatus, ProxyHealth, ProxyView, Reply, RoleState, RoleView, SessionView, ToBalance,
     ToProxy, ToVrrp, WallTime,
 };
 use std::collections::BTreeMap;
@@ -17,18 +17,27 @@ pub(super) const LIMIT: Duration = Duration::from_secs(1);
 /// Questions that may be open; older ones are given up.
 const MAX_OPEN: usize = 256;
 
+/// What the vrrp role knows.
+#[derive(Debug)]
+pub struct OfVrrp {
+    /// The virtual routers.
+    pub routers: evenkeel_vrrp::Status,
+    /// The BFD sessions.
+    pub bfd: evenkeel_bfd::Status,
+}
+
 /// Questions that roles have yet to answer.
 #[derive(Debug, Default)]
 pub struct Questions {
     last: u64,
-    vrrp: BTreeMap<u64, oneshot::Sender<evenkeel_vrrp::Status>>,
+    vrrp: BTreeMap<u64, oneshot::Sender<OfVrrp>>,
     proxy: BTreeMap<u64, oneshot::Sender<evenkeel_site::Status>>,
     balance: BTreeMap<u64, oneshot::Sender<BalanceView>>,
 }
 
 impl Questions {
     /// Asks the vrrp role. The answer never comes when it is dead or silent.
-    pub fn ask_vrrp(&mut self, role: &RoleSlot<ToVrrp>) -> oneshot::Receiver<evenkeel_vrrp::Status> {
+    pub fn ask_vrrp(&mut self, role: &RoleSlot<ToVrrp>) -> oneshot::Receiver<OfVrrp> {
         let (id, answer) = open(&mut self.last, &mut self.vrrp);
         match &role.process {
             Some(process) => process.send(ToVrrp::Status { id }),
@@ -57,7 +66,7 @@ impl Questions {
         answer
     }
 
-    pub(super) fn vrrp_answered(&mut self, id: u64, status: evenkeel_vrrp::Status) {
+    pub(super) fn vrrp_answered(&mut self, id: u64, status: OfVrrp) {
         if let Some(answer) = self.vrrp.remove(&id) {
             let _ = answer.send(status);
         }
@@ -113,7 +122,7 @@ impl Supervisor {
         let vrrp = self.questions.ask_vrrp(&self.vrrp);
         let proxy = self.questions.ask_proxy(&self.proxy);
         let balance = self.questions.ask_balance(&self.balance);
-        let has_vrrp = !self.plan.without_vrrp && !self.compiled.vrrp.instances.is_empty();
+        let has_vrrp = self.wants_vrrp();
         let health = self.compiled.site.is_some().then(|| ProxyHealth {
             healthy: self.health.healthy,
             reason: self.health.reason.clone(),
@@ -144,6 +153,7 @@ impl Supervisor {
             roles,
             instances: None,
             groups: None,
+            bfd: None,
             proxy: None,
             balance: None,
         };
@@ -157,17 +167,17 @@ impl Supervisor {
             let vrrp = vrrp.ok().and_then(Result::ok);
             let proxy = proxy.ok().and_then(Result::ok);
             node.at = WallTime::now();
-            node.groups = match (&vrrp, has_vrrp) {
-                (Some(status), _) => Some(status.groups.iter().map(|group| GroupView::new(group, node.at)).collect()),
-                (None, true) => None,
-                (None, false) => Some(Vec::new()),
-            };
-            node.instances = match (vrrp, has_vrrp) {
-                (Some(status), _) => {
-                    Some(status.instances.iter().map(|instance| InstanceView::new(instance, node.at)).collect())
+            match (vrrp, has_vrrp) {
+                (Some(OfVrrp { routers, bfd }), _) => {
+                    node.groups = Some(routers.groups.iter().map(|group| GroupView::new(group, node.at)).collect());
+                    node.instances =
+                        Some(routers.instances.iter().map(|instance| InstanceView::new(instance, node.at)).collect());
+                    node.bfd = Some(bfd.sessions.iter().map(|session| SessionView::new(session, node.at)).collect());
                 }
-                (None, true) => None,
-                (None, false) => Some(Vec::new()),
+                (None, true) => {}
+                (None, false) => {
+                    (node.groups, node.instances, node.bfd) = (Some(Vec::new()), Some(Vec::new()), Some(Vec::new()));
+                }
             };
             node.proxy = health.map(|health| ProxyView::new(health, proxy.as_ref()));
             node

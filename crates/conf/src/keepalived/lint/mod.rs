@@ -100,6 +100,7 @@ fn place(track: &Track, draft: &InstanceDraft, loaded: &Loaded) -> Span {
     let is_it = |noted: &&TrackDraft| match (&noted.target.value, &track.target) {
         (TrackName::Interface(name), TrackTarget::Interface(target)) => name == target,
         (TrackName::Script(name), TrackTarget::Script(_)) => Some(name.as_str()) == script_name(&track.target, loaded),
+        (TrackName::Bfd(name), TrackTarget::Bfd(target)) => name == target,
         (TrackName::Proxy, TrackTarget::Proxy) => true,
         _ => false,
     };

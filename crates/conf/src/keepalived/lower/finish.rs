@@ -368,6 +368,7 @@ fn lower_track(
     let place = track.target.span;
     let (target, default) = match &track.target.value {
         TrackName::Interface(name) => (TrackTarget::Interface(name.clone()), (0, false)),
+        TrackName::Bfd(name) => (TrackTarget::Bfd(name.clone()), (0, false)),
         TrackName::Proxy => (TrackTarget::Proxy, (0, false)),
         TrackName::File(name) => {
             let Some(file) = drafts.balance.file(name).filter(|file| file.path.is_some()) else {

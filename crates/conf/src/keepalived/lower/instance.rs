@@ -2,7 +2,7 @@
 
 use super::garp::Zero;
 use super::number::{Garbage, Grain};
-use super::{At, AuthType, InstanceDraft, Kind, Lower, TrackDraft, TrackName, address, track};
+use super::{At, AuthType, InstanceDraft, Kind, Lower, TrackDraft, TrackName, address, bfd, track};
 use crate::Diagnostic;
 use crate::keepalived::language::Node;
 use evenkeel_vrrp::config::{Initial, Priority, Vrid};
@@ -324,6 +324,12 @@ pub(in crate::keepalived) fn track_file(lower: &mut Lower, node: &Node) {
 
 pub(in crate::keepalived) fn track_process(lower: &mut Lower, node: &Node) {
     let tracks = track::lines(lower, node, TrackName::Process);
+    let Some(draft) = lower.drafts.instances.last_mut() else { return };
+    draft.tracks.extend(tracks);
+}
+
+pub(in crate::keepalived) fn track_bfd(lower: &mut Lower, node: &Node) {
+    let tracks = bfd::tracks(lower, node);
     let Some(draft) = lower.drafts.instances.last_mut() else { return };
     draft.tracks.extend(tracks);
 }

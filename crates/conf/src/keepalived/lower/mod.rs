@@ -3,6 +3,7 @@
 
 mod address;
 pub(in crate::keepalived) mod balance;
+pub(in crate::keepalived) mod bfd;
 pub(in crate::keepalived) mod daemon;
 pub(in crate::keepalived) mod fifo;
 mod finish;
@@ -55,6 +56,7 @@ enum Kind {
     Script,
     Group,
     Process,
+    Session,
 }
 
 impl Lower {
@@ -97,6 +99,7 @@ pub(in crate::keepalived) struct Drafts {
     pub(in crate::keepalived) groups: Vec<GroupDraft>,
     pub(in crate::keepalived) processes: Vec<ProcessDraft>,
     pub(in crate::keepalived) fifos: fifo::FifoDrafts,
+    pub(in crate::keepalived) bfd: Vec<bfd::SessionDraft>,
     pub(in crate::keepalived) balance: balance::Drafts,
     pub(in crate::keepalived) network: network::Drafts,
 }

@@ -1,29 +1,29 @@
 //! Layer-4 services, their health checks, and BFD.
 
-use super::{Directive, MANY, NOT_YET, does, kept, later, moot, rows};
+use super::{Directive, MANY, does, moot, rows};
 use crate::keepalived::lower::balance::{check, group, http, misc, pool, probes, server, udp};
-use crate::keepalived::lower::nothing;
+use crate::keepalived::lower::{bfd, nothing};
 
 rows! {
     in [Root] {
-        "bfd_instance" "NAME (<= 31 chars) { ... }" 1..1 T3 Bfd kept(probes::bfd_instance, NOT_YET) "Asynchronous BFD session (single hop 3784, multihop 4784).";
+        "bfd_instance" "NAME (<= 31 chars) { ... }" 1..1 T3 Bfd does(bfd::begin) "Asynchronous BFD session (single hop 3784, multihop 4784).";
     }
     in [Bfd] {
-        "neighbor_ip" "ADDR" 1..1 T3 line later() "Address of the peer.";
-        "neighbour_ip" "ADDR" 1..1 T3 line later() "The same as neighbor_ip.";
-        "source_ip" "ADDR" 1..1 T3 line later() "Source.";
-        "min_rx" "ms, 3 decimals" 1..1 T3 line later() "Required min RX interval.";
-        "min_tx" "ms" 1..1 T3 line later() "Desired min TX interval.";
-        "idle_tx" "ms >= 1000" 1..1 T3 line later() "TX interval while not Up.";
-        "multiplier" "1..255" 1..1 T3 line later() "Detection multiplier.";
-        "passive" "" 0..0 T3 line later() "Do not send until the peer does.";
-        "ttl" "1..255" 1..1 T3 line later() "Sent TTL.";
-        "hoplimit" "1..255" 1..1 T3 line later() "Hop limit of what is sent, for IPv6.";
-        "max_hops" "-1..255" 1..1 T3 line later() "Accepted TTL loss.";
-        "multihop" "[BOOL]" 0..1 T3 line later() "RFC 5883 port.";
-        "weight" "-253..253 [reverse]" 1..2 T3 line later() "Default tracking weight (VRRP side).";
-        "vrrp" "" 0..0 T3 line later() "Send events to the VRRP child only.";
-        "checker" "" 0..0 T3 line later() "Send events to the checker child only.";
+        "neighbor_ip" "ADDR" 1..1 T3 line does(bfd::neighbour) "Address of the peer.";
+        "neighbour_ip" "ADDR" 1..1 T3 line does(bfd::neighbour) "The same as neighbor_ip.";
+        "source_ip" "ADDR" 1..1 T3 line does(bfd::source) "Source.";
+        "min_rx" "ms, 3 decimals" 1..1 T3 line does(bfd::min_rx) "Required min RX interval.";
+        "min_tx" "ms" 1..1 T3 line does(bfd::min_tx) "Desired min TX interval.";
+        "idle_tx" "ms >= 1000" 1..1 T3 line does(bfd::idle_tx) "TX interval while not Up.";
+        "multiplier" "1..255" 1..1 T3 line does(bfd::multiplier) "Detection multiplier.";
+        "passive" "" 0..0 T3 line does(bfd::passive) "Do not send until the peer does.";
+        "ttl" "1..255" 1..1 T3 line does(bfd::ttl) "Sent TTL.";
+        "hoplimit" "1..255" 1..1 T3 line does(bfd::ttl) "Hop limit of what is sent, for IPv6.";
+        "max_hops" "-1..255" 1..1 T3 line does(bfd::max_hops) "Accepted TTL loss.";
+        "multihop" "[BOOL]" 0..1 T3 line does(bfd::multihop) "RFC 5883 port.";
+        "weight" "-253..253 [reverse]" 1..2 T3 line does(bfd::weight) "Default tracking weight (VRRP side).";
+        "vrrp" "" 0..0 T3 line does(bfd::vrrp) "Send events to the VRRP child only.";
+        "checker" "" 0..0 T3 line does(bfd::checker) "Send events to the checker child only.";
     }
     in [Root] {
         "SSL" "{ ... }" 0..0 T3 Ssl does(nothing) "Client certificate settings for SSL_GET.";

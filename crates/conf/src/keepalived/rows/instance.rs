@@ -56,7 +56,7 @@ rows! {
         "track_script" "{ NAME [weight W [reverse|noreverse]] ... }" 0..0 T1 values does(instance::track_script) "Scripts that count.";
         "track_file" "{ NAME [weight W [reverse|noreverse]] ... }" 0..0 T2 values does(instance::track_file) "Files that count.";
         "track_process" "{ NAME [weight W [reverse|noreverse]] ... }" 0..0 T3 values does(instance::track_process) "Processes that count.";
-        "track_bfd" "{ NAME [weight W [reverse|noreverse]] ... }" 0..0 T3 values missed() "BFD sessions that count.";
+        "track_bfd" "{ NAME [weight W [reverse|noreverse]] ... }" 0..0 T3 values does(instance::track_bfd) "BFD sessions that count.";
         "notify_master" "\"CMD\" [user [:][group]]" 1..4 T1 line does(instance::notify_master) "On entering MASTER.";
         "notify_backup" "\"CMD\" [user [:][group]]" 1..4 T1 line does(instance::notify_backup) "On entering BACKUP.";
         "notify_fault" "\"CMD\" [user [:][group]]" 1..4 T1 line does(instance::notify_fault) "On entering FAULT.";

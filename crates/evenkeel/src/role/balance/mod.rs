@@ -12,7 +12,7 @@ pub mod probe;
 
 use crate::wire::Wire;
 use addresses::LocalAddresses;
-use evenkeel_balance::config::Probe;
+use evenkeel_balance::config::{BfdId, Probe};
 use evenkeel_balance::{Action, Balancer, CheckId, Command, Config, Event, ProbeResult, Says, names};
 use evenkeel_bus::{
     Administered, BalanceView, Channel, ChannelError, Explanation, FromBalance, PoolView, ScriptEnd, ServerNotice,
@@ -94,6 +94,7 @@ async fn await_configuration(bus: &mut Wire) -> anyhow::Result<Option<Order>> {
                 ToBalance::Stop => return Ok(None),
                 ToBalance::ScriptEnded { .. }
                 | ToBalance::Instance { .. }
+                | ToBalance::Bfd { .. }
                 | ToBalance::Administer(_)
                 | ToBalance::Status { .. } => {}
             },
@@ -287,6 +288,12 @@ impl BalanceRole {
                 ToBalance::Instance { name, master } => {
                     self.masters.insert(name, master);
                     self.keeper.follow_masters(&self.book.config, &self.masters);
+                }
+                ToBalance::Bfd { session, up } => {
+                    let at = self.book.config.bfd_sessions.iter().position(|known| *known == session);
+                    if let Some(at) = at.and_then(|at| u32::try_from(at).ok()) {
+                        self.handle(Event::Bfd { session: BfdId(at), up })?;
+                    }
                 }
                 ToBalance::Administer(Administered { pool, server, state }) => {
                     // The supervisor found the server in the same configuration.

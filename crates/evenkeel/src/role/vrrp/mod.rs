@@ -3,12 +3,14 @@
 //! No runtime and no second thread: an advert waits for nothing but the loop itself and, where adverts come thick, for
 //! those that the next 2 ms bring ([`pace`]).
 
+mod bfd;
 mod kernel;
 mod pace;
 mod recorder;
 mod routing;
 mod watch;
 
+use bfd::{Bfd, Word};
 use evenkeel_bus::{Channel, ChannelError, Effect, Explanation, FromVrrp, ToVrrp, VrrpOptions, WallTime};
 use evenkeel_kernel::netlink::{Change, Monitor, RoutingMonitor};
 use evenkeel_kernel::poll::{Interest, Timer, Token};
@@ -35,9 +37,9 @@ pub fn run(mut bus: Channel) -> anyhow::Result<()> {
         tracing::error!(target: "vrrp", "panic: {info}");
         std::process::abort();
     }));
-    let Some(First { number, config, options, known }) = await_configuration(&mut bus)? else { return Ok(()) };
+    let Some(First { number, config, bfd, options, known }) = await_configuration(&mut bus)? else { return Ok(()) };
     let started = match give_up_privileges() {
-        Ok(()) => VrrpRole::new(bus, config, &options),
+        Ok(()) => VrrpRole::new(bus, config, bfd, &options),
         Err(error) => Err(Box::new((bus, error))),
     };
     let mut role = match started {
@@ -56,6 +58,7 @@ pub fn run(mut bus: Channel) -> anyhow::Result<()> {
 struct First {
     number: u64,
     config: Config,
+    bfd: evenkeel_bfd::Config,
     options: VrrpOptions,
     known: Vec<Event>,
 }
@@ -64,8 +67,8 @@ fn await_configuration(bus: &mut Channel) -> anyhow::Result<Option<First>> {
     loop {
         match bus.receive_blocking(Duration::from_secs(60)) {
             Ok(received) => match received.message {
-                ToVrrp::Configure { number, config, options, known } => {
-                    return Ok(Some(First { number, config, options, known }));
+                ToVrrp::Configure { number, config, bfd, options, known } => {
+                    return Ok(Some(First { number, config, bfd, options, known }));
                 }
                 ToVrrp::Stop => return Ok(None),
                 ToVrrp::ScriptEnded { .. }
@@ -96,6 +99,7 @@ struct VrrpRole {
     routing: Option<RoutingMonitor>,
     kernel: Kernel,
     router: Router,
+    bfd: Bfd,
     config: Config,
     recorder: Option<Recorder>,
     keep_addresses: bool,
@@ -109,7 +113,12 @@ struct VrrpRole {
 }
 
 impl VrrpRole {
-    fn new(bus: Channel, config: Config, options: &VrrpOptions) -> Result<Self, Box<(Channel, anyhow::Error)>> {
+    fn new(
+        bus: Channel,
+        config: Config,
+        bfd: evenkeel_bfd::Config,
+        options: &VrrpOptions,
+    ) -> Result<Self, Box<(Channel, anyhow::Error)>> {
         let open = || -> anyhow::Result<_> {
             let watch = Watch::new()?;
             let timer = Timer::new()?;
@@ -135,6 +144,7 @@ impl VrrpRole {
             routing: None,
             kernel,
             router: Router::new(config.clone(), seed),
+            bfd: Bfd::new(bfd, seed),
             config,
             recorder,
             keep_addresses: options.keep_addresses,
@@ -157,6 +167,8 @@ impl VrrpRole {
         for event in known {
             self.handle(event)?;
         }
+        // Before any interface: no instance is to be master beside a neighbour that nobody has looked for.
+        self.begin_sessions()?;
         self.report_interfaces()?;
         self.mend_statics()?;
         self.report_absent();
@@ -172,6 +184,8 @@ impl VrrpRole {
             self.watch.wait(&mut ready, self.pace.span())?;
             // First: what a deadline or an ARP means depends on what was heard before it.
             self.read_adverts(&ready)?;
+            let words = self.bfd.read(&ready, &self.watch);
+            self.pass_on(words)?;
             for token in ready.drain(..) {
                 if self.stopped {
                     break;
@@ -186,6 +200,10 @@ impl VrrpRole {
                     TIMER => {
                         if self.timer.drain()? {
                             self.timer_at = None;
+                            if self.bfd.deadline().is_some_and(|deadline| deadline <= clock::now()) {
+                                let words = self.bfd.deadline_came(&self.watch);
+                                self.pass_on(words)?;
+                            }
                             if self.router.deadline().is_some_and(|deadline| deadline <= clock::now()) {
                                 self.handle(Event::Deadline)?;
                             }
@@ -193,6 +211,7 @@ impl VrrpRole {
                     }
                     MONITOR => self.read_monitor()?,
                     ROUTING => self.read_routing()?,
+                    // Adverts, and what BFD sent, have been read above.
                     token => self.read_arp(token)?,
                 }
             }
@@ -218,7 +237,7 @@ impl VrrpRole {
     fn arm(&mut self) -> anyhow::Result<()> {
         // A timer that is set too early is left alone: with many backups each advert puts a deadline off, and
         // setting the timer each time would cost more than the few wake-ups for nothing. The core does the same.
-        if let Some(deadline) = self.router.deadline()
+        if let Some(deadline) = self.router.deadline().into_iter().chain(self.bfd.deadline()).min()
             && self.timer_at.is_none_or(|timer_at| deadline < timer_at)
         {
             self.timer.set(Some(deadline))?;
@@ -247,7 +266,9 @@ impl VrrpRole {
                 Err(error) => return Err(error.into()),
             };
             match message {
-                ToVrrp::Configure { number, config, options: _, known: _ } => self.reconfigure(number, config)?,
+                ToVrrp::Configure { number, config, bfd, options: _, known: _ } => {
+                    self.reconfigure(number, config, bfd)?;
+                }
                 ToVrrp::ScriptEnded { script, outcome } => self.handle(Event::ScriptEnded { script, outcome })?,
                 ToVrrp::File { name, value } => self.handle(Event::File { name, value })?,
                 ToVrrp::Processes { name, well, detail } => {
@@ -256,8 +277,9 @@ impl VrrpRole {
                 ToVrrp::Proxy { healthy, reason } => self.handle(Event::Proxy { healthy, reason })?,
                 ToVrrp::Command(command) => self.handle(Event::Command(command))?,
                 ToVrrp::Status { id } => {
-                    let status = self.router.status(clock::now());
-                    self.tell(&FromVrrp::Status { id, status })?;
+                    let now = clock::now();
+                    let (status, bfd) = (self.router.status(now), self.bfd.status(now));
+                    self.tell(&FromVrrp::Status { id, status, bfd })?;
                 }
                 ToVrrp::Stop if self.keep_addresses => {
                     self.stopped = true;
@@ -268,7 +290,10 @@ impl VrrpRole {
         }
     }
 
-    fn reconfigure(&mut self, number: u64, config: Config) -> anyhow::Result<()> {
+    fn reconfigure(&mut self, number: u64, config: Config, bfd: evenkeel_bfd::Config) -> anyhow::Result<()> {
+        // First, so that what tracks a session of the new configuration knows it.
+        self.bfd.reconfigure(bfd);
+        self.begin_sessions()?;
         let now = clock::now();
         if let Some(recorder) = &mut self.recorder {
             recorder.reconfigure(now, &config);
@@ -290,6 +315,41 @@ impl VrrpRole {
         self.mend_statics()?;
         self.report_absent();
         self.tell(&FromVrrp::Ready { number })
+    }
+
+    /// Tells followers of new sessions, and opens what those need.
+    fn begin_sessions(&mut self) -> anyhow::Result<()> {
+        let news = self.bfd.news();
+        self.pass_on(news)?;
+        let tracks = self.config.instances.iter().flat_map(|instance| &instance.tracks);
+        let without = tracks.filter_map(bfd::tracked).filter(|name| !self.bfd.tells_vrrp(name));
+        // As in keepalived what tracks a session that cannot run, or that -B keeps from running, takes it to be down.
+        for session in without.map(str::to_owned).collect::<Vec<_>>() {
+            let reason = "there is no such session".to_owned();
+            self.handle(Event::Bfd { session, up: false, reason })?;
+        }
+        let words = self.bfd.handle(evenkeel_bfd::Event::Deadline, &self.watch);
+        self.pass_on(words)
+    }
+
+    /// Tells virtual routers and supervisor what sessions did.
+    fn pass_on(&mut self, words: Vec<Word>) -> anyhow::Result<()> {
+        for word in words {
+            match word {
+                Word::Report(report) => {
+                    if report.to_checker {
+                        self.tell(&FromVrrp::Bfd { session: report.session.clone(), up: report.up })?;
+                    }
+                    if report.to_vrrp {
+                        bfd::log_report(&report, &self.config);
+                        let bfd::Report { session, up, reason, .. } = report;
+                        self.handle(Event::Bfd { session, up, reason })?;
+                    }
+                }
+                Word::Explained(explanation) => self.tell(&FromVrrp::Explained(explanation))?,
+            }
+        }
+        Ok(())
     }
 
     /// A virtual router without its interface does nothing, and its log would be empty.
@@ -379,6 +439,9 @@ impl VrrpRole {
         for event in self.kernel.mend_statics(&self.config)? {
             self.handle(event)?;
         }
+        // An address of ours may be one that a session waits for.
+        let words = self.bfd.handle(evenkeel_bfd::Event::NetworkChanged, &self.watch);
+        self.pass_on(words)?;
         Ok(())
     }
 

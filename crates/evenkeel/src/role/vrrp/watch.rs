@@ -1,6 +1,9 @@
 //! What the loop waits for, and how the descriptors are called.
 
+use super::bfd::Door;
+use evenkeel_bfd::Reach;
 use evenkeel_kernel::Error;
+use evenkeel_kernel::bfd_socket::Family;
 use evenkeel_kernel::poll::{Interest, Poller, Token};
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -9,6 +12,17 @@ pub const BUS: Token = Token(0);
 pub const TIMER: Token = Token(1);
 pub const MONITOR: Token = Token(2);
 pub const ROUTING: Token = Token(3);
+
+/// The four sockets that BFD comes in by.
+const FIRST_BFD: u64 = 4;
+
+/// By the token's distance from the first.
+const DOORS: [Door; 4] = [
+    (Family::V4, Reach::SingleHop),
+    (Family::V4, Reach::Multihop),
+    (Family::V6, Reach::SingleHop),
+    (Family::V6, Reach::Multihop),
+];
 
 /// The sockets of interface `n` are `n * 2 + FIRST_SOCKET` for adverts and one more for ARP.
 const FIRST_SOCKET: u64 = 16;
@@ -19,6 +33,17 @@ pub fn advert_socket(interface: u32) -> Token {
 
 pub fn arp_socket(interface: u32) -> Token {
     Token(FIRST_SOCKET + u64::from(interface) * 2 + 1)
+}
+
+pub fn bfd_socket(door: Door) -> Token {
+    let at = DOORS.iter().position(|known| *known == door).unwrap_or_default();
+    Token(FIRST_BFD + at as u64)
+}
+
+/// What comes in by this socket, if BFD does.
+pub fn bfd_of(token: Token) -> Option<Door> {
+    let at = usize::try_from(token.0.checked_sub(FIRST_BFD)?).ok()?;
+    DOORS.get(at).copied()
 }
 
 /// The interface whose socket for adverts this is.
@@ -82,8 +107,13 @@ mod tests {
             assert_eq!((adverts_of(arp_socket(interface)), arp_of(advert_socket(interface))), (None, None));
         }
         for token in [BUS, TIMER, MONITOR, ROUTING] {
-            assert_eq!((adverts_of(token), arp_of(token)), (None, None));
+            assert_eq!((adverts_of(token), arp_of(token), bfd_of(token)), (None, None, None));
         }
+        for door in DOORS {
+            let token = bfd_socket(door);
+            assert_eq!((adverts_of(token), arp_of(token), bfd_of(token)), (None, None, Some(door)));
+        }
+        assert_eq!(bfd_of(advert_socket(0)), None);
     }
 
     #[test]

@@ -29,7 +29,9 @@ impl Finish<'_> {
             ProbeDraft::File { file, weight } => {
                 self.file(file.as_ref(), *weight, draft.span, lower).into_iter().collect()
             }
-            ProbeDraft::Bfd { session } => self.bfd(session.as_ref(), draft.span, lower).into_iter().collect(),
+            ProbeDraft::Bfd { session, problem } => {
+                self.bfd(session.as_ref(), problem.as_ref(), draft.span, lower).into_iter().collect()
+            }
             ProbeDraft::Smtp { helo, hosts } if !hosts.is_empty() => {
                 let aim = |host: &HostDraft| {
                     let target = targets::target(&host.target, draft, of, lower)?;
@@ -105,22 +107,21 @@ impl Finish<'_> {
         Some((Probe::File { file, weight, reverse }, None, None))
     }
 
-    fn bfd(&mut self, session: Option<&At<String>>, span: Span, lower: &mut Lower) -> Option<Unaimed> {
+    fn bfd(
+        &mut self,
+        session: Option<&At<String>>,
+        problem: Option<&(String, String)>,
+        span: Span,
+        lower: &mut Lower,
+    ) -> Option<Unaimed> {
         let Some(name) = session else {
             unknown(span, "this BFD_CHECK names no session", "write `name BFD_INSTANCE` into it", lower);
             return None;
         };
-        if !self.drafts.bfd_sessions.contains(&name.value) {
-            let message = format!("there is no bfd_instance `{}`", name.value);
-            let fix = format!("define it: `bfd_instance {} {{ ... }}`", name.value);
+        if let Some((message, fix)) = problem {
             unknown(name.span, message, fix, lower);
             return None;
         }
-        lower.say(
-            Diagnostic::warning("not-acted-on", span, "`BFD_CHECK` is accepted, not yet acted on")
-                .so("no BFD is spoken: the session says nothing, and the server is up unless another check fails")
-                .fix("add a TCP_CHECK"),
-        );
         let known = &mut self.config.bfd_sessions;
         let session = *self.sessions.entry(name.value.clone()).or_insert_with(|| {
             known.push(name.value.clone());

@@ -25,7 +25,7 @@ use crate::Span;
 use crate::keepalived::settings::{CommandLine, TrackedFile};
 use evenkeel_balance::config::{BodyRegex, ClientTls, FlushAtStop, HttpVersion, PlaneChoice, Timeouts, UdpProbe};
 use evenkeel_balance::table::{Family, Forward, Protocol, Scheduler, ServiceFlags};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -38,7 +38,6 @@ pub(in crate::keepalived) struct Drafts {
     groups: HashMap<String, Vec<Member>>,
     globals: Globals,
     files: Vec<FileDraft>,
-    bfd_sessions: HashSet<String>,
     tls: ClientTls,
 }
 
@@ -208,13 +207,28 @@ pub(in crate::keepalived) enum ProbeDraft {
     Tcp,
     Ping,
     Http(HttpDraft),
-    Smtp { helo: Option<String>, hosts: Vec<HostDraft> },
-    Dns { query_type: u16, name: String },
+    Smtp {
+        helo: Option<String>,
+        hosts: Vec<HostDraft>,
+    },
+    Dns {
+        query_type: u16,
+        name: String,
+    },
     Udp(UdpProbe),
     Misc(MiscDraft),
-    File { file: Option<At<String>>, weight: Option<(i32, Option<bool>)> },
-    Bfd { session: Option<At<String>> },
-    Agent { send: Option<String> },
+    File {
+        file: Option<At<String>>,
+        weight: Option<(i32, Option<bool>)>,
+    },
+    Bfd {
+        session: Option<At<String>>,
+        /// Why the session cannot be followed, and what to do about it.
+        problem: Option<(String, String)>,
+    },
+    Agent {
+        send: Option<String>,
+    },
 }
 
 /// A `host` block of SMTP_CHECK.

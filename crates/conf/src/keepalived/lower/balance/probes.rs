@@ -1,7 +1,7 @@
 //! TCP_CHECK, PING_CHECK, SMTP_CHECK, DNS_CHECK, FILE_CHECK, BFD_CHECK, AGENT_CHECK, and what the last two but one follow.
 
 use super::super::number::Garbage;
-use super::super::{At, Lower};
+use super::super::{At, Lower, bfd};
 use super::{FileDraft, HostDraft, ProbeDraft, TargetDraft, check};
 use crate::Diagnostic;
 use crate::keepalived::language::Node;
@@ -154,19 +154,19 @@ pub(in crate::keepalived) fn track_file_init(lower: &mut Lower, node: &Node) {
 }
 
 pub(in crate::keepalived) fn bfd(lower: &mut Lower, node: &Node) {
-    check::begin(lower, node, ProbeDraft::Bfd { session: None });
+    check::begin(lower, node, ProbeDraft::Bfd { session: None, problem: None });
 }
 
 pub(in crate::keepalived) fn bfd_name(lower: &mut Lower, node: &Node) {
     let Some(word) = node.argument(1) else { return };
-    let Some(ProbeDraft::Bfd { session }) = lower.check().map(|check| &mut check.probe) else { return };
+    // keepalived looks it up here, and keeps the first.
+    let problem = bfd::no_check_of(lower, &word.text);
+    let Some(ProbeDraft::Bfd { session, problem: noted }) = lower.check().map(|check| &mut check.probe) else { return };
+    if session.is_some() {
+        return lower.repeated(node);
+    }
     *session = Some(At::of(word, word.text.clone()));
-}
-
-/// A bfd_instance, as far as BFD_CHECK needs it.
-pub(in crate::keepalived) fn bfd_instance(lower: &mut Lower, node: &Node) {
-    let Some(name) = node.argument(1) else { return };
-    lower.drafts.balance.bfd_sessions.insert(name.text.clone());
+    *noted = problem;
 }
 
 pub(in crate::keepalived) fn agent(lower: &mut Lower, node: &Node) {
