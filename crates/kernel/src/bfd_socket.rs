@@ -228,7 +228,7 @@ fn receive(socket: &Socket) -> Result<Datagram, Errno> {
 }
 
 fn read_control(head: &libc::cmsghdr, data: *const u8, datagram: &mut Datagram) {
-    let length = (head.cmsg_len as usize).saturating_sub(size_of::<libc::cmsghdr>());
+    let length = head.cmsg_len.saturating_sub(size_of::<libc::cmsghdr>());
     match (head.cmsg_level, head.cmsg_type) {
         (libc::IPPROTO_IP, libc::IP_TTL) | (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT)
             if length >= size_of::<libc::c_int>() =>

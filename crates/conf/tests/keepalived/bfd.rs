@@ -39,9 +39,9 @@ fn each_keyword_is_taken() {
         ("max_hops 4", |s| s.max_hops = Some(4)),
         ("max_hops 255", |s| s.max_hops = None),
         ("max_hops -1", |s| s.max_hops = None),
-        ("multihop", |s| s.reach = Reach::Multihop),
+        ("multihop\nmax_hops 4", |s| (s.reach, s.max_hops) = (Reach::Multihop, Some(4))),
         ("multihop off", |_| {}),
-        ("multihop\nhoplimit 30", |s| (s.reach, s.ttl) = (Reach::Multihop, byte(30))),
+        ("multihop\nhoplimit 30\nmax_hops -1", |s| (s.reach, s.ttl, s.max_hops) = (Reach::Multihop, byte(30), None)),
         ("vrrp", |s| s.tells_checker = false),
         ("checker", |s| s.tells_vrrp = false),
         ("vrrp\nchecker", |_| {}),
@@ -129,7 +129,9 @@ fn a_session_that_cannot_run_is_left_out_with_its_line() {
 #[test]
 fn a_hop_limit_that_neighbours_may_drop_is_remarked_on() {
     assert_eq!(rules(&with("ttl 64")), ["bfd-ttl:3"]);
-    assert_eq!(rules(&with("ttl 64\nmultihop")), [""; 0], "routers on the way use some up");
+    assert_eq!(rules(&with("ttl 64\nmultihop\nmax_hops 9")), [""; 0], "routers on the way use some up");
+    assert_eq!(rules(&with("multihop")), ["bfd-hops:1"]);
+    assert_eq!(rules(&with("multihop\nmax_hops 0")), ["bfd-hops:4"]);
     let six = text("bfd_instance peer {\nneighbor_ip 2001:db8::2\n}");
     assert_eq!(rules(&six), ["bfd-ttl:2"]);
     assert_eq!(six.bfd.sessions[0].ttl, byte(64), "keepalived's default");
@@ -166,6 +168,26 @@ fn an_instance_tracks_the_sessions_above_it() {
         assert_eq!(rules(&loaded), said, "{lines}");
         assert_eq!(loaded.vrrp.instances[0].tracks, expected, "{lines}");
     }
+}
+
+#[test]
+fn what_a_group_tracks_counts_for_each_member() {
+    let member = |n: u8, lines: &str| {
+        format!(
+            "vrrp_instance VI_{n} {{\ninterface eth0\nvirtual_router_id {n}\nvirtual_ipaddress {{\n10.0.0.{n}\n}}\n{lines}\n}}\n"
+        )
+    };
+    let text = |own: &str| {
+        let session = "bfd_instance peer {\nneighbor_ip 10.0.0.2\nweight -20\n}\n";
+        let group = "vrrp_sync_group G {\ngroup {\nVI_1\nVI_2\n}\ntrack_bfd {\npeer\n}\n}\n";
+        text(&format!("{session}{group}{}{}", member(1, own), member(2, "")))
+    };
+    let loaded = text("");
+    assert_eq!(rules(&loaded), [""; 0], "{}", said(&loaded));
+    let peer = |weight| vec![Track { target: TrackTarget::Bfd("peer".to_owned()), weight, reverse: false }];
+    assert!(loaded.vrrp.instances.iter().all(|instance| instance.tracks == peer(-20)), "{:?}", loaded.vrrp.instances);
+    let loaded = text("track_bfd {\npeer weight 0\n}");
+    assert_eq!([&loaded.vrrp.instances[0].tracks, &loaded.vrrp.instances[1].tracks], [&peer(0), &peer(-20)]);
 }
 
 #[test]

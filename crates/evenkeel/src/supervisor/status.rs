@@ -3,8 +3,8 @@
 use super::roles::RoleSlot;
 use super::{Supervisor, load};
 use evenkeel_bus::{
-    BalanceView, GroupView, InstanceView, NodeStatus, ProxyHealth, ProxyView, Reply, RoleState, RoleView, SessionView, ToBalance,
-    ToProxy, ToVrrp, WallTime,
+    BalanceView, GroupView, InstanceView, NodeStatus, ProxyHealth, ProxyView, Reply, RoleState, RoleView, SessionView,
+    ToBalance, ToProxy, ToVrrp, WallTime,
 };
 use std::collections::BTreeMap;
 use std::future::Future;

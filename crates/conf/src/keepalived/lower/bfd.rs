@@ -307,6 +307,15 @@ fn session(draft: &SessionDraft, config: &Config, lower: &mut Lower) -> Option<S
 
 /// As far as packets may have come; `None` when nobody looks.
 fn hops(draft: &SessionDraft, ttl: NonZeroU8, lower: &mut Lower) -> Option<u8> {
+    let wanted = draft.max_hops.as_ref().map_or(0, |hops| hops.value);
+    if draft.multihop && wanted == 0 {
+        let span = draft.max_hops.as_ref().map_or(draft.name.span, |hops| hops.span);
+        lower.say(
+            Diagnostic::warning("bfd-hops", span, format!("a packet has to come with a hop limit of {ttl} at least"))
+                .so("what a router has passed on is dropped, as in keepalived: the session does not come up over one")
+                .fix("write `max_hops N`, as many as there may be on the way, or -1"),
+        );
+    }
     let Some(hops) = &draft.max_hops else { return Some(0) };
     let value = u8::try_from(hops.value).ok().filter(|hops| *hops != u8::MAX)?;
     if value > ttl.get() {

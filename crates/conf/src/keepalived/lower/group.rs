@@ -1,6 +1,6 @@
 //! vrrp_sync_group.
 
-use super::{At, Drafts, GroupDraft, InstanceDraft, Kind, Lower, TrackDraft, TrackName, track};
+use super::{At, Drafts, GroupDraft, InstanceDraft, Kind, Lower, TrackDraft, TrackName, bfd, track};
 use crate::Diagnostic;
 use crate::keepalived::language::Node;
 use crate::keepalived::settings::GroupSettings;
@@ -96,6 +96,12 @@ trackers! {
     track_process => Process;
 }
 
+pub(in crate::keepalived) fn track_bfd(lower: &mut Lower, node: &Node) {
+    let tracks = bfd::tracks(lower, node);
+    let Some(draft) = lower.drafts.groups.last_mut() else { return };
+    draft.tracks.extend(tracks);
+}
+
 /// The group of an instance: the first that names it.
 pub(super) fn of<'a>(draft: &InstanceDraft, drafts: &'a Drafts) -> Option<&'a GroupDraft> {
     drafts.groups.iter().filter(|group| !group.duplicate).find(|group| group.names(draft))
@@ -175,7 +181,8 @@ fn default_weight(name: &TrackName, drafts: &Drafts) -> Option<i16> {
         TrackName::Process(name) => {
             drafts.processes.iter().find(|process| process.name.value == *name).map(|process| process.weight.0)
         }
-        TrackName::Interface(_) | TrackName::Proxy => None,
+        // A session's own weight was taken where it is named.
+        TrackName::Interface(_) | TrackName::Bfd(_) | TrackName::Proxy => None,
     }
 }
 

@@ -23,7 +23,7 @@ rows! {
         "track_script" "{ NAME [weight W [reverse|noreverse]] ... }" 0..0 T2 values does(group::track_script) "Scripts applied to every member.";
         "track_file" "{ NAME [weight W ...] ... }" 0..0 T3 values does(group::track_file) "Files applied to every member.";
         "track_process" "{ NAME [weight W ...] ... }" 0..0 T3 values does(group::track_process) "Processes applied to every member.";
-        "track_bfd" "{ NAME [weight W ...] ... }" 0..0 T3 values missed() "BFD sessions applied to every member.";
+        "track_bfd" "{ NAME [weight W ...] ... }" 0..0 T3 values does(group::track_bfd) "BFD sessions applied to every member.";
         "notify_master" "\"CMD\" [user [:][group]]" 1..4 T2 line does(group::notify_master) "Script on MASTER.";
         "notify_backup" "\"CMD\" [user [:][group]]" 1..4 T2 line does(group::notify_backup) "Script on BACKUP.";
         "notify_fault" "\"CMD\" [user [:][group]]" 1..4 T2 line does(group::notify_fault) "Script on FAULT.";
