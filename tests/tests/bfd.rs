@@ -309,12 +309,20 @@ fn a_session_that_cannot_have_its_address_comes_up_once_the_address_is_there() {
         return;
     }
     let lan = Lan::new();
-    let first = evenkeel(&lan, "first", "10.0.0.10/24", &session("other", "10.0.0.11", "source_ip 10.0.0.20"));
+    let conf = [
+        session("other", "10.0.0.11", "source_ip 10.0.0.20"),
+        "bfd_instance nowhere {\n    min_rx 50\n}\n".to_owned(),
+        instance(100, "track_bfd {\n        nowhere\n    }"),
+    ];
+    let first = evenkeel(&lan, "first", "10.0.0.10/24", &conf.concat());
     let second = evenkeel(&lan, "second", "10.0.0.11/24", &session("other", "10.0.0.20", ""));
     first.start_service(Service::Keepalived);
     second.start_service(Service::Keepalived);
     let view = await_state(&first, "other", "AdminDown");
     assert!(view["reason"].as_str().is_some_and(|reason| reason.contains("cannot assign requested address")), "{view}");
+    // A session without neighbour never comes up, for what tracks it either.
+    let state = || first.status().map(|status| status["instances"][0]["state"].clone());
+    assert!(wait_until(PATIENCE, || state() == Some("fault".into())), "{:?}", state());
     first.shell("ip address add 10.0.0.20/24 dev eth0");
     // keepalived asks again each minute only.
     await_state(&first, "other", "Up");

@@ -19,11 +19,9 @@ fn interfaces(draft: &InstanceDraft, host: &dyn Host, found: &mut Vec<Diagnostic
     let own = draft.interface.iter().map(|interface| (&interface.value, interface.span));
     let tracked = draft.tracks.iter().filter_map(|track| match &track.target.value {
         TrackName::Interface(name) => Some((name, track.target.span)),
-        TrackName::Script(_)
-        | TrackName::File(_)
-        | TrackName::Process(_)
-        | TrackName::Bfd(_)
-        | TrackName::Proxy => None,
+        TrackName::Script(_) | TrackName::File(_) | TrackName::Process(_) | TrackName::Bfd(_) | TrackName::Proxy => {
+            None
+        }
     });
     let devices = draft.addresses.iter().chain(&draft.excluded);
     let devices = devices.filter_map(|address| Some((address.value.device.as_ref()?, address.span)));

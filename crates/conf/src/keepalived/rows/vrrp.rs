@@ -1,6 +1,6 @@
 //! Scripts, groups and trackers around the instances.
 
-use super::{Directive, MANY, does, later, missed, moot, rows};
+use super::{Directive, MANY, does, later, moot, rows};
 use crate::keepalived::lower::balance::probes;
 use crate::keepalived::lower::{group, network, process, script};
 

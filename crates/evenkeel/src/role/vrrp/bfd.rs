@@ -282,10 +282,8 @@ fn log_transition(name: &str, transition: &Transition) {
 
 /// The session that an instance follows, if this is one.
 pub fn tracked(track: &Track) -> Option<&str> {
-    match &track.target {
-        TrackTarget::Bfd(name) => Some(name),
-        TrackTarget::Interface(_) | TrackTarget::Script(_) | TrackTarget::Proxy => None,
-    }
+    let TrackTarget::Bfd(name) = &track.target else { return None };
+    Some(name)
 }
 
 /// A report, in the words that keepalived has for it, and for each instance that follows the session.
