@@ -150,7 +150,7 @@ impl Supervisor {
         async move {
             let limit = super::status::LIMIT;
             let (vrrp, balance) = tokio::join!(tokio::time::timeout(limit, vrrp), tokio::time::timeout(limit, balance));
-            facts.status = vrrp.ok().and_then(Result::ok).unwrap_or_default();
+            facts.status = vrrp.ok().and_then(Result::ok).map(|of_vrrp| of_vrrp.routers).unwrap_or_default();
             facts.view = balance.ok().and_then(Result::ok);
             facts.at = SystemTime::now();
             facts
