@@ -9,6 +9,8 @@
 //! | read and change links and addresses  | [`netlink`] |
 //! | make addresses what they should be   | [`addresses`] |
 //! | the same for routes and rules        | [`routes`] |
+//! | borrow settings of the network       | [`sysctl`] |
+//! | keep packets from addresses           | [`vip_filter`] |
 //! | speak VRRP and ARP                   | [`vrrp_socket`], [`arp_socket`] |
 //! | speak BFD                            | [`bfd_socket`] |
 //! | balance connections                  | [`ipvs`], [`xdp`] |
@@ -39,6 +41,8 @@ pub mod routes;
 pub mod sandbox;
 pub mod scheduling;
 pub mod signal;
+pub mod sysctl;
+pub mod vip_filter;
 pub mod vrrp_socket;
 pub mod xdp;
 

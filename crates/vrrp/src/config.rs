@@ -46,6 +46,26 @@ pub struct Network {
     pub rules: Vec<Rule>,
     /// What instances depend on.
     pub groups: Vec<StaticGroup>,
+    /// The table that packets to and from addresses are dropped by.
+    #[serde(default)]
+    pub firewall: Firewall,
+}
+
+/// How the table of nftables looks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Firewall {
+    /// Its name.
+    pub table: String,
+    /// Priority of its chains.
+    pub priority: i32,
+    /// Its rules count what they match.
+    pub counters: bool,
+}
+
+impl Default for Firewall {
+    fn default() -> Self {
+        Firewall { table: "keepalived".to_owned(), priority: -1, counters: false }
+    }
 }
 
 /// A track_group: while something of it cannot be put back, the instances that track it have failed.
@@ -86,6 +106,12 @@ pub struct Instance {
     pub addresses: Vec<VirtualAddress>,
     /// Addresses that are held but not advertised.
     pub excluded: Vec<VirtualAddress>,
+    /// `use_vmac`, `use_ipvlan`: the interface on top of `interface` that it has for itself.
+    #[serde(default)]
+    pub own_link: Option<Box<OwnLink>>,
+    /// Packets to and from the addresses are dropped: `no_accept`, and strict mode below priority 255.
+    #[serde(default)]
+    pub refuses: bool,
     /// Routes that are there while it is master.
     #[serde(default)]
     pub routes: Vec<Route>,
@@ -119,6 +145,19 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// The interface that holds the addresses which name none.
+    pub fn device(&self) -> &str {
+        self.own_link.as_ref().map_or(&self.interface, |link| &link.name)
+    }
+
+    /// The interface that adverts travel on.
+    pub fn speaks_on(&self) -> &str {
+        match &self.own_link {
+            Some(link) if !link.transmit_below => &link.name,
+            Some(_) | None => &self.interface,
+        }
+    }
+
     /// An instance with keepalived's defaults, of IPv4.
     pub fn new(name: &str, interface: &str, vrid: Vrid) -> Self {
         Instance {
@@ -133,6 +172,8 @@ impl Instance {
             down_adverts: NonZeroU8::new(3).expect("3 is not 0"),
             addresses: Vec::new(),
             excluded: Vec::new(),
+            own_link: None,
+            refuses: false,
             routes: Vec::new(),
             rules: Vec::new(),
             password: None,
@@ -216,6 +257,34 @@ impl UnicastPeer {
     pub fn new(address: IpAddr) -> Self {
         UnicastPeer { address, min_ttl: 0, max_ttl: u8::MAX }
     }
+}
+
+/// An interface that an instance has for itself. It is made and unmade by the shell; to the core the interface below is
+/// the instance's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnLink {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: LinkKind,
+    /// Adverts travel on the interface below, with its MAC.
+    pub transmit_below: bool,
+    /// Its group; the one of the interface below when absent.
+    pub group: Option<u32>,
+}
+
+/// A kind of [`OwnLink`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LinkKind {
+    /// A macvlan with the virtual router's MAC.
+    Vmac(evenkeel_wire::Mac),
+    /// An ipvlan.
+    Ipvlan {
+        /// 0 bridge, 1 private, 2 vepa.
+        flags: u16,
+        /// Its own address.
+        address: Option<Prefix>,
+    },
 }
 
 /// Virtual router identifier, 1 to 255.

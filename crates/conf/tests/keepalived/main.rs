@@ -4,6 +4,7 @@ mod balance;
 mod bfd;
 mod checks;
 mod fifo;
+mod flavour;
 mod groups;
 mod language;
 mod lints;

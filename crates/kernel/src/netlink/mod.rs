@@ -11,11 +11,13 @@ mod route_wire;
 mod routing;
 mod rule_wire;
 pub(crate) mod socket;
+mod virtual_links;
 mod wire;
 
 pub use monitor::{Change, Monitor};
 pub(crate) use route_wire::There;
 pub use routing::{Lost, RoutingMonitor};
+pub use virtual_links::{LinkFlavour, VirtualLink};
 
 use crate::Error;
 use crate::addresses::{self, Address, Held};

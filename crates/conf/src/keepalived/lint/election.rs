@@ -83,7 +83,7 @@ fn strict_without_accept(draft: &InstanceDraft, loaded: &Loaded, found: &mut Vec
         *span,
         format!("vrrp_instance `{}` is strict and has no `accept`", draft.name.value),
     )
-    .so("keepalived drops every packet to its addresses, ping included; evenkeel answers them")
+    .so("every packet to its addresses is dropped, ping included, as in keepalived")
     .fix(format!("remove vrrp_strict, or write `accept`{version}"));
     // One global keyword, one message.
     if !found.iter().any(|other| other.rule == diagnostic.rule && other.span == diagnostic.span) {

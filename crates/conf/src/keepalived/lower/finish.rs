@@ -1,4 +1,4 @@
-use super::{At, AuthType, Drafts, InstanceDraft, Lower, ScriptDraft, TrackDraft, TrackName, group, network};
+use super::{At, AuthType, Drafts, InstanceDraft, Lower, ScriptDraft, TrackDraft, TrackName, flavour, group, network};
 use crate::keepalived::settings::{CommandLine, InstanceSettings, ScriptCommand};
 use crate::{Diagnostic, Span};
 use evenkeel_vrrp::config::{
@@ -27,6 +27,7 @@ pub(in crate::keepalived) fn finish(lower: &mut Lower) -> Config {
             instances.push(instance);
         }
     }
+    flavour::finish(&drafts, &mut instances, lower);
     let network = network::finish(&drafts, &mut instances, lower);
     same_vrid(&drafts, lower);
     let groups = group::finish(&drafts, &instances, lower);
@@ -124,6 +125,7 @@ fn instance(draft: &InstanceDraft, drafts: &Drafts, scripts: &Scripts, lower: &m
     instance.down_adverts = draft.down_adverts.or(globals.down_adverts).filter(|_| !strict).unwrap_or(three);
     instance.addresses = same_family(&draft.addresses, draft, lower);
     instance.excluded = draft.excluded.iter().map(|address| address.value.clone()).collect();
+    instance.refuses = priority != Priority::OWNER && (draft.no_accept || strict && !draft.accept);
     instance.routes = draft.routes.iter().map(|route| route.value.route.clone()).collect();
     instance.rules = draft.rules.iter().map(|rule| rule.value.rule.clone()).collect();
     instance.password = password(draft, version, strict, lower);

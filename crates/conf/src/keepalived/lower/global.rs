@@ -28,6 +28,26 @@ pub(in crate::keepalived) fn enable_script_security(lower: &mut Lower, _: &Node)
     lower.settings.script_security = true;
 }
 
+pub(in crate::keepalived) fn nftables(lower: &mut Lower, node: &Node) {
+    let Some(table) = node.argument(1) else { return };
+    if table.text.len() > 255 {
+        return lower.refuse(table, format!("`{}` is too long for the name of a table", table.text));
+    }
+    lower.drafts.globals.firewall.table.clone_from(&table.text);
+}
+
+pub(in crate::keepalived) fn nftables_priority(lower: &mut Lower, node: &Node) {
+    let range = i64::from(i32::MIN)..=i64::from(i32::MAX);
+    let priority = node.argument(1).and_then(|word| lower.integer(word, range, Garbage::Tolerated));
+    if let Some(priority) = priority.and_then(|priority| i32::try_from(priority).ok()) {
+        lower.drafts.globals.firewall.priority = priority;
+    }
+}
+
+pub(in crate::keepalived) fn nftables_counters(lower: &mut Lower, _: &Node) {
+    lower.drafts.globals.firewall.counters = true;
+}
+
 pub(in crate::keepalived) fn default_interface(lower: &mut Lower, node: &Node) {
     lower.drafts.globals.interface = node.argument(1).map(|word| word.text.clone());
 }

@@ -32,7 +32,10 @@ pub(in crate::keepalived) fn begin(lower: &mut Lower, node: &Node) {
         down_adverts: None,
         strict: None,
         accept: false,
+        no_accept: false,
         dont_track_primary: false,
+        flavour: None,
+        xmit_base: false,
         unicast_source: None,
         multicast_source: None,
         peers: Vec::new(),
@@ -225,9 +228,16 @@ pub(in crate::keepalived) fn strict_mode(lower: &mut Lower, node: &Node) {
     draft.strict = strict;
 }
 
+pub(in crate::keepalived) fn no_accept(lower: &mut Lower, _: &Node) {
+    let Some(draft) = lower.drafts.instances.last_mut() else { return };
+    draft.no_accept = true;
+    draft.accept = false;
+}
+
 pub(in crate::keepalived) fn accept(lower: &mut Lower, _: &Node) {
     let Some(draft) = lower.drafts.instances.last_mut() else { return };
     draft.accept = true;
+    draft.no_accept = false;
 }
 
 pub(in crate::keepalived) fn dont_track_primary(lower: &mut Lower, _: &Node) {

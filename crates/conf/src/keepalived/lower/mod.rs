@@ -7,6 +7,7 @@ pub(in crate::keepalived) mod bfd;
 pub(in crate::keepalived) mod daemon;
 pub(in crate::keepalived) mod fifo;
 mod finish;
+pub(in crate::keepalived) mod flavour;
 mod garp;
 pub(in crate::keepalived) mod global;
 pub(in crate::keepalived) mod group;
@@ -115,6 +116,8 @@ pub(in crate::keepalived) struct Globals {
     pub(in crate::keepalived) notify_priority_changes: bool,
     pub(in crate::keepalived) v3_checksum_as_v2: bool,
     pub(in crate::keepalived) strict: Option<At<bool>>,
+    pub(in crate::keepalived) vmac_prefix: Option<String>,
+    pub(in crate::keepalived) firewall: evenkeel_vrrp::config::Firewall,
     /// `default_interface`.
     pub(in crate::keepalived) interface: Option<String>,
 }
@@ -168,7 +171,10 @@ pub(in crate::keepalived) struct InstanceDraft {
     pub(in crate::keepalived) down_adverts: Option<NonZeroU8>,
     pub(in crate::keepalived) strict: Option<At<bool>>,
     pub(in crate::keepalived) accept: bool,
+    pub(in crate::keepalived) no_accept: bool,
     pub(in crate::keepalived) dont_track_primary: bool,
+    pub(in crate::keepalived) flavour: Option<At<flavour::FlavourDraft>>,
+    pub(in crate::keepalived) xmit_base: bool,
     pub(in crate::keepalived) unicast_source: Option<At<IpAddr>>,
     pub(in crate::keepalived) multicast_source: Option<At<IpAddr>>,
     pub(in crate::keepalived) peers: Vec<At<IpAddr>>,

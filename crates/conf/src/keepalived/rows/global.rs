@@ -2,7 +2,7 @@
 
 use super::{Directive, MANY, NOT_YET, does, kept, later, missed, moot, rows};
 use crate::keepalived::lower::balance::{globals, sync_daemon};
-use crate::keepalived::lower::{daemon, fifo, global, mail, nothing, scheduling};
+use crate::keepalived::lower::{daemon, fifo, flavour, global, mail, nothing, scheduling};
 
 rows! {
     in [Root] {
@@ -101,17 +101,17 @@ rows! {
         "vrrp_startup_delay" "decimal s >= 0.001" 1..1 T3 line missed() "Hold the instances this long after start.";
         "vrrp_delay_after_boot" "decimal s" 1..1 T3 line missed() "Hold the instances until this long after the machine booted.";
         "log_unknown_vrids" "" 0..0 T3 line later() "Log adverts for VRIDs not configured on that socket.";
-        "vmac_prefix" "STRING" 1..1 T3 line later() "Prefix of generated VMAC interface names.";
+        "vmac_prefix" "STRING" 1..1 T3 line does(flavour::vmac_prefix) "Prefix of generated VMAC interface names.";
         "vmac_addr_prefix" "STRING" 1..1 T3 line later() "Prefix for VMACs made for addresses on other interfaces.";
         "dynamic_interfaces" "[allow_if_changes]" 0..1 T2 line later() "Accept interfaces that do not exist yet / come and go.";
         "default_interface" "IFNAME" 1..1 T3 line does(global::default_interface) "Interface of static addresses that name none.";
         "disable_local_igmp" "" 0..0 T3 line moot("the setting belongs to the machine: set the sysctl") "Do not report link-local multicast groups.";
-        "vrrp_iptables" "[IN-chain [OUT-chain]]" 0..2 T4 line moot("no firewall rules are made") "Use iptables for no_accept.";
-        "vrrp_ipsets" "[up to 6 set names]" 0..6 T4 line moot("no firewall rules are made") "ipset names used with iptables.";
-        "nftables" "[TABLE]" 0..1 T3 line moot("no firewall rules are made") "Use nftables with this table name (not reloadable).";
-        "nftables_priority" "INT" 1..1 T3 line moot("no firewall rules are made") "Base chain priority.";
-        "nftables_ifindex" "" 0..0 T3 line moot("no firewall rules are made") "Key link-local sets by ifindex rather than name.";
-        "nftables_counters" "" 0..0 T3 line moot("no firewall rules are made") "Add counters to generated rules.";
+        "vrrp_iptables" "[IN-chain [OUT-chain]]" 0..2 T4 line moot("nftables does it, as in keepalived built without iptables") "Use iptables for no_accept.";
+        "vrrp_ipsets" "[up to 6 set names]" 0..6 T4 line moot("nftables has sets of its own") "ipset names used with iptables.";
+        "nftables" "[TABLE]" 0..1 T3 line does(global::nftables) "Name of the table of nftables for no_accept.";
+        "nftables_priority" "INT" 1..1 T3 line does(global::nftables_priority) "Priority of its chains.";
+        "nftables_ifindex" "" 0..0 T3 line moot("the sets always are, and follow an interface that is made anew") "Key link-local sets by ifindex rather than name.";
+        "nftables_counters" "" 0..0 T3 line does(global::nftables_counters) "Its rules count what they match.";
         "nftables_ipvs" "[TABLE]" 0..1 T3 line moot("each address of a group is a service of its own, which balances the same") "Turn address-only virtual_server_groups into one fwmark service plus nftables marking.";
         "nftables_ipvs_priority" "INT" 1..1 T3 line moot("each address of a group is a service of its own, which balances the same") "Priority of the chain of nftables_ipvs.";
         "nftables_ipvs_start_fwmark" "1..2^32-1" 1..1 T3 line moot("each address of a group is a service of its own, which balances the same") "First automatic mark.";

@@ -1,8 +1,8 @@
 //! vrrp_instance, authentication, auth_hmac.
 
-use super::{Directive, MANY, does, kept, later, missed, moot, rows};
+use super::{Directive, MANY, does, later, missed, moot, rows};
 use crate::keepalived::lower::balance::sync_daemon;
-use crate::keepalived::lower::{instance, network, nothing};
+use crate::keepalived::lower::{flavour, instance, network, nothing};
 
 rows! {
     in [Root] {
@@ -25,10 +25,10 @@ rows! {
         "strict_mode" "[BOOL]" 0..1 T2 line does(instance::strict_mode) "vrrp_strict for this instance.";
         "debug" "0..4" 1..1 T4 line moot("keepalived does nothing with it either") "Stored, not used.";
         "native_ipv6" "" 0..0 T4 line missed() "Force IPv6.";
-        "use_vmac" "[[name] IF] [MAC|5 octets] [netlink_notify_msg] [group G]" 0..MANY T2 line missed() "Use the virtual MAC address on an interface of its own.";
+        "use_vmac" "[[name] IF] [MAC|5 octets] [netlink_notify_msg] [group G]" 0..MANY T2 line does(flavour::use_vmac) "Use the virtual MAC address on an interface of its own.";
         "use_vmac_addr" "" 0..0 T3 line later() "Also create VMACs for addresses that sit on other interfaces.";
-        "vmac_xmit_base" "" 0..0 T2 line missed() "Send/receive adverts on the parent interface.";
-        "use_ipvlan" "[[name] IF] [ADDR] [bridge|private|vepa] [group G]" 0..MANY T3 line missed() "Run on an L2 ipvlan.";
+        "vmac_xmit_base" "" 0..0 T2 line does(flavour::vmac_xmit_base) "Send and receive adverts on the interface below the one of its own.";
+        "use_ipvlan" "[[name] IF] [ADDR] [bridge|private|vepa] [group G]" 0..MANY T3 line does(flavour::use_ipvlan) "Hold the addresses on an ipvlan of its own.";
         "vrf" "IF" 1..1 T3 line missed() "VRF for interface-less unicast instances.";
         "dont_track_primary" "" 0..0 T2 line does(instance::dont_track_primary) "Link state of the own interface does not cause FAULT.";
         "linkbeat_use_polling" "" 0..0 T4 line later() "Poll the link state of this interface.";
@@ -49,8 +49,8 @@ rows! {
         "track_src_ip" "" 0..0 T3 line missed() "FAULT while the configured source address is absent.";
         "old_unicast_checksum" "[never]" 0..1 T4 line later() "Force or forbid the pre-1.3.7 unicast checksum (build option OLD_CHKSUM_COMPAT).";
         "v3_checksum_as_v2" "[BOOL]" 0..1 T3 line does(instance::v3_checksum_as_v2) "IPv4 VRRPv3 checksum without pseudo header.";
-        "accept" "" 0..0 T2 line kept(instance::accept, "no effect, because packets to the addresses are always accepted") "Accept packets to the addresses.";
-        "no_accept" "" 0..0 T3 line missed() "Drop packets to the addresses via firewall rules.";
+        "accept" "" 0..0 T2 line does(instance::accept) "Accept packets to the addresses also in strict mode.";
+        "no_accept" "" 0..0 T3 line does(instance::no_accept) "Drop packets to and from the addresses, by a table of nftables.";
         "skip_check_adv_addr" "[BOOL]" 0..1 T3 line moot("an advert with other addresses is counted and never refused") "Do not compare the address list of each advert.";
         "track_interface" "{ IF [weight W [reverse]] ... }" 0..0 T2 values does(instance::track_interface) "Other interfaces whose link state counts.";
         "track_script" "{ NAME [weight W [reverse|noreverse]] ... }" 0..0 T1 values does(instance::track_script) "Scripts that count.";

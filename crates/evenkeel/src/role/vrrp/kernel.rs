@@ -1,5 +1,6 @@
 //! The kernel's side of the virtual routers: which addresses to hold and which are there, and the sockets.
 
+use super::own_links::OwnLinks;
 use super::routing::Routing;
 use super::watch::{Watch, advert_socket, arp_socket};
 use evenkeel_kernel::Error;
@@ -7,6 +8,7 @@ use evenkeel_kernel::addresses::{self, Address, Held, PROTOCOL};
 use evenkeel_kernel::arp_socket::ArpSocket;
 use evenkeel_kernel::netlink::{self, Netlink};
 use evenkeel_kernel::routes::Desired;
+use evenkeel_kernel::vip_filter::{self, Style, VipFilter};
 use evenkeel_kernel::vrrp_socket::{Batch, VrrpSocket};
 use evenkeel_vrrp::config::VirtualAddress;
 use evenkeel_vrrp::{Config, Event, InstanceId, Interface};
@@ -29,6 +31,12 @@ pub struct Kernel {
     /// `no_track`: whose removal is nobody's business.
     untracked: BTreeSet<(String, IpAddr)>,
     routing: Routing,
+    own_links: OwnLinks,
+    /// Instances whose addresses accept nothing.
+    refusing: BTreeSet<InstanceId>,
+    style: Style,
+    /// What is filtered; `None` before the first look, when a killed run may have left a table.
+    filtered: Option<VipFilter>,
     sockets: BTreeMap<u32, Sockets>,
     /// The adverts that were read last.
     batch: Batch,
@@ -60,9 +68,15 @@ impl Kernel {
             statics: config.network.addresses.clone(),
             untracked: addresses_of(config, |address| address.untracked),
             routing: Routing::default(),
+            own_links: OwnLinks::new(config),
+            refusing: refusing(config),
+            style: style(config),
+            filtered: None,
             sockets: BTreeMap::new(),
             batch: Batch::new(),
         };
+        kernel.own_links.clean_leftovers(&mut kernel.netlink);
+        kernel.own_links.ensure(&mut kernel.netlink);
         kernel.read_interfaces()?;
         kernel.routing.configure(config);
         Ok(kernel)
@@ -78,9 +92,11 @@ impl Kernel {
         self.statics.clone_from(&config.network.addresses);
         self.untracked = addresses_of(config, |address| address.untracked);
         self.routing.configure(config);
+        self.refusing = refusing(config);
         self.reconcile(&mut Vec::new());
         self.ours = kept;
         self.routing.forget_old(config);
+        self.own_links.forget_old(&mut self.netlink, config);
         Ok(())
     }
 
@@ -102,6 +118,8 @@ impl Kernel {
         self.statics.clear();
         self.routing.forget_statics();
         self.reconcile(&mut Vec::new());
+        self.own_links.release_all(&mut self.netlink);
+        self.apply_filter(VipFilter::default(), &mut Vec::new());
     }
 
     pub fn forget_holds(&mut self) {
@@ -153,7 +171,7 @@ impl Kernel {
         addresses: Vec<VirtualAddress>,
         done: &mut Vec<String>,
     ) -> Vec<Held> {
-        let own = config.instances.get(id.0 as usize).map_or("", |instance| instance.interface.as_str());
+        let own = config.instances.get(id.0 as usize).map_or("", |instance| instance.device());
         let mut held = Vec::new();
         for address in addresses {
             let device = address.device.as_deref().unwrap_or(own);
@@ -169,9 +187,45 @@ impl Kernel {
     ///
     /// Rules send packets to routes, and routes need addresses: they come in this order and go in the other.
     pub fn reconcile(&mut self, done: &mut Vec<String>) {
+        let filter = self.filter();
+        // An address that accepts nothing is not to be there before what keeps packets from it.
+        let grows = filter
+            .addresses
+            .iter()
+            .any(|address| self.filtered.as_ref().is_none_or(|filtered| !filtered.addresses.contains(address)));
+        if grows {
+            self.apply_filter(filter.clone(), done);
+        }
         self.routing.remove(&mut self.netlink, done);
         self.reconcile_addresses(done);
         self.routing.add(&mut self.netlink, done);
+        self.apply_filter(filter, done);
+    }
+
+    fn filter(&self) -> VipFilter {
+        let held = self.holds.iter().filter(|(id, _)| self.refusing.contains(id)).flat_map(|(_, held)| held);
+        let addresses: BTreeSet<_> = held.map(|held| (held.address.prefix.address(), held.index)).collect();
+        let (vmacs4, vmacs6) = self.own_links.vmacs();
+        VipFilter { addresses: addresses.into_iter().collect(), vmacs4, vmacs6 }
+    }
+
+    fn apply_filter(&mut self, filter: VipFilter, done: &mut Vec<String>) {
+        if self.filtered.as_ref() == Some(&filter) {
+            return;
+        }
+        let n_addresses = filter.addresses.len();
+        match vip_filter::apply(&self.style, &filter) {
+            Ok(()) => {
+                let before = self.filtered.replace(filter).unwrap_or_default().addresses.len();
+                if n_addresses != before {
+                    done.push(format!("{n_addresses} addresses are kept from packets"));
+                }
+            }
+            Err(error) => {
+                tracing::error!(target: "vrrp", "{error}");
+                done.push(format!("could not {error}"));
+            }
+        }
     }
 
     fn desired(&self) -> Vec<Held> {
@@ -227,7 +281,9 @@ impl Kernel {
             return None;
         }
         let there = self.netlink.addresses().ok()?.iter().any(|held| key(held) == (index, prefix));
-        if there {
+        // With its interface goes every address, and that is reported by itself.
+        let is_on_link = self.netlink.interfaces().ok()?.iter().any(|interface| interface.index == index);
+        if there || !is_on_link {
             return None;
         }
         self.present.remove(&(index, prefix));
@@ -265,7 +321,7 @@ impl Kernel {
         for (interface, prefix) in gone {
             self.present.remove(&(interface, prefix));
             if self.interfaces.contains_key(&interface) {
-                facts.push(Fact::Vanished { interface, address: prefix.address() });
+                facts.push(Fact::Vanished { interface: self.own_links.below(interface), address: prefix.address() });
             }
         }
         Ok(facts)
@@ -287,7 +343,7 @@ impl Kernel {
     pub fn open_sockets(&mut self, config: &Config, watch: &Watch) {
         let mut wanted: BTreeMap<&str, bool> = BTreeMap::new();
         for instance in &config.instances {
-            *wanted.entry(&instance.interface).or_default() |= !instance.is_unicast();
+            *wanted.entry(instance.speaks_on()).or_default() |= !instance.is_unicast();
         }
         let interfaces = &self.interfaces;
         self.sockets.retain(|index, sockets| {
@@ -326,7 +382,7 @@ impl Kernel {
     pub fn receive_arp(&mut self, interface: u32) -> Option<Event> {
         let received = self.sockets.get(&interface)?.arp.as_ref()?.receive();
         match received {
-            Ok(arp) => Some(Event::Arp { interface, arp: arp? }),
+            Ok(arp) => Some(Event::Arp { interface: self.own_links.below(interface), arp: arp? }),
             Err(error) => {
                 tracing::warn!(target: "vrrp", "{error}");
                 None
@@ -346,7 +402,7 @@ impl Kernel {
 
     /// Gratuitous ARP, `count` for each address; what was done, in words.
     pub fn announce(&self, id: InstanceId, config: &Config, list: &[VirtualAddress], count: u8) -> String {
-        let own = config.instances.get(id.0 as usize).map_or("", |instance| instance.interface.as_str());
+        let own = config.instances.get(id.0 as usize).map_or("", |instance| instance.device());
         let mut n_sent = 0u32;
         let mut failure = None;
         // All addresses once, then all again: the first message for the last address should not wait for the fifth for
@@ -391,6 +447,39 @@ impl Kernel {
             None => ArpSocket::open(interface.index).and_then(|socket| socket.send(&arp)),
         };
         sent.map_err(|error| error.to_string())
+    }
+
+    /// Before a new configuration: its interfaces are made, and the old ones stay until nothing is held on them.
+    pub fn make_own_links(&mut self, config: &Config) -> Result<(), Error> {
+        self.own_links.add(config);
+        self.own_links.ensure(&mut self.netlink);
+        self.read_interfaces()
+    }
+
+    /// Makes the interfaces that instances have for themselves, where they are missing; those whose interface was made.
+    pub fn ensure_own_links(&mut self, config: &Config) -> Vec<(InstanceId, String)> {
+        let made = self.own_links.ensure(&mut self.netlink);
+        let ids = (0u32..).map(InstanceId).zip(&config.instances);
+        let is_made = |name: &str| made.iter().any(|made| made == name);
+        ids.filter(|(_, instance)| instance.own_link.is_some() && is_made(instance.device()))
+            .map(|(id, instance)| (id, format!("interface {}", instance.device())))
+            .collect()
+    }
+
+    /// The interface of an instance that something came in by, to the core.
+    pub fn below(&self, interface: u32) -> u32 {
+        self.own_links.below(interface)
+    }
+
+    /// The interface that an instance's adverts leave by.
+    pub fn speaks_on(&self, id: InstanceId, config: &Config, interface: u32) -> u32 {
+        let own = config.instances.get(id.0 as usize).filter(|instance| instance.own_link.is_some());
+        if let Some(index) = own.and_then(|instance| self.index_of(instance.speaks_on())) {
+            return index;
+        }
+        // One that departs is in no configuration any more: where a socket is, it spoke.
+        let above = || self.sockets.keys().copied().find(|index| self.own_links.below(*index) == interface);
+        if self.sockets.contains_key(&interface) { interface } else { above().unwrap_or(interface) }
     }
 
     /// Whether there are routes or rules to watch over, and which protocols they carry.
@@ -492,6 +581,16 @@ fn key(held: &Held) -> (u32, Prefix) {
     (held.index, held.address.prefix)
 }
 
+fn refusing(config: &Config) -> BTreeSet<InstanceId> {
+    let ids = (0u32..).map(InstanceId).zip(&config.instances);
+    ids.filter(|(_, instance)| instance.refuses).map(|(id, _)| id).collect()
+}
+
+fn style(config: &Config) -> Style {
+    let firewall = &config.network.firewall;
+    Style { table: firewall.table.clone(), priority: firewall.priority, counters: firewall.counters }
+}
+
 fn ours(config: &Config) -> BTreeSet<(String, IpAddr)> {
     addresses_of(config, |_| true)
 }
@@ -501,8 +600,12 @@ fn addresses_of(config: &Config, is_meant: impl Fn(&VirtualAddress) -> bool) -> 
     let mut all = BTreeSet::new();
     for instance in &config.instances {
         for address in instance.addresses.iter().chain(&instance.excluded).filter(|address| is_meant(address)) {
-            let device = address.device.as_ref().unwrap_or(&instance.interface);
-            all.insert((device.clone(), address.prefix.address()));
+            let device = address.device.as_deref().unwrap_or(instance.device());
+            all.insert((device.to_owned(), address.prefix.address()));
+            if address.device.is_none() && instance.own_link.is_some() {
+                // A run without an interface of its own held it there.
+                all.insert((instance.interface.clone(), address.prefix.address()));
+            }
         }
     }
     for address in config.network.addresses.iter().filter(|address| is_meant(address)) {

@@ -5,6 +5,7 @@
 
 mod bfd;
 mod kernel;
+mod own_links;
 mod pace;
 mod recorder;
 mod routing;
@@ -299,6 +300,7 @@ impl VrrpRole {
             recorder.reconfigure(now, &config);
         }
         let old = std::mem::replace(&mut self.config, config.clone());
+        self.kernel.make_own_links(&self.config)?;
         self.kernel.forget_holds();
         let mut actions = Vec::new();
         self.router.reconfigure(now, config, &mut actions);
@@ -362,7 +364,11 @@ impl VrrpRole {
 
     /// Every interface as it is now.
     fn report_interfaces(&mut self) -> anyhow::Result<()> {
-        let changes = self.kernel.resync()?;
+        let mut changes = self.kernel.resync()?;
+        let made = self.kernel.ensure_own_links(&self.config);
+        if !made.is_empty() {
+            changes.extend(self.kernel.resync()?);
+        }
         // First, for an owner of its addresses speaks as soon as it hears of its interface.
         self.kernel.open_sockets(&self.config, &self.watch);
         for change in changes {
@@ -373,6 +379,10 @@ impl VrrpRole {
                     self.handle(Event::AddressVanished { interface, address })?;
                 }
             }
+        }
+        // What was held on an interface that somebody deleted is held on the new one.
+        for (instance, what) in made {
+            self.handle(Event::RouteVanished { instance, what })?;
         }
         Ok(())
     }
@@ -395,7 +405,8 @@ impl VrrpRole {
                     self.mend_statics()?;
                     continue;
                 }
-                self.handle(Event::AddressVanished { interface: *index, address })?;
+                let interface = self.kernel.below(*index);
+                self.handle(Event::AddressVanished { interface, address })?;
                 continue;
             }
             changed |= self.kernel.note_change(&change);
@@ -460,6 +471,7 @@ impl VrrpRole {
         let mut reading = Reading::default();
         for interface in ready.iter().filter_map(|token| watch::adverts_of(*token)) {
             let n_packets = self.kernel.receive_packets(interface);
+            let interface = self.kernel.below(interface);
             let now = clock::now();
             for at in 0..n_packets {
                 let Some(bytes) = self.kernel.packet(at) else { break };
@@ -519,6 +531,7 @@ impl VrrpRole {
             let began_at = clock::now();
             let (instance, what) = match action {
                 Action::SendAdvert { instance, interface, destination, packet, .. } => {
+                    let interface = self.kernel.speaks_on(instance, &self.config, interface);
                     let sent = self.kernel.send_advert(interface, destination, &packet);
                     // The priority is the third byte of the advert, behind a header of 20 bytes.
                     (instance, explains.then(|| kernel::tell_advert(&packet, destination, sent)))

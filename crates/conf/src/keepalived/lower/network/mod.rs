@@ -90,7 +90,7 @@ const DEFAULT_INTERFACE: &str = "eth0";
 pub(super) fn finish(drafts: &super::Drafts, instances: &mut [Instance], lower: &mut Lower) -> Network {
     let own = &drafts.network;
     let default = drafts.globals.interface.as_deref().unwrap_or(DEFAULT_INTERFACE);
-    let mut network = Network::default();
+    let mut network = Network { firewall: drafts.globals.firewall.clone(), ..Network::default() };
     for draft in &own.addresses {
         let mut address = draft.value.address.clone();
         address.device.get_or_insert_with(|| default.to_owned());
