@@ -140,6 +140,9 @@ pub struct Instance {
     pub dont_track_primary: bool,
     /// Report each change of the effective priority.
     pub notify_priority_changes: bool,
+    /// One that a reload takes away reports that, and no fault.
+    #[serde(default)]
+    pub notify_deleted: bool,
     /// Conditions that move the priority or forbid mastership.
     pub tracks: Vec<Track>,
 }
@@ -187,6 +190,7 @@ impl Instance {
             higher_prio_send_advert: false,
             dont_track_primary: false,
             notify_priority_changes: false,
+            notify_deleted: false,
             tracks: Vec::new(),
         }
     }

@@ -315,7 +315,12 @@ impl Instance {
                     self.send_advert(0, actions);
                 }
                 self.hold_nothing(actions);
-                self.notify(if self.departed { Report::Fault } else { Report::Stop }, actions);
+                let report = match (self.departed, self.config.notify_deleted) {
+                    (false, _) => Report::Stop,
+                    (true, false) => Report::Fault,
+                    (true, true) => Report::Deleted,
+                };
+                self.notify(report, actions);
             }
         }
         if was_holding && !next.is_holding() {

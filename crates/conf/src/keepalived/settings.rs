@@ -27,6 +27,12 @@ pub struct Settings {
     pub vrrp_scheduling: Scheduling,
     /// How the balance role is.
     pub checker_scheduling: Scheduling,
+    /// `notify_fifo`: told of everything.
+    pub fifo: Option<NotifyFifo>,
+    /// `vrrp_notify_fifo`: told of virtual routers.
+    pub vrrp_fifo: Option<NotifyFifo>,
+    /// `fifo_write_vrrp_states_on_reload`.
+    pub fifo_states_at_reload: bool,
     /// `lvs_notify_fifo`: told of servers and quorums.
     pub lvs_fifo: Option<NotifyFifo>,
     /// Names, files, scheduling, dumps, reloads.
@@ -185,6 +191,7 @@ pub struct NotifyCommands {
     pub backup: Option<CommandLine>,
     pub fault: Option<CommandLine>,
     pub stop: Option<CommandLine>,
+    pub deleted: Option<CommandLine>,
     pub master_rx_lower_pri: Option<CommandLine>,
     /// Gets `INSTANCE NAME STATE PRIORITY` appended.
     pub any: Option<CommandLine>,

@@ -61,6 +61,9 @@ impl Supervisor {
         let settings = &self.compiled.settings;
         let fifo = settings.lvs_fifo.as_ref().filter(|_| self.wants_balance());
         self.layer4.fifo.follow(fifo, &settings.script_user);
+        self.fifos.all.follow(settings.fifo.as_ref(), &settings.script_user);
+        let vrrp = settings.vrrp_fifo.as_ref().filter(|_| !self.plan.without_vrrp);
+        self.fifos.vrrp.follow(vrrp, &settings.script_user);
     }
 
     pub(super) fn start_balance(&mut self) {
@@ -235,6 +238,7 @@ impl Supervisor {
         self.mail_of_server(notice);
         let (instance, state) = (notice.subject(), notice.state());
         self.layer4.fifo.write(&format!("{instance} {state}"));
+        self.fifos.all.write(&format!("{instance} {state}"));
         let script = notice.script.and_then(|id| self.layer4.script(notice.number, id));
         let Some(script) = script.cloned() else { return };
         let command = CommandLine { words: script.argv, user: script.user };

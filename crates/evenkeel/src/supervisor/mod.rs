@@ -118,6 +118,8 @@ pub enum Happening {
     ReloadOverdue(u64),
     /// A signal asked for a reload while one was under way.
     ReloadAgain,
+    /// The states of the virtual routers after a reload, for the FIFOs.
+    States(evenkeel_vrrp::Status),
     /// The counters of the dumps start anew from these.
     Cleared(dump::Cleared),
 }
@@ -161,6 +163,9 @@ struct Supervisor {
     sessions: BTreeMap<String, bool>,
     notify: notify::Queue,
     history: History,
+    fifos: notify::Fifos,
+    /// Of instances that the last reload took away: they have yet to report it.
+    departed: Vec<evenkeel_conf::keepalived::InstanceSettings>,
     /// Where the counters of the dumps start.
     cleared: dump::Cleared,
     questions: status::Questions,
@@ -263,6 +268,8 @@ async fn daemon(plan: Plan, compiled: Compiled, on_ready: OnReady) -> anyhow::Re
         sessions: BTreeMap::new(),
         notify: notify::Queue::default(),
         history: History::default(),
+        fifos: notify::Fifos::default(),
+        departed: Vec::new(),
         cleared: dump::Cleared::default(),
         questions: status::Questions::default(),
         n_configurations: 0,
@@ -396,6 +403,7 @@ impl Supervisor {
             Happening::Asked { request, answer } => self.answer(request, answer).await,
             Happening::ReloadOverdue(number) => self.reload_overdue(number),
             Happening::ReloadAgain => self.reload(None).await,
+            Happening::States(status) => self.fifos.tell_states(&status),
             Happening::Cleared(counters) => self.cleared = counters,
         }
     }

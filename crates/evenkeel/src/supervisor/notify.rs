@@ -1,7 +1,8 @@
 //! Which notify scripts run when. Pure: the caller starts what it is handed and says when it is over.
 
+use super::fifo::Fifo;
 use evenkeel_conf::keepalived::{CommandLine, NotifyCommands};
-use evenkeel_vrrp::Report;
+use evenkeel_vrrp::{Report, StateName, Status};
 use std::collections::BTreeMap;
 
 /// What to run for one state of one instance, all at once.
@@ -52,6 +53,49 @@ impl Queue {
     }
 }
 
+/// The FIFOs that are told of virtual routers.
+#[derive(Debug, Default)]
+pub struct Fifos {
+    /// `notify_fifo`, which is told of servers as well.
+    pub all: Fifo,
+    /// `vrrp_notify_fifo`
+    pub vrrp: Fifo,
+}
+
+impl Fifos {
+    /// `INSTANCE "VI_1" MASTER 150`
+    pub fn tell(&mut self, kind: &str, name: &str, state: Report, priority: u8) {
+        let line = format!("{kind} \"{name}\" {} {priority}", word(state));
+        self.all.write(&line);
+        self.vrrp.write(&line);
+    }
+
+    /// The state that each instance and each group has.
+    pub fn tell_states(&mut self, status: &Status) {
+        for instance in &status.instances {
+            if let Some(state) = report(instance.state) {
+                self.tell("INSTANCE", &instance.name, state, instance.effective_priority);
+            }
+        }
+        for group in &status.groups {
+            if let Some(state) = report(group.state) {
+                self.tell("GROUP", &group.name, state, 0);
+            }
+        }
+    }
+}
+
+/// What was told of a state on arrival; nothing before the start.
+fn report(state: StateName) -> Option<Report> {
+    match state {
+        StateName::Init => None,
+        StateName::Backup => Some(Report::Backup),
+        StateName::Master | StateName::Leaving => Some(Report::Master),
+        StateName::Fault => Some(Report::Fault),
+        StateName::Stopped => Some(Report::Stop),
+    }
+}
+
 /// The job for a state; `None` when no script wants to hear of it.
 ///
 /// The script of the state gets no arguments of ours; `notify` gets `INSTANCE name STATE priority`, as keepalived does.
@@ -82,7 +126,7 @@ fn commands_for(
         Report::Backup => &commands.backup,
         Report::Fault => &commands.fault,
         Report::Stop => &commands.stop,
-        Report::Deleted => &None,
+        Report::Deleted => &commands.deleted,
         Report::MasterRxLowerPri => &commands.master_rx_lower_pri,
         // For FIFOs only.
         Report::MasterPriority | Report::BackupPriority => return None,

@@ -136,6 +136,7 @@ impl Supervisor {
             crate::log::keep_from(site.error_log.level);
         }
         let before = std::mem::replace(&mut self.compiled, compiled);
+        self.departed = before.settings.instances.clone();
         self.configured_at = WallTime::now();
         self.reload_error = None;
         self.listeners.replace(listeners);
@@ -285,6 +286,7 @@ impl Supervisor {
             let reason = format!("the new configuration is in force only in part:\n{}", pending.failures.join("\n"));
             return self.report_failure(pending.answer, "Reload incomplete", reason);
         }
+        self.tell_fifos_states();
         service::tell(service::Doing::Ready);
         tracing::info!(target: "supervisor", "Reload finished: the new configuration is in force");
         let message = match self.compiled.remarks.len() {
@@ -294,6 +296,19 @@ impl Supervisor {
         if let Some(answer) = pending.answer {
             let _ = answer.send(Reply::Done { message });
         }
+    }
+
+    /// `fifo_write_vrrp_states_on_reload`.
+    fn tell_fifos_states(&mut self) {
+        if !self.compiled.settings.fifo_states_at_reload {
+            return;
+        }
+        let (answer, happenings) = (self.questions.ask_vrrp(&self.vrrp), self.happenings.clone());
+        tokio::spawn(async move {
+            if let Ok(Ok(status)) = tokio::time::timeout(super::status::LIMIT, answer).await {
+                let _ = happenings.send(Happening::States(status.routers)).await;
+            }
+        });
     }
 
     /// Nothing is awaited any more; what was put off until now is done.

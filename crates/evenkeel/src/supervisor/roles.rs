@@ -261,7 +261,9 @@ impl Supervisor {
             }
             Heard::Message(FromVrrp::Notify { instance, state, priority }) => {
                 self.mail_of_instance(&instance, state);
-                let settings = self.compiled.settings.instances.iter().find(|settings| settings.name == instance);
+                self.fifos.tell("INSTANCE", &instance, state, priority);
+                let known = self.compiled.settings.instances.iter().chain(&self.departed);
+                let settings = known.into_iter().find(|settings| settings.name == instance);
                 let job = settings.and_then(|s| notify::job(&instance, &s.notify, state, priority));
                 if let Some(job) = job.and_then(|job| self.notify.push(job)) {
                     self.run_notify(job);
@@ -269,6 +271,7 @@ impl Supervisor {
             }
             Heard::Message(FromVrrp::NotifyGroup { group, state }) => {
                 self.mail_of_group(&group, state);
+                self.fifos.tell("GROUP", &group, state, 0);
                 let settings = self.compiled.settings.groups.iter().find(|settings| settings.name == group);
                 let job = settings.and_then(|settings| notify::group_job(&group, &settings.notify, state));
                 if let Some(job) = job.and_then(|job| self.notify.push(job)) {

@@ -29,6 +29,8 @@ impl Supervisor {
             tracing::warn!(target: "supervisor", "notify scripts still run after {:?}; they are killed", self.child_wait());
         }
         self.layer4.fifo.close().await;
+        self.fifos.vrrp.close().await;
+        self.fifos.all.close().await;
         self.stop_mail().await;
         self.run_hook(super::hook::End::Shutdown).await;
         self.pid_files.clear();

@@ -94,16 +94,16 @@ pub fn enforce(compiled: &mut Compiled) {
     {
         rules.keep(&mut hook.command, keyword, remarks);
     }
-    for fifo in [&mut settings.lvs_fifo].into_iter().flatten() {
+    for fifo in [&mut settings.fifo, &mut settings.vrrp_fifo, &mut settings.lvs_fifo].into_iter().flatten() {
         let what = format!("the reader of {}", fifo.path);
         rules.keep(&mut fifo.reader, &what, remarks);
     }
     let of_instances = settings.instances.iter_mut().map(|instance| (&instance.name, &mut instance.notify));
     let of_groups = settings.groups.iter_mut().map(|group| (&group.name, &mut group.notify));
     for (name, notify) in of_instances.chain(of_groups) {
-        let NotifyCommands { master, backup, fault, stop, master_rx_lower_pri, any } = notify;
+        let NotifyCommands { master, backup, fault, stop, deleted, master_rx_lower_pri, any } = notify;
         let what = format!("({name}) the notify script");
-        for slot in [master, backup, fault, stop, master_rx_lower_pri, any] {
+        for slot in [master, backup, fault, stop, deleted, master_rx_lower_pri, any] {
             rules.keep(slot, &what, remarks);
         }
     }
@@ -112,11 +112,12 @@ pub fn enforce(compiled: &mut Compiled) {
 /// Whether scripts run while nothing keeps those that others can change from running as root: keepalived calls that a
 /// security violation, whatever the scripts are.
 pub fn is_lax(compiled: &Compiled) -> bool {
-    let Settings { scripts, instances, groups, process, lvs_fifo, script_security, .. } = &compiled.settings;
+    let Settings { scripts, instances, groups, process, fifo, vrrp_fifo, lvs_fifo, script_security, .. } =
+        &compiled.settings;
     let notices = instances.iter().map(|instance| &instance.notify).chain(groups.iter().map(|group| &group.notify));
     let notifies = notices.into_iter().any(|notify| *notify != NotifyCommands::default());
     let hooks = process.startup.command.is_some() || process.shutdown.command.is_some();
-    let readers = lvs_fifo.as_ref().is_some_and(|fifo| fifo.reader.is_some());
+    let readers = [fifo, vrrp_fifo, lvs_fifo].into_iter().flatten().any(|fifo| fifo.reader.is_some());
     let any = !scripts.is_empty() || notifies || hooks || readers;
     !script_security && (any || !compiled.balance.scripts.is_empty())
 }
@@ -138,12 +139,13 @@ fn ask_for_all_groups(settings: &mut Settings, balance: &mut evenkeel_balance::C
     balance.scripts.iter_mut().for_each(|script| ask(&mut script.user));
     let process = &mut settings.process;
     let hooks = [&mut process.startup.command, &mut process.shutdown.command];
-    let readers = settings.lvs_fifo.iter_mut().map(|fifo| &mut fifo.reader);
+    let fifos = [&mut settings.fifo, &mut settings.vrrp_fifo, &mut settings.lvs_fifo];
+    let readers = fifos.into_iter().flatten().map(|fifo| &mut fifo.reader);
     let of_instances = settings.instances.iter_mut().map(|instance| &mut instance.notify);
     let of_groups = settings.groups.iter_mut().map(|group| &mut group.notify);
     let notices = of_instances.chain(of_groups).flat_map(|notify| {
-        let NotifyCommands { master, backup, fault, stop, master_rx_lower_pri, any } = notify;
-        [master, backup, fault, stop, master_rx_lower_pri, any]
+        let NotifyCommands { master, backup, fault, stop, deleted, master_rx_lower_pri, any } = notify;
+        [master, backup, fault, stop, deleted, master_rx_lower_pri, any]
     });
     for command in hooks.into_iter().chain(readers).chain(notices).flatten() {
         ask(&mut command.user);

@@ -24,10 +24,37 @@ pub(in crate::keepalived) fn lvs_notify_fifo_script(lower: &mut Lower, node: &No
     reader(lower, node, |lower| &mut lower.drafts.fifos.lvs);
 }
 
+/// `PATH [USER [GROUP]]`
+pub(in crate::keepalived) fn vrrp_notify_fifo(lower: &mut Lower, node: &Node) {
+    path(lower, node, |lower| &mut lower.drafts.fifos.vrrp);
+}
+
+/// `"COMMAND" [USER [[:]GROUP]]`
+pub(in crate::keepalived) fn vrrp_notify_fifo_script(lower: &mut Lower, node: &Node) {
+    reader(lower, node, |lower| &mut lower.drafts.fifos.vrrp);
+}
+
+/// `PATH [USER [GROUP]]`
+pub(in crate::keepalived) fn notify_fifo(lower: &mut Lower, node: &Node) {
+    path(lower, node, |lower| &mut lower.drafts.fifos.all);
+}
+
+/// `"COMMAND" [USER [[:]GROUP]]`
+pub(in crate::keepalived) fn notify_fifo_script(lower: &mut Lower, node: &Node) {
+    reader(lower, node, |lower| &mut lower.drafts.fifos.all);
+}
+
+pub(in crate::keepalived) fn fifo_write_vrrp_states_on_reload(lower: &mut Lower, _: &Node) {
+    lower.settings.fifo_states_at_reload = true;
+}
+
 /// As they were written, by their keywords.
 #[derive(Debug, Default)]
 pub(in crate::keepalived) struct FifoDrafts {
     pub(in crate::keepalived) lvs: FifoDraft,
+    pub(in crate::keepalived) vrrp: FifoDraft,
+    /// `notify_fifo`
+    pub(in crate::keepalived) all: FifoDraft,
 }
 
 fn path(lower: &mut Lower, node: &Node, of: fn(&mut Lower) -> &mut FifoDraft) {
@@ -50,9 +77,11 @@ fn reader(lower: &mut Lower, node: &Node, of: fn(&mut Lower) -> &mut FifoDraft) 
 
 /// What the supervisor is told of them.
 pub(super) fn finish(lower: &mut Lower) {
-    let FifoDrafts { lvs } = std::mem::take(&mut lower.drafts.fifos);
+    let FifoDrafts { lvs, vrrp, all } = std::mem::take(&mut lower.drafts.fifos);
     lower.settings.lvs_fifo = lower.fifo("lvs_notify_fifo", &lvs);
-    lower.drafts.fifos = FifoDrafts { lvs };
+    lower.settings.vrrp_fifo = lower.fifo("vrrp_notify_fifo", &vrrp);
+    lower.settings.fifo = lower.fifo("notify_fifo", &all);
+    lower.drafts.fifos = FifoDrafts { lvs, vrrp, all };
 }
 
 impl Lower {

@@ -139,6 +139,7 @@ fn instance(draft: &InstanceDraft, drafts: &Drafts, scripts: &Scripts, lower: &m
         !strict && draft.higher_prio_send_advert.unwrap_or(globals.higher_prio_send_advert);
     instance.dont_track_primary = draft.dont_track_primary;
     let of_group = group::of(draft, drafts).and_then(|group| group.notify_priority_changes);
+    instance.notify_deleted = draft.notify_deleted;
     instance.notify_priority_changes =
         draft.notify_priority_changes.or(of_group).unwrap_or(globals.notify_priority_changes);
     instance.tracks = tracks(draft, drafts, scripts, priority, lower);

@@ -48,6 +48,7 @@ pub(in crate::keepalived) fn begin(lower: &mut Lower, node: &Node) {
         notify: Default::default(),
         smtp_alert: None,
         notify_priority_changes: None,
+        notify_deleted: false,
         garp: Default::default(),
         lower_prio_no_advert: None,
         higher_prio_send_advert: None,
@@ -131,6 +132,15 @@ inner_fields! {
         let before = lower.drafts.instances.last().and_then(|draft| draft.notify.any.clone());
         lower.command(node, before)
     };
+}
+
+/// Bare, or with a command.
+pub(in crate::keepalived) fn notify_deleted(lower: &mut Lower, node: &Node) {
+    let before = lower.drafts.instances.last_mut().and_then(|draft| draft.notify.deleted.take());
+    let command = if node.words.len() > 1 { lower.command(node, before) } else { before };
+    let Some(draft) = lower.drafts.instances.last_mut() else { return };
+    draft.notify_deleted = true;
+    draft.notify.deleted = command;
 }
 
 /// keepalived's name of the field above.

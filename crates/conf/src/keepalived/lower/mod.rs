@@ -188,6 +188,7 @@ pub(in crate::keepalived) struct InstanceDraft {
     pub(in crate::keepalived) notify: NotifyCommands,
     pub(in crate::keepalived) smtp_alert: Option<bool>,
     pub(in crate::keepalived) notify_priority_changes: Option<bool>,
+    pub(in crate::keepalived) notify_deleted: bool,
     pub(in crate::keepalived) garp: GarpDraft,
     pub(in crate::keepalived) lower_prio_no_advert: Option<bool>,
     pub(in crate::keepalived) higher_prio_send_advert: Option<bool>,

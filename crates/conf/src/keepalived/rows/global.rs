@@ -121,13 +121,13 @@ rows! {
         "lvs_flush_onstop" "[VS]" 0..1 T4 line does(globals::lvs_flush_onstop) "Old spelling of lvs_flush_on_stop.";
         "lvs_sync_daemon" "IF [VRRP_INST [ID]] or IF [inst N][id 0-255][maxlen 1-65507][port P][ttl 1-255][group MCAST]" 1..MANY T3 line does(sync_daemon::lvs_sync_daemon) "Connection sync daemon.";
         "rs_init_notifies" "[BOOL]" 0..1 T3 line does(globals::rs_init_notifies) "Run RS/VS notifies at startup for servers starting up.";
-        "notify_fifo" "PATH [user [group]]" 1..3 T2 line missed() "One FIFO for VRRP and LVS events.";
-        "notify_fifo_script" "\"CMD\" [user [:][group]]" 1..4 T3 line missed() "Reader that is started for notify_fifo; the path is its last argument.";
-        "vrrp_notify_fifo" "PATH [user [group]]" 1..3 T2 line missed() "FIFO for VRRP events.";
-        "vrrp_notify_fifo_script" "\"CMD\" [user [:][group]]" 1..4 T3 line missed() "Reader that is started for vrrp_notify_fifo.";
+        "notify_fifo" "PATH [user [group]]" 1..3 T2 line does(fifo::notify_fifo) "One FIFO for VRRP and LVS events.";
+        "notify_fifo_script" "\"CMD\" [user [:][group]]" 1..4 T3 line does(fifo::notify_fifo_script) "Reader that is started for notify_fifo; the path is its last argument.";
+        "vrrp_notify_fifo" "PATH [user [group]]" 1..3 T2 line does(fifo::vrrp_notify_fifo) "FIFO for VRRP events.";
+        "vrrp_notify_fifo_script" "\"CMD\" [user [:][group]]" 1..4 T3 line does(fifo::vrrp_notify_fifo_script) "Reader that is started for vrrp_notify_fifo.";
         "lvs_notify_fifo" "PATH [user [group]]" 1..3 T3 line does(fifo::lvs_notify_fifo) "FIFO for server events.";
         "lvs_notify_fifo_script" "\"CMD\" [user [:][group]]" 1..4 T3 line does(fifo::lvs_notify_fifo_script) "Reader that is started for lvs_notify_fifo.";
-        "fifo_write_vrrp_states_on_reload" "" 0..0 T3 line later() "Re-emit all current states after a reload.";
+        "fifo_write_vrrp_states_on_reload" "" 0..0 T3 line does(fifo::fifo_write_vrrp_states_on_reload) "Re-emit all current states after a reload.";
         "snmp_socket" "ADDR" 1..1 T3 line later() "AgentX master address (-A).";
         "enable_traps" "" 0..0 T3 line later() "Send SNMP traps.";
         "enable_snmp_vrrp" "" 0..0 T3 line missed() "Serve the VRRP subtree of KEEPALIVED-MIB.";

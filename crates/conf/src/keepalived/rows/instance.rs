@@ -61,7 +61,7 @@ rows! {
         "notify_backup" "\"CMD\" [user [:][group]]" 1..4 T1 line does(instance::notify_backup) "On entering BACKUP.";
         "notify_fault" "\"CMD\" [user [:][group]]" 1..4 T1 line does(instance::notify_fault) "On entering FAULT.";
         "notify_stop" "\"CMD\" [user [:][group]]" 1..4 T2 line does(instance::notify_stop) "At shutdown.";
-        "notify_deleted" "[\"CMD\" [user [:][group]]]" 0..4 T3 line missed() "A deleted instance reports DELETED instead of FAULT at reload.";
+        "notify_deleted" "[\"CMD\" [user [:][group]]]" 0..4 T3 line does(instance::notify_deleted) "A deleted instance reports DELETED instead of FAULT at reload.";
         "notify" "\"CMD\" [user [:][group]]" 1..4 T1 line does(instance::notify) "On every change, args INSTANCE NAME STATE PRIO appended.";
         "notify_master_rx_lower_pri" "\"CMD\" [user [:][group]]" 1..4 T3 line does(instance::notify_master_rx_lower_pri) "When a master sees a lower-priority advert.";
         "notify_priority_changes" "[BOOL]" 0..1 T3 line does(instance::notify_priority_changes) "Write priority changes to the FIFOs.";

@@ -41,6 +41,17 @@ pub fn write(out: &mut Text, settings: &Settings, balance: &BalanceConfig, host:
         FlushAtStop::Everything => "enabled",
     };
     out.field(1, "LVS flush on stop", flush);
+    for (label, fifo) in [("Global", &settings.fifo), ("VRRP", &settings.vrrp_fifo), ("LVS", &settings.lvs_fifo)] {
+        let Some(fifo) = fifo else { continue };
+        let owner = fifo.owner.clone().or(settings.script_user.clone());
+        out.field(1, &format!("{label} notify fifo"), format!("{}, uid:gid {}", fifo.path, ids(&owner)));
+        if let Some(reader) = &fifo.reader {
+            let mut reader = reader.clone();
+            reader.words.push(fifo.path.clone());
+            out.field(1, &format!("{label} notify fifo script"), command(&reader, settings));
+        }
+    }
+    out.field(1, "FIFO write vrrp states on reload", settings.fifo_states_at_reload);
     instances(out, settings);
     out.line(1, if settings.script_security { "Script security enabled" } else { "Script security disabled" });
     out.line(1, &format!("Default script uid:gid {}", ids(&settings.script_user)));

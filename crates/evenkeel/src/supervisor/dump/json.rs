@@ -80,6 +80,8 @@ struct Data {
     #[serde(skip_serializing_if = "Option::is_none")]
     script_stop: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    script_deleted: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     script_master_rx_lower_pri: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     script: Option<String>,
@@ -159,11 +161,12 @@ fn data(instance: &Instance, extras: &InstanceSettings, status: &InstanceStatus,
         wantstate: state,
         version: if is_v2 { 2 } else { 3 },
         smtp_alert: extras.mail_alert,
-        notify_deleted: false,
+        notify_deleted: instance.notify_deleted,
         script_master: command(&extras.notify.master),
         script_backup: command(&extras.notify.backup),
         script_fault: command(&extras.notify.fault),
         script_stop: command(&extras.notify.stop),
+        script_deleted: command(&extras.notify.deleted),
         script_master_rx_lower_pri: command(&extras.notify.master_rx_lower_pri),
         script: command(&extras.notify.any),
         vips: lines(&instance.addresses),

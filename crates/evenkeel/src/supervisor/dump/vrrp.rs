@@ -118,7 +118,7 @@ fn one(out: &mut Text, instance: &Instance, extras: &InstanceSettings, status: O
     addresses(out, instance, status.is_some_and(|status| status.holding));
     peers(out, instance);
     tracked(out, instance, &facts.vrrp);
-    notices(out, extras, &facts.settings);
+    notices(out, extras, instance.notify_deleted, &facts.settings);
     out.field(3, "Notify priority changes", instance.notify_priority_changes);
 }
 
@@ -205,18 +205,20 @@ fn sync_group(out: &mut Text, group: &GroupStatus, settings: &Settings) {
     }
 }
 
-fn notices(out: &mut Text, extras: &InstanceSettings, settings: &Settings) {
+fn notices(out: &mut Text, extras: &InstanceSettings, is_told: bool, settings: &Settings) {
     out.field(3, "Using smtp notification", yes(extras.mail_alert));
+    out.field(3, "Notify deleted", if is_told { "Deleted" } else { "Fault" });
     scripts(out, &extras.notify, settings);
 }
 
 fn scripts(out: &mut Text, commands: &NotifyCommands, settings: &Settings) {
-    let NotifyCommands { master, backup, fault, stop, any, master_rx_lower_pri } = commands;
+    let NotifyCommands { master, backup, fault, stop, deleted, any, master_rx_lower_pri } = commands;
     for (label, script) in [
         ("Backup", backup),
         ("Master", master),
         ("Fault", fault),
         ("Stop", stop),
+        ("Deleted", deleted),
         ("Generic", any),
         ("Master rx lower pri", master_rx_lower_pri),
     ] {
