@@ -50,7 +50,7 @@ impl Lan {
     pub fn capture(&self, file: &std::path::Path, filter: &str) -> std::process::Child {
         let mut capture = Command::new("ip");
         capture
-            .args(["netns", "exec", &self.namespace, "tcpdump", "-U", "-n", "-i", "br0", "-w"])
+            .args(["netns", "exec", &self.namespace, "tcpdump", "--immediate-mode", "-U", "-n", "-i", "br0", "-w"])
             .arg(file)
             .arg(filter);
         // It outlives a test that fails, and must then not hold the pipe that the test runner reads.

@@ -8,6 +8,7 @@
 mod lan;
 mod machine;
 pub mod probe;
+pub mod scenario;
 pub mod seeds;
 mod wait;
 
