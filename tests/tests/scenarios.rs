@@ -2,6 +2,7 @@
 //!
 //! `UNDER_TEST=evenkeel|keepalived|mixed` runs only that, `SCENARIO=NAME` only those whose names contain NAME, and `UPDATE_EXPECT=1`
 //! writes down what is seen instead of comparing.
+#![allow(clippy::unwrap_used)]
 
 use evenkeel_e2e::able_to_run;
 use evenkeel_e2e::scenario::{Program, Programs, Scenario, run};

@@ -103,7 +103,8 @@ impl Tracker {
     pub(crate) fn contribution(&self) -> i32 {
         let weight = i32::from(self.track.weight);
         if let TrackTarget::File(_) = self.track.target {
-            return self.file_product().clamp(-253, 253) as i32;
+            // One that forbids mastership leaves the priority alone (keepalived, observed).
+            return if self.forbids() { 0 } else { self.file_product().clamp(-253, 253) as i32 };
         }
         let counts = match self.verdict.healthy {
             Some(true) => weight > 0,
@@ -198,11 +199,11 @@ mod tests {
             (5, 2, false, 10, false),
             (-10, 2, false, -20, false),
             (5, 2, true, -10, false),
-            (-127, 2, false, -253, true),
+            (-127, 2, false, 0, true),
             (-126, 2, false, -252, false),
-            (127, 2, true, -253, true),
+            (127, 2, true, 0, true),
             (1000, 1, false, 253, false),
-            (i32::MIN, 254, false, -253, true),
+            (i32::MIN, 254, false, 0, true),
             (0, 2, false, 0, false),
             // Without weight any number but 0 is a fault, or with reverse 0 itself.
             (1, 0, false, 0, true),

@@ -134,7 +134,12 @@ impl<'a> Stage<'a> {
             Act::Start => succeed(machine, "systemctl start keepalived >>/tmp/keepalived.log 2>&1")?,
             Act::Stop => succeed(machine, "systemctl stop keepalived")?,
             Act::Reload => succeed(machine, "systemctl reload keepalived")?,
-            Act::Kill => succeed(machine, "pkill -KILL -x 'keepalived|evenkeel'")?,
+            // Stopped first: the others would be told of the death of one, and could still do something about it.
+            Act::Kill => {
+                for signal in ["STOP", "KILL"] {
+                    succeed(machine, &format!("pkill -{signal} -x 'keepalived|evenkeel'"))?;
+                }
+            }
             Act::Unplug => self.lan.cable(&cable(&step.node), false),
             Act::Plug => self.lan.cable(&cable(&step.node), true),
             Act::Configure(conf) => machine.write(CONF, conf),
