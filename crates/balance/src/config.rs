@@ -23,6 +23,8 @@ pub struct Config {
     pub plane: PlaneChoice,
     /// `lb_interface`: where clients' packets come in, for the XDP program; those of the virtual routers when empty.
     pub interfaces: Vec<String>,
+    /// `net_namespace_ipvs`: path of the network namespace whose IPVS is used; this one's without.
+    pub ipvs_namespace: Option<String>,
     /// `lvs_timeouts`, in seconds.
     pub timeouts: Timeouts,
     /// `lvs_flush`: the kernel's table is emptied at the start.

@@ -40,6 +40,12 @@ impl NetNs {
         on_scratch_thread(make)
     }
 
+    /// The namespace that the file stands for: `/run/netns/NAME` of `ip netns`, or `/proc/PID/ns/net`.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let file = File::open(path).during(|| format!("open the network namespace {}", path.display()))?;
+        Ok(NetNs { fd: file.into() })
+    }
+
     /// The namespace that the calling thread is in.
     pub fn current() -> Result<Self, Error> {
         let path = "/proc/thread-self/ns/net";

@@ -162,3 +162,24 @@ fn the_table_follows_health_and_is_kept_from_start_to_stop() {
         assert_eq!(table(), BTreeSet::from([FOREIGN.to_owned()]), "what somebody else made stays");
     });
 }
+
+#[test]
+fn the_table_may_be_that_of_another_namespace() {
+    in_fresh_namespace(|| {
+        output("ip link set lo up");
+        output("ip netns add blue");
+        output("ip netns exec blue ip link set lo up");
+        let _one = TcpListener::bind("127.0.0.1:8001").unwrap();
+        let _two = TcpListener::bind("127.0.0.2:8001").unwrap();
+        let daemon = Daemon::start(&format!("net_namespace_ipvs blue\n{}", conf("")));
+        let there = || {
+            output("ip netns exec blue ipvsadm -Sn").lines().map(|line| line.trim().to_owned()).collect::<BTreeSet<_>>()
+        };
+        let expected: BTreeSet<_> = [SERVICE, ONE, TWO].map(str::to_owned).into();
+        until(|| there() == expected, || format!("{:?}", there()));
+        assert_eq!(table(), BTreeSet::new(), "nothing is in the daemon's own");
+        daemon.stop();
+        assert_eq!(there(), BTreeSet::new());
+        output("ip netns delete blue");
+    });
+}

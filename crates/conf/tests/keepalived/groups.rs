@@ -202,6 +202,11 @@ fn global_defs_says_how_the_kernel_is_handled() {
     assert!(config.flush_at_start && config.notices_at_start);
     assert_eq!(config.flush_at_stop, FlushAtStop::Services);
     assert_eq!(config.tls.key.as_deref(), Some("k.pem"));
+    let namespace = |line: &str| quiet(line).ipvs_namespace;
+    assert_eq!(namespace("net_namespace_ipvs blue").as_deref(), Some("/run/netns/blue"));
+    assert_eq!(namespace("net_namespace_ipvs").as_deref(), Some("/proc/1/ns/net"));
+    assert_eq!(config.ipvs_namespace, None);
+    assert_eq!(rules(&text("net_namespace_ipvs ../x")), ["bad-value:1"]);
     let everything = quiet("global_defs {\nlvs_flush_on_stop\n}");
     assert_eq!(everything, Config { flush_at_stop: FlushAtStop::Everything, ..Config::default() });
     for line in

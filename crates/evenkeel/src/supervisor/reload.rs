@@ -97,6 +97,9 @@ impl Supervisor {
             let reason = "config_save_dir and tmp_config_directory cannot change at a reload: restart for that";
             return Err(reason.to_owned());
         }
+        if compiled.balance.ipvs_namespace != self.compiled.balance.ipvs_namespace && self.balance.process.is_some() {
+            return Err("net_namespace_ipvs cannot change at a reload: restart for that".to_owned());
+        }
         if compiled.balance.plane != self.compiled.balance.plane && self.balance.process.is_some() {
             return Err("lb_plane cannot change at a reload: restart for that".to_owned());
         }

@@ -9,7 +9,7 @@ rows! {
         "global_defs" "{ ... }" 0..0 T1 GlobalDefs does(nothing) "Settings of the whole program.";
         "linkbeat_use_polling" "" 0..0 T3 line later() "Poll the link state of every interface.";
         "net_namespace" "NAME" 1..1 T3 line does(global::net_namespace) "Run in this network namespace.";
-        "net_namespace_ipvs" "[NAME]" 0..1 T3 line later() "Network namespace of the IPVS table.";
+        "net_namespace_ipvs" "[NAME]" 0..1 T3 line does(globals::net_namespace_ipvs) "Network namespace of the IPVS table.";
         "namespace_with_ipsets" "" 0..0 T4 line moot("no ipsets are used") "Allow ipsets inside a netns on kernels < 3.13.";
         "use_pid_dir" "" 0..0 T3 line does(daemon::use_pid_dir) "Pid files in a directory of their own.";
         "instance" "NAME" 1..1 T3 line does(daemon::instance) "Name of this daemon among several on one machine.";
@@ -112,9 +112,9 @@ rows! {
         "nftables_priority" "INT" 1..1 T3 line does(global::nftables_priority) "Priority of its chains.";
         "nftables_ifindex" "" 0..0 T3 line moot("the sets always are, and follow an interface that is made anew") "Key link-local sets by ifindex rather than name.";
         "nftables_counters" "" 0..0 T3 line does(global::nftables_counters) "Its rules count what they match.";
-        "nftables_ipvs" "[TABLE]" 0..1 T3 line moot("each address of a group is a service of its own, which balances the same") "Turn address-only virtual_server_groups into one fwmark service plus nftables marking.";
-        "nftables_ipvs_priority" "INT" 1..1 T3 line moot("each address of a group is a service of its own, which balances the same") "Priority of the chain of nftables_ipvs.";
-        "nftables_ipvs_start_fwmark" "1..2^32-1" 1..1 T3 line moot("each address of a group is a service of its own, which balances the same") "First automatic mark.";
+        "nftables_ipvs" "[TABLE]" 0..1 T3 line moot("each address of a group is a service of its own, which balances the same and needs no firewall; what it does more, one round of servers and one persistence over all addresses, a fwmark does") "Turn address-only virtual_server_groups into one fwmark service plus nftables marking.";
+        "nftables_ipvs_priority" "INT" 1..1 T3 line moot("each address of a group is a service of its own, which balances the same and needs no firewall; what it does more, one round of servers and one persistence over all addresses, a fwmark does") "Priority of the chain of nftables_ipvs.";
+        "nftables_ipvs_start_fwmark" "1..2^32-1" 1..1 T3 line moot("each address of a group is a service of its own, which balances the same and needs no firewall; what it does more, one round of servers and one persistence over all addresses, a fwmark does") "First automatic mark.";
         "lvs_timeouts" "[tcp S][tcpfin S][udp S]" 0..6 T3 line does(globals::lvs_timeouts) "Connection timeouts of IPVS.";
         "lvs_flush" "" 0..0 T3 line does(globals::lvs_flush) "Flush the whole IPVS table at start.";
         "lvs_flush_on_stop" "[VS]" 0..1 T3 line does(globals::lvs_flush_on_stop) "Flush all (or delete just our VSs without the per-RS deletes) at exit.";

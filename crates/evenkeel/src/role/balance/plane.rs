@@ -5,6 +5,7 @@ use evenkeel_balance::config::{Config, FlushAtStop, PlaneChoice, SyncDaemon, Tim
 use evenkeel_balance::table::{Change, Forward, Plane, Statistics, Table};
 use evenkeel_kernel::Error;
 use evenkeel_kernel::ipvs::{self, Ipvs, SyncState};
+use evenkeel_kernel::netns::NetNs;
 use evenkeel_kernel::xdp::{self, XdpPlane};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -45,13 +46,23 @@ pub(super) struct Program {
 /// How often flows that have ended are forgotten.
 const SWEEP: Duration = Duration::from_secs(60);
 
+/// IPVS of this namespace, or of the one that is configured. A socket stays in the namespace that it was opened in.
+fn open_ipvs(config: &Config) -> Result<Ipvs, Error> {
+    match &config.ipvs_namespace {
+        None => Ipvs::open(),
+        Some(path) => NetNs::open(Path::new(path))?.run(Ipvs::open)?,
+    }
+}
+
 impl Planes {
     /// Opens the plane that the configuration names.
     pub(super) fn open(config: &Config, interfaces: &[String], pins: &Path) -> anyhow::Result<Self> {
         let ipvs = match config.plane {
             PlaneChoice::Xdp => None,
-            PlaneChoice::Ipvs => Some(Ipvs::open()?),
-            PlaneChoice::Auto => match Ipvs::open() {
+            PlaneChoice::Ipvs => Some(open_ipvs(config)?),
+            // Our program is where the packets of this namespace come in.
+            PlaneChoice::Auto if config.ipvs_namespace.is_some() => Some(open_ipvs(config)?),
+            PlaneChoice::Auto => match open_ipvs(config) {
                 Ok(ipvs) => Some(ipvs),
                 Err(error) => {
                     tracing::info!(target: "balance", "{error}: the XDP program takes its place");

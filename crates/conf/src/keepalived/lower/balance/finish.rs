@@ -23,6 +23,7 @@ pub(in crate::keepalived) fn finish(lower: &mut Lower) -> Config {
             tls: drafts.tls.clone(),
             plane: globals.plane,
             interfaces: globals.interfaces.clone(),
+            ipvs_namespace: globals.ipvs_namespace.clone(),
             timeouts: globals.timeouts,
             flush_at_start: globals.flush_at_start,
             flush_at_stop: globals.flush_at_stop,

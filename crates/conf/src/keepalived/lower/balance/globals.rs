@@ -26,6 +26,21 @@ pub(in crate::keepalived) fn lb_interface(lower: &mut Lower, node: &Node) {
     }
 }
 
+/// `[NAME]`, as `ip netns` has it; without a name the namespace that the machine started in. The first one is kept.
+pub(in crate::keepalived) fn net_namespace_ipvs(lower: &mut Lower, node: &Node) {
+    if lower.drafts.balance.globals.ipvs_namespace.is_some() {
+        return lower.repeated(node);
+    }
+    let path = match node.argument(1) {
+        Some(name) if name.text.contains('/') => {
+            return lower.refuse(name, format!("`{}` is no name of a network namespace", name.text));
+        }
+        Some(name) => format!("/run/netns/{}", name.text),
+        None => "/proc/1/ns/net".to_owned(),
+    };
+    lower.drafts.balance.globals.ipvs_namespace = Some(path);
+}
+
 /// The kernel takes 31 days at most.
 const LONGEST_TIMEOUT: u32 = 31 * 86_400;
 

@@ -46,6 +46,7 @@ pub(in crate::keepalived) struct Drafts {
 struct Globals {
     plane: PlaneChoice,
     interfaces: Vec<String>,
+    ipvs_namespace: Option<String>,
     timeouts: Timeouts,
     flush_at_start: bool,
     flush_at_stop: FlushAtStop,

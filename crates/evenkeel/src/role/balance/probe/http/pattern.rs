@@ -50,11 +50,16 @@ enum OptionWord {
     Prefix(&'static str),
     /// Changes nothing in what matches: it forbids constructs, turns optimizations off, or is about callouts.
     NoEffect,
+    /// Decides which matches count: [`Pattern::finds`] looks for it.
+    Searched,
 }
+
+/// The match must begin in the first line.
+const FIRST_LINE: &str = "firstline";
 
 impl OptionWord {
     fn parse(word: &str) -> Option<Self> {
-        use OptionWord::{Builder, NoEffect, Prefix};
+        use OptionWord::{Builder, NoEffect, Prefix, Searched};
         Some(match word {
             "caseless" => Builder(|builder| _ = builder.caseless(true)),
             "dotall" => Builder(|builder| _ = builder.dotall(true)),
@@ -68,8 +73,9 @@ impl OptionWord {
             "ungreedy" => Prefix("(?U)"),
             "alt_verbnames" | "auto_callout" | "never_backslash_c" | "never_ucp" | "never_utf" | "no_auto_possess"
             | "no_dotstar_anchor" | "no_start_optimize" | "use_offset_limit" => NoEffect,
-            // allow_empty_class, alt_bsux, alt_circumflex, dollar_endonly, firstline and match_unset_backref change the
-            // language, and the safe interface to PCRE2 has no way to ask for them.
+            FIRST_LINE => Searched,
+            // allow_empty_class, alt_bsux, alt_circumflex, dollar_endonly and match_unset_backref change the language, and
+            // the safe interface to PCRE2 has no way to ask for them.
             _ => return None,
         })
     }
@@ -83,7 +89,7 @@ impl Pattern {
             match OptionWord::parse(word) {
                 Some(OptionWord::Builder(set)) => set(&mut builder),
                 Some(OptionWord::Prefix(prefix)) => text.push_str(prefix),
-                Some(OptionWord::NoEffect) => {}
+                Some(OptionWord::NoEffect | OptionWord::Searched) => {}
                 None => return Err(format!("option {word} is not supported")),
             }
         }
@@ -102,8 +108,16 @@ impl Pattern {
         // PCRE2 counts its steps and gives up, so that a body made for it cannot hold the loop.
         let found = self.0.find_at(body, regex.min_offset).map_err(|error| format!("Regex match failed: {error}"))?;
         // What is found is the first match: if that begins too late, all do.
-        Ok(found.is_some_and(|found| regex.max_offset.is_none_or(|latest| found.start() <= latest)))
+        let latest = regex.max_offset.into_iter().chain(first_line(body, regex)).min();
+        Ok(found.is_some_and(|found| latest.is_none_or(|latest| found.start() <= latest)))
     }
+}
+
+/// By where a match must have begun that is to be in the first line that is searched: it may begin with the line's end.
+fn first_line(body: &[u8], regex: &BodyRegex) -> Option<usize> {
+    let asked = regex.options.iter().any(|word| word == FIRST_LINE);
+    let searched = body.get(regex.min_offset..).filter(|_| asked)?;
+    Some(regex.min_offset + searched.iter().position(|byte| *byte == b'\n')?)
 }
 
 #[cfg(test)]
@@ -134,6 +148,11 @@ mod tests {
             ("c", &[], 0, Some(1), "abca", false),
             ("c", &[], 0, Some(2), "abca", true),
             ("", &[], 0, None, "", true),
+            ("b", &["firstline"], 0, None, "ab\ncb", true),
+            ("c", &["firstline"], 0, None, "ab\ncb", false),
+            ("\n", &["firstline"], 0, None, "ab\ncb", true),
+            ("c", &["firstline"], 3, None, "ab\ncb", true),
+            ("c", &["firstline"], 0, None, "abc", true),
         ] {
             let regex = regex(pattern, options, min, max);
             let patterns = Patterns::new([&regex].into_iter()).unwrap();
@@ -146,7 +165,7 @@ mod tests {
     fn what_cannot_be_compiled_is_named() {
         let refused = |regex: BodyRegex| Patterns::new([&regex].into_iter()).unwrap_err().to_string();
         assert!(refused(regex("a(", &[], 0, None)).starts_with("regex \"a(\": "));
-        assert_eq!(refused(regex("a", &["firstline"], 0, None)), "regex \"a\": option firstline is not supported");
+        assert_eq!(refused(regex("a", &["alt_bsux"], 0, None)), "regex \"a\": option alt_bsux is not supported");
     }
 
     #[test]
