@@ -24,12 +24,21 @@ impl Lan {
     pub fn machine(&self, name: &str, interface: &str, address: &str) -> Machine {
         let namespace = format!("{}-{name}", self.namespace);
         ip(&["netns", "add", &namespace]);
-        self.ip(&["link", "add", name, "type", "veth", "peer", "name", interface, "netns", &namespace]);
-        self.ip(&["link", "set", name, "master", "br0", "up"]);
         ip(&["-n", &namespace, "link", "set", "lo", "up"]);
-        ip(&["-n", &namespace, "addr", "add", address, "dev", interface]);
-        ip(&["-n", &namespace, "link", "set", interface, "up"]);
+        self.connect(name, &namespace, interface, address);
         Machine::start(name, &namespace, interface)
+    }
+
+    /// Gives a machine of another LAN an interface on this one too.
+    pub fn plug_in(&self, machine: &Machine, interface: &str, address: &str) {
+        self.connect(machine.name(), machine.namespace(), interface, address);
+    }
+
+    fn connect(&self, name: &str, namespace: &str, interface: &str, address: &str) {
+        self.ip(&["link", "add", name, "type", "veth", "peer", "name", interface, "netns", namespace]);
+        self.ip(&["link", "set", name, "master", "br0", "up"]);
+        ip(&["-n", namespace, "addr", "add", address, "dev", interface]);
+        ip(&["-n", namespace, "link", "set", interface, "up"]);
     }
 
     /// Gives a machine that stands on another LAN a second interface, on this one.
