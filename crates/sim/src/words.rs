@@ -37,6 +37,7 @@ pub(crate) fn event(event: &Event) -> String {
         Event::Bfd { session, up, reason } => format!("bfd {session} up: {up} ({reason})"),
         Event::Proxy { healthy, reason } => format!("proxy healthy: {healthy} ({reason})"),
         Event::Resume { instance, within } => format!("{}: resume within {within:?}", instance.0),
+        Event::Delay(delay) => format!("nothing for {delay:?}"),
         Event::Command(command) => format!("command: {command:?}"),
         Event::Shutdown => "shutdown".to_owned(),
     }

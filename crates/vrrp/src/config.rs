@@ -138,6 +138,15 @@ pub struct Instance {
     pub higher_prio_send_advert: bool,
     /// The link state of `interface` does not matter.
     pub dont_track_primary: bool,
+    /// `track_src_ip`: FAULT while the interface has not the configured source.
+    pub track_source: bool,
+    /// What in the configuration keeps it from ever being master: FAULT for good.
+    pub obstacle: Option<String>,
+    /// An owner of its addresses drops every advert.
+    pub owner_ignores_adverts: bool,
+    /// `timer_expired_backup`: with nopreempt, a master that was stopped for so long that a peer of this priority has taken
+    /// over is a backup.
+    pub expired_priority: Option<Priority>,
     /// Report each change of the effective priority.
     pub notify_priority_changes: bool,
     /// One that a reload takes away reports that, and no fault.
@@ -189,6 +198,10 @@ impl Instance {
             lower_prio_no_advert: false,
             higher_prio_send_advert: false,
             dont_track_primary: false,
+            track_source: false,
+            obstacle: None,
+            owner_ignores_adverts: false,
+            expired_priority: None,
             notify_priority_changes: false,
             notify_deleted: false,
             tracks: Vec::new(),

@@ -136,6 +136,8 @@ pub enum Event {
         /// For how much longer nobody else can have taken over.
         within: Duration,
     },
+    /// The daemon or the machine has just started: nothing is to be done for so long. Told before any interface.
+    Delay(Duration),
     /// A person asked for something.
     Command(Command),
     /// Hand over every address, then report [`Action::Stopped`].

@@ -117,7 +117,7 @@ impl Instance {
 
     fn resumes(&self, now: Instant) -> bool {
         match self.state {
-            State::Init(Init { resume_until }) => resume_until.is_some_and(|until| now < until),
+            State::Init(Init { resume_until, .. }) => resume_until.is_some_and(|until| now < until),
             State::Master(_) => true,
             State::Backup(_) | State::Leaving(_) | State::Fault | State::Stopped => false,
         }

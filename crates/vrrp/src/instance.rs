@@ -217,6 +217,9 @@ impl Instance {
             let vrid = self.config.vrid.get();
             return Some(format!("virtual router {vrid} on {interface} is already that of {other}"));
         }
+        if let Some(obstacle) = &self.config.obstacle {
+            return Some(obstacle.clone());
+        }
         match self.link {
             Link::Unreported => {}
             Link::Gone => return Some(format!("interface {interface} is gone")),
@@ -248,6 +251,9 @@ impl Instance {
     }
 
     pub(crate) fn own_awaited(&self) -> Option<String> {
+        if let State::Init(Init { delayed_until: Some(_), .. }) = self.state {
+            return Some("the delay after the start is not over".to_owned());
+        }
         if self.link == Link::Unreported {
             return Some(format!("interface {} has not been reported yet", self.config.interface));
         }
@@ -489,7 +495,7 @@ impl Instance {
         );
         let waits = match self.state {
             State::Backup(_) | State::Master(_) | State::Leaving(_) => true,
-            State::Init(init) => init.resume_until.is_some(),
+            State::Init(init) => init.resume_until.or(init.delayed_until).is_some(),
             State::Fault | State::Stopped => false,
         };
         debug_assert_eq!(self.state.deadline().is_some(), waits, "{}: a state without its deadline", self.config.name);

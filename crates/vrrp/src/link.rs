@@ -83,7 +83,11 @@ impl Links {
         let usable = || interface.addresses.iter().copied().filter(|address| is_source(config.family(), *address));
         let real = || usable().find(|address| !virtuals.contains(address));
         let owned = || usable().next().filter(|_| config.priority == Priority::OWNER);
-        let source = config.source.or_else(real).or_else(owned);
+        let is_there = |source: &IpAddr| !config.track_source || interface.addresses.contains(source);
+        let source = match config.source {
+            Some(source) => Some(source).filter(is_there),
+            None => real().or_else(owned),
+        };
         Link::Present(Present { index: interface.index, up: interface.up, mac: interface.mac, source })
     }
 }

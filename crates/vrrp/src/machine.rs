@@ -49,6 +49,9 @@ pub(crate) enum Input<'a> {
 
 impl Instance {
     pub(crate) fn handle(&mut self, now: Instant, input: Input, actions: &mut Vec<Action>) {
+        if self.config.owner_ignores_adverts && self.is_owner() && matches!(input, Input::Advert(_)) {
+            return;
+        }
         match (self.state, input) {
             (State::Init(init), Input::Facts(trigger)) => self.init_learns(now, init, trigger, actions),
             (State::Backup(_), Input::Facts(trigger)) => self.backup_learns(now, trigger, actions),
@@ -66,7 +69,7 @@ impl Instance {
             (State::Master(master), Input::Advert(advert)) => self.master_hears(now, master, advert, actions),
             (State::Leaving(leaving), Input::Advert(advert)) => self.leaving_hears(now, leaving, advert, actions),
 
-            (State::Init(Init { resume_until: Some(_) }), Input::Announced { address, mac }) => {
+            (State::Init(Init { resume_until: Some(_), .. }), Input::Announced { address, mac }) => {
                 self.give_up_resuming(format!("{mac} announces {address}"), actions);
             }
             (State::Master(mut master), Input::Announced { address, mac }) => {
@@ -88,7 +91,7 @@ impl Instance {
             (State::Master(_) | State::Leaving(_), Input::RouteVanished(what)) => self.repair_route(what, actions),
 
             (State::Init(_), Input::Resume(within)) => {
-                self.state = State::Init(Init { resume_until: Some(now + within) });
+                self.state = State::Init(Init { resume_until: Some(now + within), delayed_until: None });
             }
             // It is not at its start any more.
             (State::Backup(_) | State::Master(_) | State::Leaving(_) | State::Fault, Input::Resume(_)) => {}
@@ -205,7 +208,7 @@ impl Instance {
 
     fn init_learns(&mut self, now: Instant, init: Init, trigger: &str, actions: &mut Vec<Action>) {
         self.effective = self.effective_now();
-        if let Some(fault) = self.fault() {
+        if let Some(fault) = self.fault().filter(|_| init.delayed_until.is_none()) {
             return self.fail(now, fault, actions);
         }
         if let Some(awaited) = self.awaited() {
@@ -401,6 +404,11 @@ impl Instance {
 
     fn master_deadline(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let State::Master(mut master) = self.state else { return };
+        if let Some(late) = self.lost_by_sleeping(now, &master) {
+            let rule = "timer_expired_backup: a peer has taken over since, and nopreempt leaves it to it";
+            let why = Why::new(format!("this node was stopped for {}", explain::span(late)), rule, self.let_go());
+            return self.enter(now, self.backup(now), why, actions);
+        }
         if master.advert_at <= now {
             master.advert_at = next(master.advert_at, now, self.own_interval());
             self.send_advert(self.effective, actions);
@@ -443,6 +451,15 @@ impl Instance {
             self.explain(why.after(now.since(claim.first_at)), actions);
         }
         self.state = State::Master(master);
+    }
+
+    /// For how long the advert is overdue, when a peer of `timer_expired_backup`'s priority must have taken over.
+    fn lost_by_sleeping(&self, now: Instant, master: &Master) -> Option<Duration> {
+        let priority = self.config.expired_priority.filter(|_| self.config.preempt == Preempt::Never)?;
+        let (interval, adverts) = (self.own_interval(), self.config.down_adverts.get());
+        let patience = timers::master_down(self.config.version, priority.get(), interval, adverts);
+        // The last advert was sent one interval before this one was due.
+        (now + interval >= master.advert_at + patience).then(|| now.since(master.advert_at))
     }
 
     fn master_hears(&mut self, now: Instant, mut master: Master, advert: &Advert, actions: &mut Vec<Action>) {

@@ -6,7 +6,7 @@ use crate::instance::Instance;
 use crate::link::{self, Links};
 use crate::machine::Input;
 use crate::packet::{Advert, Datagram, Received};
-use crate::state::State;
+use crate::state::{Init, State};
 use crate::status::{Status, Unclaimed};
 use crate::track::{Judge, Tracker, Verdict};
 use evenkeel_wire::Instant;
@@ -113,6 +113,16 @@ impl Router {
             Event::Proxy { healthy, reason } => {
                 self.proxy = Some(Verdict::of(Some(healthy), reason));
                 self.target_changed(now, &TrackTarget::Proxy, actions);
+            }
+            Event::Delay(delay) => {
+                for (i, instance) in self.instances.iter_mut().enumerate() {
+                    if let State::Init(init) = &mut instance.state
+                        && init.resume_until.is_none()
+                    {
+                        init.delayed_until = Some(now + delay);
+                        self.deadlines.note(i, instance.state.deadline());
+                    }
+                }
             }
             Event::Resume { instance, within } => self.command(instance, now, Input::Resume(within), actions),
             Event::Command(Command::Failover(id)) => self.command_all(id, now, Input::Failover, actions),
@@ -285,9 +295,27 @@ impl Router {
     fn deadline_came(&mut self, now: Instant, actions: &mut Vec<Action>) {
         while let Some(i) = self.deadlines.due(now, |i| self.instances[i].state.deadline()) {
             let met = self.instances[i].state.deadline();
+            if self.end_delay(i, now, actions) {
+                continue;
+            }
             self.drive(i, now, Input::Deadline, actions);
             debug_assert!(self.instances[i].state.deadline() != met, "a deadline that was met is over");
         }
+    }
+
+    /// Whether an instance waited for the delay after the start, which is over for all now.
+    fn end_delay(&mut self, i: usize, now: Instant, actions: &mut Vec<Action>) -> bool {
+        let State::Init(Init { delayed_until: Some(_), resume_until: None }) = self.instances[i].state else {
+            return false;
+        };
+        let all: Vec<usize> = (0..self.instances.len()).collect();
+        for i in &all {
+            if let State::Init(init) = &mut self.instances[*i].state {
+                init.delayed_until = None;
+            }
+        }
+        self.drive_facts(all, now, "the delay after the start is over", actions);
+        true
     }
 
     fn packet_came(&mut self, now: Instant, interface: u32, datagram: Datagram, actions: &mut Vec<Action>) {

@@ -36,6 +36,8 @@ pub(crate) struct Init {
     /// A process that was master died a moment ago: to start before this instant is to go on as master. What it held is
     /// left where it is until then.
     pub(crate) resume_until: Option<Instant>,
+    /// `vrrp_startup_delay` and `vrrp_delay_after_boot`: nothing is done before this instant.
+    pub(crate) delayed_until: Option<Instant>,
 }
 
 /// Waiting for the master to fall silent.
@@ -144,7 +146,7 @@ impl State {
             State::Backup(backup) => Some(backup.master_down_at),
             State::Master(master) => Some(master.deadline()),
             State::Leaving(leaving) => Some(leaving.release_at),
-            State::Init(init) => init.resume_until,
+            State::Init(init) => init.resume_until.or(init.delayed_until),
             State::Fault | State::Stopped => None,
         }
     }

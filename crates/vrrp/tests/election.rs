@@ -442,3 +442,88 @@ fn a_higher_base_priority_is_no_longer_a_priority_of_a_backup() {
     node.on(heard(PEER, 150));
     assert_eq!(node.run(3.3), "hold 1, garp 1x5, advert 200, MASTER 200, backup>master");
 }
+
+#[test]
+fn nothing_is_done_before_the_startup_delay_is_over() {
+    let mut node = Node::new(config(instance()));
+    node.on(Event::Delay(Duration::from_secs(5)));
+    node.on(eth0(false));
+    assert_eq!(node.state(), "init", "not even a fault is told");
+    node.on(eth0(true));
+    node.run(3.0);
+    assert_eq!(node.on(heard(PEER, 150)), "");
+    assert_eq!(node.run(1.999), "");
+    assert_eq!(node.run(0.001), "BACKUP 100, init>backup");
+    assert_eq!(node.due_in(), Some(3.609_375), "the whole master down interval");
+    let mut owner = Node::new(config(with_priority(255)));
+    owner.on(Event::Delay(Duration::from_secs(5)));
+    owner.on(eth0(true));
+    assert_eq!(owner.state(), "init");
+    owner.run(5.0);
+    assert_eq!(owner.state(), "master");
+}
+
+#[test]
+fn a_tracked_source_that_is_not_there_is_a_fault() {
+    let elsewhere = Instance { source: Some("10.0.0.9".parse().unwrap()), ..instance() };
+    for (track_source, state) in [(false, "backup"), (true, "fault")] {
+        let mut node = Node::new(config(Instance { track_source, ..elsewhere.clone() }));
+        node.on(eth0(true));
+        assert_eq!(node.state(), state);
+    }
+    let mut node = Node::new(config(Instance { track_source: true, source: Some(OURS.into()), ..instance() }));
+    node.on(eth0(true));
+    assert_eq!(node.state(), "backup");
+}
+
+#[test]
+fn an_instance_that_cannot_be_as_configured_is_in_fault() {
+    let mut node = Node::new(config(Instance { obstacle: Some("no peer".to_owned()), ..instance() }));
+    node.on(eth0(true));
+    assert_eq!((node.state().as_str(), node.status().reason.as_str()), ("fault", "no peer"));
+}
+
+#[test]
+fn an_owner_ignores_adverts_when_told_to() {
+    let owner = |owner_ignores_adverts| Instance { owner_ignores_adverts, ..with_priority(255) };
+    let mut node = Node::new(config(owner(true)));
+    node.on(eth0(true));
+    assert_eq!(node.on(heard(PEER, 255)), "", "not even another owner of a higher address");
+    let mut node = Node::new(config(owner(false)));
+    node.on(eth0(true));
+    assert_eq!(node.on(heard(PEER, 255)), "master>leaving");
+    let mut node = Node::master(Instance { owner_ignores_adverts: true, ..instance() });
+    assert_eq!(node.on(heard(PEER, 150)), "master>leaving", "it is no owner");
+}
+
+#[test]
+fn a_master_that_slept_too_long_leaves_it_to_the_peer() {
+    let patient = |preempt, priority: Option<u8>| Instance {
+        preempt,
+        expired_priority: priority.and_then(Priority::new),
+        ..instance()
+    };
+    // Its last advert is one second old when the next is due; a peer of 254 takes over 3.008 s after it.
+    let rows = [
+        (Preempt::Never, Some(254), 2.1, "backup"),
+        (Preempt::Never, Some(254), 1.9, "master"),
+        (Preempt::Never, Some(1), 2.1, "master"),
+        (Preempt::Never, Some(1), 3.1, "backup"),
+        (Preempt::Never, None, 60.0, "master"),
+        (Preempt::Always, Some(254), 60.0, "master"),
+    ];
+    for (preempt, priority, late, state) in rows {
+        let mut node = Node::master(patient(preempt, priority));
+        let due_at = node.now + Duration::from_secs_f64(node.due_in().unwrap());
+        let advert_at = (0..).map(|n| due_at + Duration::from_millis(n)).find(|at| {
+            let mut router = node.router.clone();
+            let mut actions = Vec::new();
+            router.handle(*at, Event::Deadline, &mut actions);
+            render(&actions).contains("advert")
+        });
+        node.now = advert_at.unwrap() + Duration::from_secs_f64(late);
+        let done = node.on(Event::Deadline);
+        assert_eq!(node.state(), state, "{preempt:?} {priority:?} {late}: {done}");
+        assert_eq!(done.contains("advert"), state == "master", "it goes without a word: {done}");
+    }
+}

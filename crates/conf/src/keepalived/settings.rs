@@ -21,6 +21,10 @@ pub struct Settings {
     pub files: Vec<TrackedFile>,
     /// Processes that instances track.
     pub processes: Vec<TrackedProcess>,
+    /// `vrrp_startup_delay`: the virtual routers do nothing so long after the start of the daemon.
+    pub startup_delay: Duration,
+    /// `vrrp_delay_after_boot`: the same, after that of the machine.
+    pub delay_after_boot: Duration,
     /// `net_namespace`.
     pub net_namespace: Option<String>,
     /// How the vrrp role is scheduled.

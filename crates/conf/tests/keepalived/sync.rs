@@ -3,7 +3,7 @@
 use crate::{rules, said, text};
 use evenkeel_conf::keepalived::{Loaded, Parameters};
 use evenkeel_vrrp::InstanceId;
-use evenkeel_vrrp::config::TrackTarget;
+use evenkeel_vrrp::config::{Preempt, Priority, TrackTarget};
 use std::time::Duration;
 
 /// Two instances with these lines, and a group of both with these.
@@ -137,4 +137,70 @@ fn a_file_that_one_member_tracks_with_a_weight_does_not_count() {
     assert_eq!(with(""), 0);
     assert_eq!(with("sync_group_tracking_weight"), 1);
     assert_eq!(with("track_file { load }"), 1);
+}
+
+#[test]
+fn strict_mode_takes_back_what_the_standard_does_not_know() {
+    let with = |lines: &str| {
+        text(&format!(
+            "global_defs {{\nvrrp_strict\n}}\nvrrp_instance VI_1 {{\ninterface eth1\nvirtual_router_id 1\nvirtual_ipaddress {{ 10.1.0.1 }}\n{lines}\n}}\n"
+        ))
+    };
+    let rows = [
+        ("preempt_delay 5", 1),
+        ("down_timer_adverts 5", 1),
+        ("down_timer_adverts 3", 0),
+        ("garp_lower_prio_repeat 3", 1),
+        ("garp_lower_prio_delay 3", 1),
+        ("lower_prio_no_advert off", 1),
+        ("lower_prio_no_advert on", 0),
+        ("higher_prio_send_advert", 1),
+        ("accept", 1),
+        ("version 3\naccept", 0),
+        ("state MASTER\npriority 150", 1),
+        ("state MASTER\npriority 255", 0),
+    ];
+    for (lines, n_resets) in rows {
+        let loaded = with(lines);
+        let resets = rules(&loaded).into_iter().filter(|rule| rule.starts_with("strict-reset")).count();
+        assert_eq!(resets, n_resets, "{lines}: {}", said(&loaded));
+        let instance = &loaded.vrrp.instances[0];
+        assert_eq!(instance.garp.lower_prio_repeat, 0);
+        assert!(instance.lower_prio_no_advert && !instance.higher_prio_send_advert && instance.owner_ignores_adverts);
+        assert_eq!(instance.down_adverts.get(), 3);
+    }
+    // What is no `state MASTER` any more may hold back.
+    let loaded = with("state MASTER\npriority 150\nnopreempt");
+    assert_eq!(loaded.vrrp.instances[0].preempt, Preempt::Never);
+}
+
+#[test]
+fn what_the_state_machine_is_told_besides() {
+    let with = |lines: &str| {
+        text(&format!(
+            "global_defs {{\nvrrp_startup_delay 2.5\nvrrp_delay_after_boot 60\n}}\nvrrp_instance VI_1 {{\ninterface eth1\nvirtual_router_id 1\nvirtual_ipaddress {{ 10.1.0.1 }}\n{lines}\n}}\n"
+        ))
+    };
+    let loaded = with("track_src_ip\nmcast_src_ip 10.1.0.9\ntimer_expired_backup\nnopreempt");
+    let instance = &loaded.vrrp.instances[0];
+    assert!(instance.track_source);
+    assert_eq!(instance.expired_priority, Priority::new(254));
+    assert_eq!(loaded.settings.startup_delay, Duration::from_millis(2500));
+    assert_eq!(loaded.settings.delay_after_boot, Duration::from_secs(60));
+    for (lines, is_fault) in [
+        ("unicast_fault_no_peer", false),
+        ("unicast_fault_no_peer\nunicast_src_ip 10.1.0.9", true),
+        ("unicast_fault_no_peer\nunicast_src_ip 10.1.0.9\nunicast_peer { 10.1.0.8 }", false),
+        ("unicast_src_ip 10.1.0.9", false),
+    ] {
+        assert_eq!(with(lines).vrrp.instances[0].obstacle.is_some(), is_fault, "{lines}");
+    }
+    for (lines, ignores) in [
+        ("owner_ignore_adverts", true),
+        ("owner_ignore_adverts off", false),
+        ("priority 255\nowner_ignore_adverts off", true),
+        ("priority 255", false),
+    ] {
+        assert_eq!(with(lines).vrrp.instances[0].owner_ignores_adverts, ignores, "{lines}");
+    }
 }

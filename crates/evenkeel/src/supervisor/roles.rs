@@ -149,7 +149,11 @@ impl Supervisor {
     /// What a vrrp role in place of one that was master has to know to go on; nothing when it starts like any other.
     fn known(&self) -> Vec<Event> {
         let mut known = self.mastership.resumptions(Instant::now(), &self.compiled.vrrp.instances);
-        if known.is_empty() {
+        let delay = self.startup_delay();
+        if !delay.is_zero() {
+            known.push(Event::Delay(delay));
+        }
+        if !known.iter().any(|event| matches!(event, Event::Resume { .. })) {
             return known;
         }
         known.extend(self.watched.values().cloned());
@@ -158,6 +162,16 @@ impl Supervisor {
             known.push(Event::Proxy { healthy, reason });
         }
         known
+    }
+
+    /// How much is left of `vrrp_startup_delay` or of `vrrp_delay_after_boot`, whichever ends later.
+    fn startup_delay(&self) -> Duration {
+        let settings = &self.compiled.settings;
+        let uptime = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
+        let uptime = uptime.split_whitespace().next().and_then(|seconds| seconds.parse::<f64>().ok());
+        let uptime = uptime.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(Duration::MAX);
+        let after_start = settings.startup_delay.saturating_sub(self.started_at.elapsed());
+        after_start.max(settings.delay_after_boot.saturating_sub(uptime))
     }
 
     pub(super) fn vrrp_configuration(&self, number: u64, known: Vec<Event>) -> ToVrrp {

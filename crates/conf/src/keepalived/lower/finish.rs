@@ -1,4 +1,7 @@
-use super::{At, AuthType, Drafts, InstanceDraft, Lower, ScriptDraft, TrackDraft, TrackName, flavour, group, network};
+use super::{
+    At, AuthType, Drafts, Globals, InstanceDraft, Lower, ScriptDraft, TrackDraft, TrackName, flavour, group, network,
+    strict,
+};
 use crate::keepalived::settings::{CommandLine, InstanceSettings, ScriptCommand};
 use crate::{Diagnostic, Span};
 use evenkeel_vrrp::config::{
@@ -118,8 +121,11 @@ fn instance(draft: &InstanceDraft, drafts: &Drafts, scripts: &Scripts, lower: &m
     let mut instance = Instance::new(name, &interface, vrid);
     instance.version = version;
     instance.priority = priority;
-    instance.initial =
-        if priority == Priority::OWNER || draft.is_state_master() { Initial::Master } else { Initial::Backup };
+    instance.initial = if priority == Priority::OWNER || (draft.is_state_master() && !strict) {
+        Initial::Master
+    } else {
+        Initial::Backup
+    };
     instance.advert_interval = advert_interval(draft, version, lower);
     instance.preempt = preempt(draft, priority, strict);
     instance.down_adverts = draft.down_adverts.or(globals.down_adverts).filter(|_| !strict).unwrap_or(three);
@@ -138,6 +144,16 @@ fn instance(draft: &InstanceDraft, drafts: &Drafts, scripts: &Scripts, lower: &m
     instance.higher_prio_send_advert =
         !strict && draft.higher_prio_send_advert.unwrap_or(globals.higher_prio_send_advert);
     instance.dont_track_primary = draft.dont_track_primary;
+    instance.track_source = draft.track_src_ip == Some(true) && instance.source.is_some();
+    let speaks_of_unicast = draft.unicast.is_some() || draft.unicast_source.is_some() || draft.unicast_ttl.is_some();
+    if draft.unicast_fault_no_peer == Some(true) && speaks_of_unicast && instance.peers.is_empty() {
+        instance.obstacle = Some("unicast is configured, and no peer".to_owned());
+    }
+    instance.owner_ignores_adverts = strict || owner_ignores_adverts(draft, globals, priority, lower);
+    instance.expired_priority = draft.timer_expired_backup;
+    if strict {
+        strict::resets(draft, globals, &mut instance, lower);
+    }
     let of_group = group::of(draft, drafts).and_then(|group| group.notify_priority_changes);
     instance.notify_deleted = draft.notify_deleted;
     instance.notify_priority_changes =
@@ -151,6 +167,18 @@ fn instance(draft: &InstanceDraft, drafts: &Drafts, scripts: &Scripts, lower: &m
         );
     }
     Some(instance)
+}
+
+/// keepalived: an owner that is told not to ignore them, by itself, ignores them all the same.
+fn owner_ignores_adverts(draft: &InstanceDraft, globals: &Globals, priority: Priority, lower: &mut Lower) -> bool {
+    let said = draft.owner_ignore_adverts;
+    if said == Some(false) && priority == Priority::OWNER {
+        let message = "`owner_ignore_adverts off` is not taken from an owner";
+        let so = "it ignores adverts all the same, as in keepalived";
+        lower.say(Diagnostic::warning("owner-ignores-adverts", draft.name.span, message).so(so).fix("remove the line"));
+        return true;
+    }
+    said.or(globals.owner_ignores_adverts).unwrap_or(false)
 }
 
 fn required_interface(draft: &InstanceDraft, lower: &mut Lower) -> Option<String> {
@@ -252,7 +280,8 @@ fn advert_interval(draft: &InstanceDraft, version: Version, lower: &mut Lower) -
 
 /// `state MASTER` disables both forms of holding back (keepalived, observed), and so does owning the addresses.
 fn preempt(draft: &InstanceDraft, priority: Priority, strict: bool) -> Preempt {
-    if draft.is_state_master() || priority == Priority::OWNER {
+    // Strict mode knows no `state MASTER` of one that is no owner.
+    if (draft.is_state_master() && !strict) || priority == Priority::OWNER {
         return Preempt::Always;
     }
     if draft.nopreempt.is_some() {

@@ -1,13 +1,14 @@
 //! global_defs, and what stands outside every block.
 
 use super::garp::Zero;
-use super::number::Garbage;
+use super::number::{Garbage, Grain};
 use super::{At, Lower, value};
 use crate::Diagnostic;
 use crate::keepalived::language::Node;
 use evenkeel_vrrp::config::Version;
 use std::num::NonZeroU8;
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub(in crate::keepalived) fn net_namespace(lower: &mut Lower, node: &Node) {
     if lower.settings.net_namespace.is_some() {
@@ -142,6 +143,24 @@ pub(in crate::keepalived) fn vrrp_notify_priority_changes(lower: &mut Lower, nod
 /// The global keyword ignores an argument, so that `false` turns it on too: the walk warns of the argument.
 pub(in crate::keepalived) fn v3_checksum_as_v2(lower: &mut Lower, _: &Node) {
     lower.drafts.globals.v3_checksum_as_v2 = true;
+}
+
+pub(in crate::keepalived) fn vrrp_owner_ignore_adverts(lower: &mut Lower, node: &Node) {
+    lower.drafts.globals.owner_ignores_adverts = lower.boolean(node.argument(1));
+}
+
+pub(in crate::keepalived) fn vrrp_startup_delay(lower: &mut Lower, node: &Node) {
+    lower.settings.startup_delay = lower.delay(node).unwrap_or_default();
+}
+
+pub(in crate::keepalived) fn vrrp_delay_after_boot(lower: &mut Lower, node: &Node) {
+    lower.settings.delay_after_boot = lower.delay(node).unwrap_or_default();
+}
+
+impl Lower {
+    fn delay(&mut self, node: &Node) -> Option<Duration> {
+        self.seconds(node.argument(1)?, Duration::ZERO..=Duration::from_secs(4_000_000), Grain::Millisecond)
+    }
 }
 
 pub(in crate::keepalived) fn vrrp_strict(lower: &mut Lower, node: &Node) {

@@ -49,6 +49,10 @@ pub(in crate::keepalived) fn begin(lower: &mut Lower, node: &Node) {
         smtp_alert: None,
         notify_priority_changes: None,
         notify_deleted: false,
+        owner_ignore_adverts: None,
+        track_src_ip: None,
+        unicast_fault_no_peer: None,
+        timer_expired_backup: None,
         garp: Default::default(),
         lower_prio_no_advert: None,
         higher_prio_send_advert: None,
@@ -81,6 +85,16 @@ fields! {
     v3_checksum_as_v2 |lower, node| lower.boolean(node.argument(1));
     smtp_alert |lower, node| lower.boolean(node.argument(1));
     notify_priority_changes |lower, node| lower.boolean(node.argument(1));
+    owner_ignore_adverts |lower, node| lower.boolean(node.argument(1));
+    track_src_ip |_lower, _node| Some(true);
+    unicast_fault_no_peer |_lower, _node| Some(true);
+    timer_expired_backup |lower, node| match node.argument(1) {
+        None => Priority::new(254),
+        Some(word) => {
+            let priority = lower.integer(word, 1..=254, Garbage::Refused);
+            priority.and_then(|priority| u8::try_from(priority).ok()).and_then(Priority::new)
+        }
+    };
     unicast_ttl |lower, node| {
         let ttl = node.argument(1).and_then(|word| lower.integer(word, 0..=255, Garbage::Refused));
         ttl.and_then(|ttl| u8::try_from(ttl).ok())

@@ -18,6 +18,7 @@ mod number;
 pub(in crate::keepalived) mod process;
 pub(in crate::keepalived) mod scheduling;
 pub(in crate::keepalived) mod script;
+mod strict;
 mod track;
 mod value;
 
@@ -118,6 +119,7 @@ pub(in crate::keepalived) struct Globals {
     pub(in crate::keepalived) strict: Option<At<bool>>,
     pub(in crate::keepalived) vmac_prefix: Option<String>,
     pub(in crate::keepalived) firewall: evenkeel_vrrp::config::Firewall,
+    pub(in crate::keepalived) owner_ignores_adverts: Option<bool>,
     /// `default_interface`.
     pub(in crate::keepalived) interface: Option<String>,
 }
@@ -189,6 +191,10 @@ pub(in crate::keepalived) struct InstanceDraft {
     pub(in crate::keepalived) smtp_alert: Option<bool>,
     pub(in crate::keepalived) notify_priority_changes: Option<bool>,
     pub(in crate::keepalived) notify_deleted: bool,
+    pub(in crate::keepalived) owner_ignore_adverts: Option<bool>,
+    pub(in crate::keepalived) track_src_ip: Option<bool>,
+    pub(in crate::keepalived) unicast_fault_no_peer: Option<bool>,
+    pub(in crate::keepalived) timer_expired_backup: Option<Priority>,
     pub(in crate::keepalived) garp: GarpDraft,
     pub(in crate::keepalived) lower_prio_no_advert: Option<bool>,
     pub(in crate::keepalived) higher_prio_send_advert: Option<bool>,

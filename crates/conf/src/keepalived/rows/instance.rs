@@ -19,9 +19,9 @@ rows! {
         "nopreempt" "" 0..0 T1 line does(instance::nopreempt) "Do not take over from a lower-priority master.";
         "preempt_delay" "0..1000 s decimal" 1..1 T2 line does(instance::preempt_delay) "Wait before preempting a lower-priority master (every time, not only at startup).";
         "down_timer_adverts" "1..100" 1..1 T3 line does(instance::down_timer_adverts) "Adverts that may be missed before a backup takes over.";
-        "timer_expired_backup" "[1..254]" 0..1 T3 line missed() "With nopreempt: if own timer ran so late that another node must have taken over, go BACKUP.";
-        "thread_timer_expired" "[1..254]" 0..1 T4 line missed() "Old name of timer_expired_backup.";
-        "owner_ignore_adverts" "[BOOL]" 0..1 T3 line later() "Address owner drops adverts.";
+        "timer_expired_backup" "[1..254]" 0..1 T3 line does(instance::timer_expired_backup) "With nopreempt: if own timer ran so late that another node must have taken over, go BACKUP.";
+        "thread_timer_expired" "[1..254]" 0..1 T4 line does(instance::timer_expired_backup) "Old name of timer_expired_backup.";
+        "owner_ignore_adverts" "[BOOL]" 0..1 T3 line does(instance::owner_ignore_adverts) "Address owner drops adverts.";
         "strict_mode" "[BOOL]" 0..1 T2 line does(instance::strict_mode) "vrrp_strict for this instance.";
         "debug" "0..4" 1..1 T4 line moot("keepalived does nothing with it either") "Stored, not used.";
         "native_ipv6" "" 0..0 T4 line missed() "Force IPv6.";
@@ -41,12 +41,12 @@ rows! {
         "virtual_rules" "{ RULE ... }" 0..0 T3 values does(network::virtual_rules) "Policy rules that are there while it is master.";
         "unicast_src_ip" "ADDR" 1..1 T2 line does(instance::unicast_src_ip) "Source address with unicast peers.";
         "unicast_peer" "{ ADDR [min_ttl N] [max_ttl N] ... }" 0..0 T2 values does(instance::unicast_peer) "Send to each peer instead of the multicast group.";
-        "unicast_fault_no_peer" "" 0..0 T3 line missed() "Unicast keywords without peers = FAULT (else silently multicast).";
+        "unicast_fault_no_peer" "" 0..0 T3 line does(instance::unicast_fault_no_peer) "Unicast keywords without peers = FAULT (else silently multicast).";
         "unicast_ttl" "0..255" 1..1 T3 line does(instance::unicast_ttl) "TTL/hop limit of unicast adverts.";
         "check_unicast_src" "" 0..0 T3 line later() "Received source must be one of the peers.";
         "mcast_src_ip" "ADDR" 1..1 T2 line does(instance::mcast_src_ip) "Source of multicast adverts.";
         "mcast_dst_ip" "MCAST ADDR" 1..1 T3 line does(instance::mcast_dst_ip) "Alternative group for this instance.";
-        "track_src_ip" "" 0..0 T3 line missed() "FAULT while the configured source address is absent.";
+        "track_src_ip" "" 0..0 T3 line does(instance::track_src_ip) "FAULT while the configured source address is absent.";
         "old_unicast_checksum" "[never]" 0..1 T4 line later() "Force or forbid the pre-1.3.7 unicast checksum (build option OLD_CHKSUM_COMPAT).";
         "v3_checksum_as_v2" "[BOOL]" 0..1 T3 line does(instance::v3_checksum_as_v2) "IPv4 VRRPv3 checksum without pseudo header.";
         "accept" "" 0..0 T2 line does(instance::accept) "Accept packets to the addresses also in strict mode.";
