@@ -471,7 +471,7 @@ fn a_tracked_source_that_is_not_there_is_a_fault() {
         node.on(eth0(true));
         assert_eq!(node.state(), state);
     }
-    let mut node = Node::new(config(Instance { track_source: true, source: Some(OURS.into()), ..instance() }));
+    let mut node = Node::new(config(Instance { track_source: true, source: Some(OURS), ..instance() }));
     node.on(eth0(true));
     assert_eq!(node.state(), "backup");
 }
