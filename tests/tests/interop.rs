@@ -11,12 +11,14 @@ const TAKEOVER: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug)]
 enum Protocol {
     V2Pass,
+    V2Ah,
     V3,
 }
 
 fn conf(protocol: Protocol, state: &str, priority: u8) -> String {
     let (version, authentication) = match protocol {
         Protocol::V2Pass => (2, "    authentication {\n        auth_type PASS\n        auth_pass 123456\n    }\n"),
+        Protocol::V2Ah => (2, "    authentication {\n        auth_type AH\n        auth_pass 123456\n    }\n"),
         Protocol::V3 => (3, ""),
     };
     format!(
@@ -52,7 +54,7 @@ fn handover_and_return(protocol: Protocol, evenkeel_on: &str) {
     let mut nodes = nodes(protocol, evenkeel_on);
     let capture =
         std::env::temp_dir().join(format!("ek-interop-{}-{protocol:?}-{evenkeel_on}.pcap", std::process::id()));
-    let mut tcpdump = nodes.lan.capture(&capture, "ip proto 112");
+    let mut tcpdump = nodes.lan.capture(&capture, "ip proto 112 or ip proto 51");
     nodes.high.start_service(Service::Keepalived);
     nodes.high.await_holding(VIP, TAKEOVER);
     nodes.low.start_service(Service::Keepalived);
@@ -97,6 +99,20 @@ fn version_2_with_evenkeel_as_the_preferred_node() {
 fn version_2_with_keepalived_as_the_preferred_node() {
     if able_to_run(&["keepalived", "tshark", "tcpdump"]) {
         handover_and_return(Protocol::V2Pass, "low");
+    }
+}
+
+#[test]
+fn authentication_headers_with_evenkeel_as_the_preferred_node() {
+    if able_to_run(&["keepalived", "tshark", "tcpdump"]) {
+        handover_and_return(Protocol::V2Ah, "high");
+    }
+}
+
+#[test]
+fn authentication_headers_with_keepalived_as_the_preferred_node() {
+    if able_to_run(&["keepalived", "tshark", "tcpdump"]) {
+        handover_and_return(Protocol::V2Ah, "low");
     }
 }
 

@@ -71,6 +71,8 @@ pub struct VrrpOptions {
     pub record: Option<PathBuf>,
     /// keepalived's `--dont-release-vrrp`: leave the addresses where they are at exit.
     pub keep_addresses: bool,
+    /// `log_unknown_vrids`.
+    pub log_unknown_vrids: bool,
 }
 
 /// From the vrrp role to the supervisor.

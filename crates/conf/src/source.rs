@@ -16,6 +16,12 @@ pub trait Files {
         let _ = path;
         false
     }
+
+    /// Whether others than the owner may read the file.
+    fn readable_by_others(&self, path: &Path) -> bool {
+        let _ = path;
+        false
+    }
 }
 
 /// Why a file could not be read.
@@ -74,6 +80,11 @@ impl Files for DiskFiles {
     fn executable(&self, path: &Path) -> bool {
         use std::os::unix::fs::PermissionsExt as _;
         std::fs::metadata(path).is_ok_and(|m| m.permissions().mode() & 0o111 != 0)
+    }
+
+    fn readable_by_others(&self, path: &Path) -> bool {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::metadata(path).is_ok_and(|m| m.permissions().mode() & 0o044 != 0)
     }
 }
 
@@ -226,10 +237,18 @@ impl SourceMap {
         &self.files[file.0 as usize].1
     }
 
-    /// Line `line` (from 1), without its line end; bytes that are no UTF-8 are shown as U+FFFD.
+    /// Line `line` (from 1), without its line end; bytes that are no UTF-8 are shown as U+FFFD, and those of a key of
+    /// `auth_hmac` as asterisks, because what cites lines may be read by people who must not have it.
     pub fn line(&self, file: FileId, line: u32) -> String {
         let text = self.bytes(file).split(|b| *b == b'\n').nth(line.saturating_sub(1) as usize).unwrap_or_default();
-        String::from_utf8_lossy(text.strip_suffix(b"\r").unwrap_or(text)).into_owned()
+        let text = String::from_utf8_lossy(text.strip_suffix(b"\r").unwrap_or(text));
+        match secret_at(&text) {
+            Some(at) => {
+                let (before, secret) = text.split_at(at);
+                before.chars().chain(secret.bytes().map(|_| '*')).collect()
+            }
+            None => text.into_owned(),
+        }
     }
 
     /// All paths in the order they were read.
@@ -238,9 +257,33 @@ impl SourceMap {
     }
 }
 
+/// Where the secret of a line `key NUMBER SECRET` begins; a file's path is none.
+fn secret_at(line: &str) -> Option<usize> {
+    let rest = line.trim_start().strip_prefix("key")?.strip_prefix([' ', '\t'])?.trim_start();
+    let secret = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+    let (is_number, secret) = (secret.len() < rest.len(), secret.trim_start());
+    let is_secret = is_number && !secret.is_empty() && !secret.starts_with("file:");
+    is_secret.then(|| line.len() - secret.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_are_not_cited() {
+        for (line, shown) in [
+            ("  key 1 hex:00ff # ours", "  key 1 ***************"),
+            ("key 255\t\"a b\"", "key 255\t*****"),
+            ("key 1 file:/etc/key", "key 1 file:/etc/key"),
+            ("key client.pem", "key client.pem"),
+            ("auth_type AH", "auth_type AH"),
+        ] {
+            let mut sources = SourceMap::default();
+            let file = sources.add(Path::new("a"), format!("first\n{line}\nlast").into_bytes());
+            assert_eq!(sources.line(file, 2), shown);
+        }
+    }
 
     #[test]
     fn braces_expand_to_their_alternatives() {

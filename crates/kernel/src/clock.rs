@@ -12,6 +12,13 @@ pub fn now() -> Instant {
     Instant::from_origin(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
 }
 
+/// The wall clock, `CLOCK_REALTIME`, as the time since 1970 in UTC. It may be set back.
+pub fn utc() -> Duration {
+    let time = clock_gettime(ClockId::Realtime);
+    // A clock before 1970 is one that nobody has set.
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), time.tv_nsec as u32)
+}
+
 /// A point of time on the calendar of this machine's time zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocalTime {

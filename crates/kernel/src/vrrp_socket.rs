@@ -17,6 +17,9 @@ pub const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 /// IP protocol number of VRRP.
 pub const PROTOCOL: u8 = 112;
 
+/// IP protocol number of the Authentication Header, behind which adverts may be.
+pub const AUTHENTICATION_HEADER: u8 = 51;
+
 /// 250 virtual routers that speak ten times a second fill this in one to two seconds.
 const RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
 
@@ -29,7 +32,7 @@ pub const BATCH: usize = 32;
 /// What one packet has room for; no advert is as long. The rest of a longer one is lost.
 pub const LONGEST_PACKET: usize = 2048;
 
-/// Sends and receives whole IPv4 packets of protocol 112 on one interface, without blocking.
+/// Sends and receives whole IPv4 packets of protocol 112, or of 51, on one interface, without blocking.
 ///
 /// What this host sends is not heard here, whichever socket sent it, unless a peer reflects it.
 #[derive(Debug)]
@@ -42,8 +45,17 @@ impl VrrpSocket {
     /// A socket on the interface of this name and index. With `multicast` it joins [`GROUP`] there; without, it hears only
     /// what is sent to the host's own addresses.
     pub fn open(interface: &str, index: u32, multicast: bool) -> Result<Self, Error> {
+        Self::open_for(PROTOCOL, interface, index, multicast)
+    }
+
+    /// The same for what has an Authentication Header: keepalived's `auth_type AH`.
+    pub fn open_protected(interface: &str, index: u32, multicast: bool) -> Result<Self, Error> {
+        Self::open_for(AUTHENTICATION_HEADER, interface, index, multicast)
+    }
+
+    fn open_for(protocol: u8, interface: &str, index: u32, multicast: bool) -> Result<Self, Error> {
         let during = |step: &'static str| move || format!("{step} for VRRP on {interface}");
-        let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(i32::from(PROTOCOL))));
+        let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(i32::from(protocol))));
         let socket = socket.during(during("open a raw socket"))?;
         socket.set_nonblocking(true).during(during("set up a raw socket"))?;
         socket.bind_device(Some(interface.as_bytes())).during(during("bind a raw socket"))?;

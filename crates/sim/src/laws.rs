@@ -34,7 +34,7 @@ impl World {
         let acts = match action {
             Action::SendAdvert { .. } | Action::Announce { .. } | Action::Probe { .. } | Action::Stopped => true,
             Action::Hold { addresses, .. } => !addresses.is_empty(),
-            Action::Notify { .. } | Action::NotifyGroup { .. } | Action::Explain(_) => false,
+            Action::Notify { .. } | Action::NotifyGroup { .. } | Action::Explain(_) | Action::Unclaimed { .. } => false,
         };
         if node.stopped && acts {
             return Err(format!("a router does nothing after Stopped: {name} wants {action:?}"));
@@ -72,6 +72,7 @@ impl World {
             | Action::Probe { .. }
             | Action::Notify { .. }
             | Action::NotifyGroup { .. }
+            | Action::Unclaimed { .. }
             | Action::Stopped => {}
         }
         Ok(())

@@ -2,8 +2,8 @@
 
 use crate::random::Random;
 use evenkeel_vrrp::config::{
-    Centis, Garp, Group, Initial, Instance, Password, Preempt, Priority, Script, Track, TrackTarget, UnicastPeer,
-    Version, VirtualAddress, Vrid,
+    Authentication, Centis, Garp, Group, Initial, Instance, Password, Preempt, Priority, Script, Track, TrackTarget,
+    UnicastPeer, Version, VirtualAddress, Vrid,
 };
 use evenkeel_vrrp::{Config, InstanceId, ScriptId};
 use evenkeel_wire::Prefix;
@@ -214,7 +214,7 @@ fn configs(random: &mut Random, n_nodes: usize, version: Version, interval: Cent
             instance.preempt = if is_group { preempt_of_group } else { random.pick(&preempts) };
             instance.addresses = (0..n_addresses).map(|a| address(100 + 20 * k as u8 + a)).collect();
             instance.excluded = excluded.then(|| address(110 + 20 * k as u8)).into_iter().collect();
-            instance.password = password;
+            instance.authentication = password.map_or(Authentication::None, Authentication::Password);
             if unicast {
                 instance.peers = (0..n_nodes).filter(|p| *p != node).map(|p| UnicastPeer::new(primary(p))).collect();
             }

@@ -38,6 +38,7 @@ pub(crate) fn event(event: &Event) -> String {
         Event::Proxy { healthy, reason } => format!("proxy healthy: {healthy} ({reason})"),
         Event::Resume { instance, within } => format!("{}: resume within {within:?}", instance.0),
         Event::Delay(delay) => format!("nothing for {delay:?}"),
+        Event::Clock { utc } => format!("the wall clock shows {utc:?}"),
         Event::Command(command) => format!("command: {command:?}"),
         Event::Shutdown => "shutdown".to_owned(),
     }
@@ -57,6 +58,7 @@ pub(crate) fn action(action: &Action) -> String {
             format!("{}: announce {count} x {}", instance.0, list(addresses))
         }
         Action::Probe { address, .. } => format!("ask who has {address}"),
+        Action::Unclaimed { vrid, .. } => format!("nobody here is virtual router {}", vrid.get()),
         Action::Notify { instance, state, priority } => format!("{}: notify {state:?} priority {priority}", instance.0),
         Action::NotifyGroup { group, state } => format!("group {}: notify {state:?}", group.0),
         Action::Explain(t) => {

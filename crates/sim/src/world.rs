@@ -420,7 +420,7 @@ impl World {
                     self.schedule(self.now + NETLINK_DELAY, Happening::Start(n));
                 }
             }
-            Action::Notify { .. } | Action::NotifyGroup { .. } => {}
+            Action::Notify { .. } | Action::NotifyGroup { .. } | Action::Unclaimed { .. } => {}
         }
     }
 

@@ -118,8 +118,8 @@ pub struct Instance {
     /// Policy rules that are there while it is master.
     #[serde(default)]
     pub rules: Vec<Rule>,
-    /// Version 2 simple password.
-    pub password: Option<Password>,
+    /// How adverts are authenticated.
+    pub authentication: Authentication,
     /// Version 3 checksum without pseudo header (RFC 9568 as keepalived's `v3_checksum_as_v2` reads it).
     pub v3_checksum_as_v2: bool,
     /// Source address of adverts; when absent the interface's first address, of IPv6 the first link-local one.
@@ -147,6 +147,10 @@ pub struct Instance {
     /// `timer_expired_backup`: with nopreempt, a master that was stopped for so long that a peer of this priority has taken
     /// over is a backup.
     pub expired_priority: Option<Priority>,
+    /// With unicast: adverts count only from peers. A peer that limits the TTL asks for it too.
+    pub check_unicast_source: bool,
+    /// With unicast and version 3 over IPv4: the checksum of keepalived before 1.3.7.
+    pub old_checksum: OldChecksum,
     /// Report each change of the effective priority.
     pub notify_priority_changes: bool,
     /// One that a reload takes away reports that, and no fault.
@@ -188,7 +192,7 @@ impl Instance {
             refuses: false,
             routes: Vec::new(),
             rules: Vec::new(),
-            password: None,
+            authentication: Authentication::None,
             v3_checksum_as_v2: false,
             source: None,
             group: GROUP_V4.into(),
@@ -202,6 +206,8 @@ impl Instance {
             obstacle: None,
             owner_ignores_adverts: false,
             expired_priority: None,
+            check_unicast_source: false,
+            old_checksum: OldChecksum::Learned,
             notify_priority_changes: false,
             notify_deleted: false,
             tracks: Vec::new(),
@@ -221,6 +227,21 @@ impl Instance {
     /// Whether this is one of the peers.
     pub fn has_peer(&self, address: IpAddr) -> bool {
         self.peers.iter().any(|peer| peer.address == address)
+    }
+
+    /// The simple password in the adverts of version 2.
+    pub fn password(&self) -> Option<Password> {
+        match (&self.authentication, self.version) {
+            // Over IPv6 there is no room for one.
+            (Authentication::Password(password), Version::V2) if self.family() == Family::V4 => Some(*password),
+            (
+                Authentication::Password(_)
+                | Authentication::None
+                | Authentication::Header(_)
+                | Authentication::Hmac(_),
+                _,
+            ) => None,
+        }
     }
 }
 
@@ -359,6 +380,18 @@ pub enum Version {
     V2,
     /// RFC 5798 and RFC 9568.
     V3,
+}
+
+/// Whose destination a unicast checksum of version 3 has in its pseudo header: keepalived before 1.3.7 took the multicast
+/// group there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OldChecksum {
+    /// The right one, until a peer is heard that has the old one; that is then answered alike.
+    Learned,
+    /// The old one.
+    Always,
+    /// The right one. An advert with the old one has a wrong checksum.
+    Never,
 }
 
 /// The `state` keyword.

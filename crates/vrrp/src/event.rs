@@ -1,4 +1,4 @@
-use crate::config::VirtualAddress;
+use crate::config::{VirtualAddress, Vrid};
 use evenkeel_wire::Mac;
 use evenkeel_wire::arp::Arp;
 use evenkeel_wire::route::{Route, Rule};
@@ -138,6 +138,12 @@ pub enum Event {
     },
     /// The daemon or the machine has just started: nothing is to be done for so long. Told before any interface.
     Delay(Duration),
+    /// What the wall clock shows now, which `auth_hmac` needs: told at the start, and whenever it no longer goes as the
+    /// clock of the events does. Before the first one it shows the time since that clock's origin.
+    Clock {
+        /// Since 1970 in UTC.
+        utc: Duration,
+    },
     /// A person asked for something.
     Command(Command),
     /// Hand over every address, then report [`Action::Stopped`].
@@ -228,6 +234,13 @@ pub enum Action {
         interface: u32,
         /// The address.
         address: IpAddr,
+    },
+    /// Adverts came for a virtual router that is not configured on their interface. Said once for each.
+    Unclaimed {
+        /// Index of the interface.
+        interface: u32,
+        /// The virtual router.
+        vrid: Vrid,
     },
     /// Tell scripts and FIFOs about a state, or about an event that is none.
     Notify {

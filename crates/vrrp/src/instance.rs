@@ -1,13 +1,16 @@
 //! One virtual router: what it knows, and its one door into a state. What it does about events is in
 //! [`machine`](crate::machine).
 
+use crate::auth::Guard;
+use crate::auth::trailer::{Refusal, Utc};
 use crate::config::{self, Family, Preempt, Priority, Version, VirtualAddress};
 use crate::event::{Action, InstanceId, Report, StateName, Transition};
 use crate::explain::{self, Why};
 use crate::group::{Bond, Word};
 use crate::link::{Link, Present};
-use crate::packet::{Advert, Cast, Expected, Reject};
-use crate::sender::{self, Outgoing, Sender};
+use crate::packet::{Advert, Reject};
+use crate::remarks::Remark;
+use crate::sender::{Outgoing, Sender};
 use crate::state::{Burst, Init, Leave, Leaving, Master, State};
 use crate::status::{AdvertCounters, ConflictStatus, InstanceStatus, PeerStatus, TrackerStatus};
 use crate::timers;
@@ -41,6 +44,12 @@ pub(crate) struct Instance {
     /// When somebody else last spoke for one of the addresses while they were held here.
     pub(crate) claimed_at: Option<Instant>,
     pub(crate) counters: AdvertCounters,
+    /// What is remembered of adverts to believe the next ones.
+    pub(crate) guard: Guard,
+    /// What was said of adverts since the state changed or another sender was heard.
+    pub(crate) remarks: Vec<Remark>,
+    /// The wall clock at the present event.
+    pub(crate) utc: Utc,
     /// The configuration no longer has this instance: scripts hear FAULT at its end, not STOP (keepalived, unless
     /// `notify_deleted` is set).
     pub(crate) departed: bool,
@@ -85,6 +94,9 @@ impl Instance {
             peer: None,
             claimed_at: None,
             counters: AdvertCounters::default(),
+            guard: Guard::default(),
+            remarks: Vec::new(),
+            utc: Utc::default(),
             departed: false,
             held: Held::Unsaid,
             notified: None,
@@ -106,22 +118,10 @@ impl Instance {
     /// the priority 0 that says so is still to be sent.
     pub(crate) fn prepare_sender(&mut self) {
         if let Link::Present(Present { source: Some(source), .. }) = self.link {
-            self.sender.prepare(&self.config, source);
+            self.sender.prepare(&self.config, source, self.guard.has_old_checksum);
         }
     }
 
-    pub(crate) fn expected(&self) -> Expected {
-        Expected {
-            vrid: self.config.vrid,
-            version: self.config.version,
-            interval: self.config.advert_interval,
-            password: self.config.password,
-            checksum: sender::checksum(&self.config),
-            cast: if self.config.is_unicast() { Cast::Unicast } else { Cast::Multicast },
-        }
-    }
-
-    /// Counts a packet that is no advert for this instance. Nothing else changes.
     pub(crate) fn count_reject(&mut self, reject: Reject) {
         let counters = &mut self.counters;
         let counter = match reject {
@@ -136,24 +136,18 @@ impl Instance {
             Reject::Type => &mut counters.invalid_type_rcvd,
             Reject::Checksum => &mut counters.checksum_err,
             Reject::Destination => &mut counters.destination_err,
+            Reject::Ignored => &mut counters.advert_ignored,
+            Reject::Stranger | Reject::Trailer(Refusal::UnknownPeer) => &mut counters.unicast_src_err,
+            Reject::PeerTtl => &mut counters.ip_ttl_err,
+            Reject::Header(_) => &mut counters.auth_failure,
+            Reject::Trailer(Refusal::Missing) => &mut counters.auth_ext_missing,
+            Reject::Trailer(Refusal::Malformed) => &mut counters.auth_ext_malformed,
+            Reject::Trailer(Refusal::UnknownKey) => &mut counters.auth_ext_unknown_key,
+            Reject::Trailer(Refusal::InvalidHmac) => &mut counters.auth_ext_invalid_hmac,
+            Reject::Trailer(Refusal::Stale) => &mut counters.auth_ext_stale,
+            Reject::Trailer(Refusal::Replay) => &mut counters.auth_ext_replay,
         };
         *counter += 1;
-    }
-
-    /// Counts a good advert. Another list of addresses is counted but no reason to refuse it (keepalived, observed).
-    pub(crate) fn note_advert(&mut self, now: Instant, advert: &Advert) {
-        self.counters.advert_rcvd += 1;
-        if advert.priority == 0 {
-            self.counters.pri_zero_rcvd += 1;
-        }
-        let ours = self.config.addresses.iter().map(|address| address.prefix.address());
-        let is_listed = |address| advert.addresses.contains(&address);
-        let is_same = ours.clone().eq(advert.addresses.iter().copied())
-            || ours.len() == advert.addresses.len() && ours.clone().all(is_listed);
-        if !is_same {
-            self.counters.addr_list_err += 1;
-        }
-        self.peer = Some(Peer { address: advert.source, priority: advert.priority, heard_at: now });
     }
 
     /// Makes the interval of an accepted master ours, as far as timers go.
@@ -286,6 +280,7 @@ impl Instance {
     pub(crate) fn enter(&mut self, now: Instant, next: State, why: Why, actions: &mut Vec<Action>) {
         let from = self.state.name();
         let was_holding = self.state.is_holding();
+        self.remarks.clear();
         self.state = next;
         self.since_at = now;
         match next {
@@ -364,7 +359,9 @@ impl Instance {
 
     pub(crate) fn send_advert(&mut self, priority: u8, actions: &mut Vec<Action>) {
         let Link::Present(Present { index: interface, .. }) = self.link else { return };
-        for Outgoing { source, destination, ttl, packet } in self.sender.adverts(priority) {
+        let mut copies: Vec<_> = self.sender.adverts(priority).collect();
+        self.guard.seal(&self.config, self.utc, &mut copies);
+        for Outgoing { source, destination, ttl, packet } in copies {
             actions.push(Action::SendAdvert { instance: self.id, interface, source, destination, ttl, packet });
             if priority == 0 {
                 self.counters.pri_zero_sent += 1;

@@ -29,6 +29,7 @@ mod link;
 mod machine;
 pub mod packet;
 mod reload;
+mod remarks;
 mod router;
 mod sender;
 mod state;

@@ -49,9 +49,6 @@ pub(crate) enum Input<'a> {
 
 impl Instance {
     pub(crate) fn handle(&mut self, now: Instant, input: Input, actions: &mut Vec<Action>) {
-        if self.config.owner_ignores_adverts && self.is_owner() && matches!(input, Input::Advert(_)) {
-            return;
-        }
         match (self.state, input) {
             (State::Init(init), Input::Facts(trigger)) => self.init_learns(now, init, trigger, actions),
             (State::Backup(_), Input::Facts(trigger)) => self.backup_learns(now, trigger, actions),
@@ -404,6 +401,9 @@ impl Instance {
 
     fn master_deadline(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let State::Master(mut master) = self.state else { return };
+        if self.guard.header.is_spent() {
+            return self.begin_new_numbers(now, actions);
+        }
         if let Some(late) = self.lost_by_sleeping(now, &master) {
             let rule = "timer_expired_backup: a peer has taken over since, and nopreempt leaves it to it";
             let why = Why::new(format!("this node was stopped for {}", explain::span(late)), rule, self.let_go());
@@ -451,6 +451,15 @@ impl Instance {
             self.explain(why.after(now.since(claim.first_at)), actions);
         }
         self.state = State::Master(master);
+    }
+
+    /// No peer takes another advert of ours, and one that has heard the last number cannot send one that we would take:
+    /// all begin again (keepalived goes BACKUP, too).
+    fn begin_new_numbers(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        self.guard.header = Default::default();
+        let trigger = "the sequence numbers of the authentication header are used up";
+        let why = Why::new(trigger, "no advert could be sent any more (RFC 2402 3.3.2)", self.let_go());
+        self.enter(now, self.backup(now), why, actions);
     }
 
     /// For how long the advert is overdue, when a peer of `timer_expired_backup`'s priority must have taken over.

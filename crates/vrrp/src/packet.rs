@@ -9,7 +9,9 @@
 //! Version 2 always ends in its eight bytes of authentication, zeros when unused; but not over IPv6, where it is
 //! keepalived's own (no RFC has it). IPv6 headers are the kernel's business, and so is the checksum over IPv6.
 
-use crate::config::{Centis, Family, Password, Version, Vrid};
+use crate::auth::trailer::{Covered, Utc};
+use crate::auth::{Guard, header, trailer};
+use crate::config::{Authentication, Centis, Family, Instance, OldChecksum, Password, Priority, Version, Vrid};
 use crate::timers;
 use evenkeel_wire::{checksum, ipv4};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -30,7 +32,7 @@ const AUTHENTICATION_HEADER: u8 = 2;
 /// The least payload of an Ethernet frame: shorter packets are padded up to it.
 const MIN_ETHERNET_PAYLOAD: usize = 46;
 
-/// A packet of protocol 112 as a raw socket delivers it.
+/// A packet of protocol 112, or of 51 with an advert inside, as a raw socket delivers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Datagram<'a> {
     /// IPv4: the whole packet.
@@ -59,6 +61,8 @@ pub struct Received<'a> {
     pub ttl: u8,
     /// The bytes of the IPv4 header; none of an IPv6 header.
     pub header: &'a [u8],
+    /// The whole packet, where an Authentication Header stands between IPv4 header and message.
+    pub protected: Option<&'a [u8]>,
     /// All that follows the header.
     pub message: &'a [u8],
     /// Length of `header` and `message` together, as the IPv4 header states it.
@@ -66,16 +70,22 @@ pub struct Received<'a> {
 }
 
 impl<'a> Datagram<'a> {
-    /// `None` for what is no packet of protocol 112.
+    /// `None` for what is no such packet.
     pub fn open(self) -> Option<Received<'a>> {
         match self {
             Datagram::V4(packet) => {
-                let (header, message) = ipv4::Header::parse(packet)?;
-                (header.protocol == PROTOCOL).then_some(Received {
+                let (header, inside) = ipv4::Header::parse(packet)?;
+                let (protected, message) = match header.protocol {
+                    PROTOCOL => (None, inside),
+                    header::PROTOCOL => (Some(packet), inside.get(header::LENGTH..)?),
+                    _ => return None,
+                };
+                Some(Received {
                     source: header.source.into(),
                     destination: header.destination.into(),
                     ttl: header.ttl,
-                    header: &packet[..packet.len() - message.len()],
+                    header: &packet[..packet.len() - inside.len()],
+                    protected,
                     message,
                     stated_length: header.total_length.into(),
                 })
@@ -85,6 +95,7 @@ impl<'a> Datagram<'a> {
                 destination: destination.into(),
                 ttl: hop_limit,
                 header: &[],
+                protected: None,
                 message,
                 stated_length: message.len(),
             }),
@@ -131,32 +142,9 @@ pub enum Checksum {
     /// The message alone (RFC 9568 5.2.8), keepalived's `v3_checksum_as_v2`. Sums of received adverts are then
     /// not looked at, as keepalived does.
     MessageOnly,
-}
-
-/// Which adverts an instance takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Expected {
-    /// Number of the virtual router.
-    pub vrid: Vrid,
-    /// Protocol version.
-    pub version: Version,
-    /// Own interval, which in version 2 must be the sender's too.
-    pub interval: Centis,
-    /// Version 2 simple password.
-    pub password: Option<Password>,
-    /// What version 3 checksums cover.
-    pub checksum: Checksum,
-    /// How adverts travel.
-    pub cast: Cast,
-}
-
-/// How adverts travel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cast {
-    /// To the multicast group; the TTL must be 255.
-    Multicast,
-    /// From peer to peer; any TTL.
-    Unicast,
+    /// Message and a pseudo header with the multicast group in it, though the packet goes to a peer: keepalived before
+    /// 1.3.7.
+    WithGroup(Ipv4Addr),
 }
 
 /// Why a packet is no advert for an instance. Each kind has its counter; none changes a state or a timer.
@@ -195,6 +183,21 @@ pub enum Reject {
     /// Unicast to a multicast instance, or the other way round.
     #[error("unicast where multicast is configured, or the reverse")]
     Destination,
+    /// The owner is configured not to listen.
+    #[error("adverts are ignored here")]
+    Ignored,
+    /// Not from a peer, and only peers count.
+    #[error("the sender is no configured peer")]
+    Stranger,
+    /// From a peer, with a TTL that it may not have.
+    #[error("TTL is not within the limits of this peer")]
+    PeerTtl,
+    /// `auth_hmac`.
+    #[error("{0}")]
+    Trailer(trailer::Refusal),
+    /// The Authentication Header.
+    #[error("{0}")]
+    Header(header::Refusal),
 }
 
 impl Advert {
@@ -202,8 +205,16 @@ impl Advert {
     ///
     /// One difference: what length is right is decided by the packet's version, not by ours, so that a peer of the
     /// other version is counted as that and not as a wrong length.
-    pub fn parse(received: &Received, expected: &Expected) -> Result<Advert, Reject> {
-        let Received { source, destination, ttl, header, message, stated_length } = *received;
+    ///
+    /// `guard` keeps what has to be remembered of one advert for the next. What was well signed is remembered whatever
+    /// later checks say.
+    pub fn parse(received: &Received, config: &Instance, guard: &mut Guard, now: Utc) -> Result<Advert, Reject> {
+        let Received { source, destination, ttl, header, protected, message, stated_length } = *received;
+        let authentication = &config.authentication;
+        let is_header_wanted = matches!(authentication, Authentication::Header(_));
+        if protected.is_some() != is_header_wanted {
+            return Err(Reject::AuthenticationMismatch);
+        }
         if message.len() < FIXED {
             return Err(Reject::Length);
         }
@@ -215,62 +226,72 @@ impl Advert {
         };
         let count = usize::from(message[3]);
         let length = version.map_or(message.len(), |version| message_length(version, family, count));
-        if !is_length(header.len() + message.len(), header.len() + length) {
+        let outer = header.len() + if protected.is_some() { header::LENGTH } else { 0 };
+        let trailer = match authentication {
+            Authentication::Hmac(_) => {
+                message.get(length..).and_then(|rest| <&[u8; trailer::LENGTH]>::try_from(rest).ok())
+            }
+            Authentication::None | Authentication::Password(_) | Authentication::Header(_) => None,
+        };
+        let whole = length + trailer.map_or(0, |trailer| trailer.len());
+        if !is_length(outer + message.len(), outer + whole) {
             return Err(Reject::Length);
         }
-        if expected.cast == Cast::Multicast && ttl != TTL {
+        if !config.is_unicast() && ttl != TTL {
             return Err(Reject::Ttl);
         }
-        if version != Some(expected.version) {
+        if version != Some(config.version) {
             return Err(Reject::Version);
         }
-        if message[1] != expected.vrid.get() {
+        if message[1] != config.vrid.get() {
             return Err(Reject::Vrid);
         }
         let message = &message[..length];
-        let (password, interval) = match expected.version {
+        if let Authentication::Hmac(hmac) = authentication {
+            let covered = Covered { source, version: config.version, vrid: config.vrid, message };
+            guard.check_trailer(hmac, now, &covered, trailer, &config.peers).map_err(Reject::Trailer)?;
+        }
+        let password = match config.version {
+            Version::V2 => check_authentication(message, config.password(), is_header_wanted)?,
+            Version::V3 => None,
+        };
+        if let (Authentication::Header(password), Some(packet)) = (authentication, protected) {
+            let checked = header::verify(packet, header.len(), *password, &mut guard.header);
+            checked.map_err(Reject::Header)?;
+        }
+        let (interval, is_wanted) = match config.version {
             Version::V2 => {
-                let password = check_authentication(message, family, expected.password)?;
-                (password, Centis(u16::from(message[5]) * 100))
+                let is_ours = message[5] == timers::wire_seconds(config.advert_interval);
+                (Centis(u16::from(message[5]) * 100), is_ours)
             }
-            Version::V3 => (None, Centis(u16::from_be_bytes([message[4] & 0x0f, message[5]]))),
+            Version::V3 => {
+                let interval = Centis(u16::from_be_bytes([message[4] & 0x0f, message[5]]));
+                (interval, interval.0 != 0)
+            }
         };
-        let wanted_interval = match expected.version {
-            Version::V2 => message[5] == timers::wire_seconds(expected.interval),
-            Version::V3 => interval.0 != 0,
-        };
-        if !wanted_interval {
+        if !is_wanted {
             return Err(Reject::Interval);
         }
         if message[0] & 0x0f != ADVERTISEMENT {
             return Err(Reject::Type);
         }
-        if stated_length != header.len() + length {
+        if stated_length != outer + whole {
             return Err(Reject::Length);
         }
-        let sum = match (source, destination) {
-            (IpAddr::V4(source), IpAddr::V4(destination)) => match (expected.version, expected.checksum) {
-                (Version::V2, _) => checksum::internet(&[message]),
-                (Version::V3, Checksum::WithPseudoHeader) => {
-                    checksum::internet(&[&pseudo_header(source, destination, length), message])
-                }
-                (Version::V3, Checksum::MessageOnly) => 0,
-            },
-            // The kernel has looked.
-            (IpAddr::V6(_), _) | (_, IpAddr::V6(_)) => 0,
-        };
-        if sum != 0 {
-            return Err(Reject::Checksum);
-        }
-        if destination.is_multicast() != (expected.cast == Cast::Multicast) {
+        check_sum(source, destination, message, config, guard)?;
+        if destination.is_multicast() == config.is_unicast() {
             return Err(Reject::Destination);
         }
+        if config.owner_ignores_adverts && config.priority == Priority::OWNER {
+            return Err(Reject::Ignored);
+        }
+        check_peer(source, ttl, config)?;
         Ok(Advert {
             source,
             destination,
             ttl,
-            version: expected.version,
-            vrid: expected.vrid,
+            version: config.version,
+            vrid: config.vrid,
             priority: message[2],
             interval,
             addresses: addresses(family, &message[FIXED..FIXED + address_length(family) * count]),
@@ -298,6 +319,9 @@ impl Advert {
             (Version::V2, _) | (Version::V3, Checksum::MessageOnly) => checksum::internet(&[message]),
             (Version::V3, Checksum::WithPseudoHeader) => {
                 checksum::internet(&[&pseudo_header(source, destination, length), message])
+            }
+            (Version::V3, Checksum::WithGroup(group)) => {
+                checksum::internet(&[&pseudo_header(source, group, length), message])
             }
         };
         let at = ipv4::MIN_HEADER + CHECKSUM_AT;
@@ -358,26 +382,85 @@ fn is_length(actual: usize, expected: usize) -> bool {
     surplus == 0 || expected < MIN_ETHERNET_PAYLOAD && surplus % 4 == 2
 }
 
+/// Version 2's own fields: the type, and the password where there is one.
 fn check_authentication(
     message: &[u8],
-    family: Family,
     expected: Option<Password>,
+    is_header_wanted: bool,
 ) -> Result<Option<Password>, Reject> {
     let kind = message[4];
     if kind > AUTHENTICATION_HEADER {
         return Err(Reject::UnknownAuthentication);
     }
-    // Over IPv6 there is no room for one.
-    let Some(password) = expected.filter(|_| family == Family::V4) else {
-        return if kind == 0 { Ok(None) } else { Err(Reject::AuthenticationMismatch) };
+    let wanted = match expected {
+        Some(_) => SIMPLE_PASSWORD,
+        None if is_header_wanted => AUTHENTICATION_HEADER,
+        None => 0,
     };
-    if kind != SIMPLE_PASSWORD {
+    if kind != wanted {
         return Err(Reject::AuthenticationMismatch);
     }
-    if message[message.len() - AUTHENTICATION..] != password.0 {
+    if expected.is_some_and(|password| message[message.len() - AUTHENTICATION..] != password.0) {
         return Err(Reject::Password);
     }
-    Ok(Some(password))
+    Ok(expected)
+}
+
+fn check_sum(
+    source: IpAddr,
+    destination: IpAddr,
+    message: &[u8],
+    config: &Instance,
+    guard: &mut Guard,
+) -> Result<(), Reject> {
+    let (IpAddr::V4(source), IpAddr::V4(destination)) = (source, destination) else {
+        // The kernel has looked.
+        return Ok(());
+    };
+    let with_destination =
+        |destination| checksum::internet(&[&pseudo_header(source, destination, message.len()), message]);
+    let sum = match (config.version, checksum_of(config, guard.has_old_checksum)) {
+        (Version::V2, _) => checksum::internet(&[message]),
+        (Version::V3, Checksum::MessageOnly) => 0,
+        // Once the old form is in use it is the only one (keepalived, observed).
+        (Version::V3, Checksum::WithGroup(group)) => with_destination(group),
+        (Version::V3, Checksum::WithPseudoHeader) => match (with_destination(destination), config.group) {
+            (0, _) => 0,
+            (_, IpAddr::V4(group)) if config.is_unicast() && config.old_checksum == OldChecksum::Learned => {
+                let sum = with_destination(group);
+                guard.has_old_checksum = sum == 0;
+                sum
+            }
+            (sum, _) => sum,
+        },
+    };
+    if sum == 0 { Ok(()) } else { Err(Reject::Checksum) }
+}
+
+/// A peer that limits the TTL makes its whole instance look at senders, as `check_unicast_src` does.
+fn check_peer(source: IpAddr, ttl: u8, config: &Instance) -> Result<(), Reject> {
+    let has_limit = config.peers.iter().any(|peer| (peer.min_ttl, peer.max_ttl) != (0, u8::MAX));
+    if !config.check_unicast_source && !has_limit {
+        return Ok(());
+    }
+    let Some(peer) = config.peers.iter().find(|peer| peer.address == source) else {
+        return if config.is_unicast() { Err(Reject::Stranger) } else { Ok(()) };
+    };
+    if (peer.min_ttl..=peer.max_ttl).contains(&ttl) { Ok(()) } else { Err(Reject::PeerTtl) }
+}
+
+/// What version 3 checksums of an instance cover over IPv4.
+pub(crate) fn checksum_of(config: &Instance, has_old_checksum: bool) -> Checksum {
+    let is_old = match config.old_checksum {
+        OldChecksum::Always => config.is_unicast(),
+        OldChecksum::Learned => config.is_unicast() && has_old_checksum,
+        OldChecksum::Never => false,
+    };
+    match config.group {
+        _ if config.v3_checksum_as_v2 => Checksum::MessageOnly,
+        IpAddr::V4(group) if is_old => Checksum::WithGroup(group),
+        IpAddr::V4(_) | IpAddr::V6(_) => Checksum::WithPseudoHeader,
+    }
 }
 
 fn pseudo_header(source: Ipv4Addr, destination: Ipv4Addr, length: usize) -> [u8; 12] {

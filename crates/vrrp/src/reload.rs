@@ -22,6 +22,7 @@ impl Instance {
         self.trackers = fresh.trackers;
         self.duplicate_of = fresh.duplicate_of;
         self.bond = fresh.bond;
+        self.guard.reconfigure(&self.config);
         self.set_link(fresh.link);
 
         let (down, interval) = (self.master_down(), self.own_interval());

@@ -1,3 +1,4 @@
+use crate::auth::trailer::Utc;
 use crate::config::{Config, Family, TrackTarget, Vrid};
 use crate::deadlines::Deadlines;
 use crate::event::{Action, Command, Event, InstanceId, Interface, ScriptId, ScriptOutcome};
@@ -5,7 +6,7 @@ use crate::group::Group;
 use crate::instance::Instance;
 use crate::link::{self, Links};
 use crate::machine::Input;
-use crate::packet::{Advert, Datagram, Received};
+use crate::packet::{Datagram, Received};
 use crate::state::{Init, State};
 use crate::status::{Status, Unclaimed};
 use crate::track::{Judge, Tracker, Verdict};
@@ -38,6 +39,22 @@ pub struct Router {
     seed: u64,
     phase: Phase,
     unclaimed: Unclaimed,
+    /// Those that were said to be unknown, on which interface: at most 255 for each that exists.
+    unknown_vrids: HashSet<(u32, Vrid)>,
+    clock: Clock,
+}
+
+/// The wall clock, tied to the clock of the events.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    told_at: Instant,
+    utc: Duration,
+}
+
+impl Clock {
+    fn at(self, now: Instant) -> Utc {
+        Utc::from_epoch(self.utc + now.since(self.told_at))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +83,8 @@ impl Router {
             seed,
             phase: Phase::Running,
             unclaimed: Unclaimed::default(),
+            unknown_vrids: HashSet::new(),
+            clock: Clock { told_at: Instant::ORIGIN, utc: Duration::ZERO },
         };
         router.install(Instant::ORIGIN, config);
         router
@@ -125,6 +144,7 @@ impl Router {
                 }
             }
             Event::Resume { instance, within } => self.command(instance, now, Input::Resume(within), actions),
+            Event::Clock { utc } => self.clock = Clock { told_at: now, utc },
             Event::Command(Command::Failover(id)) => self.command_all(id, now, Input::Failover, actions),
             Event::Command(Command::Failback(id)) => self.command_all(id, now, Input::Failback, actions),
             Event::Shutdown => {
@@ -196,6 +216,7 @@ impl Router {
             matched.push(old.iter_mut().find(|old| is_match(old, new)).and_then(Option::take));
         }
         for mut gone in old.into_iter().flatten() {
+            gone.utc = self.clock.at(now);
             gone.depart(now, InstanceId(n_instances as u32 + gone.id.0), actions);
         }
         for (new, old) in self.instances.iter_mut().zip(matched) {
@@ -239,6 +260,7 @@ impl Router {
             instance.set_link(link);
         }
         self.install_groups(now, config.groups);
+        self.unknown_vrids.clear();
         self.by_address.clear();
         for (i, instance) in self.instances.iter().enumerate() {
             for address in instance.addresses().map(|address| address.prefix.address()) {
@@ -325,15 +347,19 @@ impl Router {
         };
         let Some(i) = self.addressee(interface, vrid, &received) else {
             self.unclaimed.unknown_vrid += 1;
+            if self.unknown_vrids.insert((interface, vrid)) {
+                actions.push(Action::Unclaimed { interface, vrid });
+            }
             return;
         };
         let instance = &mut self.instances[i];
-        match Advert::parse(&received, &instance.expected()) {
+        instance.utc = self.clock.at(now);
+        match instance.read(&received) {
             Ok(advert) => {
-                instance.note_advert(now, &advert);
+                instance.note_advert(now, &advert, actions);
                 self.drive(i, now, Input::Advert(&advert), actions);
             }
-            Err(reject) => instance.count_reject(reject),
+            Err(reject) => instance.refuse(received.source, reject, actions),
         }
     }
 
@@ -474,6 +500,7 @@ impl Router {
             _ => {}
         }
         let instance = &mut self.instances[i];
+        instance.utc = self.clock.at(now);
         instance.handle(now, input, actions);
         self.deadlines.note(i, instance.state.deadline());
     }

@@ -1,7 +1,7 @@
 //! Adverts ready to send: built once for each priority, numbered anew each time.
 
-use crate::config::{Family, Instance, Version};
-use crate::packet::{Advert, Checksum, TTL};
+use crate::config::Instance;
+use crate::packet::{self, Advert, Checksum, TTL};
 use evenkeel_wire::ipv4;
 use std::net::IpAddr;
 
@@ -40,11 +40,11 @@ impl Sender {
     }
 
     /// Prepares for a configuration and a source address.
-    pub(crate) fn prepare(&mut self, config: &Instance, source: IpAddr) {
+    pub(crate) fn prepare(&mut self, config: &Instance, source: IpAddr, has_old_checksum: bool) {
         let unicast = config.is_unicast();
         self.destinations =
             if unicast { config.peers.iter().map(|peer| peer.address).collect() } else { vec![config.group] };
-        self.checksum = checksum(config);
+        self.checksum = packet::checksum_of(config, has_old_checksum);
         self.packets.clear();
         self.advert = Some(Advert {
             source,
@@ -55,10 +55,7 @@ impl Sender {
             priority: 0,
             interval: config.advert_interval,
             addresses: config.addresses.iter().map(|address| address.prefix.address()).collect(),
-            password: match config.version {
-                Version::V2 if config.family() == Family::V4 => config.password,
-                Version::V2 | Version::V3 => None,
-            },
+            password: config.password(),
         });
     }
 
@@ -91,11 +88,6 @@ impl Sender {
     }
 }
 
-/// What version 3 checksums of this instance cover.
-pub(crate) fn checksum(config: &Instance) -> Checksum {
-    if config.v3_checksum_as_v2 { Checksum::MessageOnly } else { Checksum::WithPseudoHeader }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,7 +101,7 @@ mod tests {
         config.unicast_ttl = 9;
         let mut sender = Sender::new();
         assert_eq!(sender.adverts(100).count(), 0, "without a source address there is nothing to send");
-        sender.prepare(&config, "10.0.0.1".parse().unwrap());
+        sender.prepare(&config, "10.0.0.1".parse().unwrap(), false);
         let mut ids = Vec::new();
         for priority in [100, 100, 0] {
             for (Outgoing { destination, packet, .. }, peer) in sender.adverts(priority).zip(&config.peers) {

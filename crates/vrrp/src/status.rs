@@ -174,4 +174,20 @@ pub struct AdvertCounters {
     pub vrid_err: u64,
     #[serde(default)]
     pub destination_err: u64,
+    #[serde(default)]
+    pub unicast_src_err: u64,
+    #[serde(default)]
+    pub advert_ignored: u64,
+    #[serde(default)]
+    pub auth_ext_missing: u64,
+    #[serde(default)]
+    pub auth_ext_malformed: u64,
+    #[serde(default)]
+    pub auth_ext_unknown_key: u64,
+    #[serde(default)]
+    pub auth_ext_invalid_hmac: u64,
+    #[serde(default)]
+    pub auth_ext_stale: u64,
+    #[serde(default)]
+    pub auth_ext_replay: u64,
 }

@@ -4,8 +4,10 @@
 
 mod node;
 
-use evenkeel_vrrp::config::{Centis, GROUP_V4, Instance, Password, UnicastPeer, Version};
-use evenkeel_vrrp::packet::{Advert, Cast, Checksum, Datagram, Expected, Reject};
+use evenkeel_vrrp::auth::Guard;
+use evenkeel_vrrp::auth::trailer::Utc;
+use evenkeel_vrrp::config::{Authentication, Centis, GROUP_V4, Instance, Password, UnicastPeer, Version};
+use evenkeel_vrrp::packet::{Advert, Checksum, Datagram, Reject};
 use evenkeel_vrrp::{AdvertCounters, Event};
 use evenkeel_wire::checksum;
 use node::*;
@@ -26,18 +28,17 @@ fn sample(version: Version, priority: u8, password: Option<&str>) -> Advert {
     }
 }
 
-fn parse(packet: &[u8], expected: &Expected) -> Result<Advert, Reject> {
-    Advert::parse(&Datagram::V4(packet).open().ok_or(Reject::Length)?, expected)
+fn parse(packet: &[u8], config: &Instance) -> Result<Advert, Reject> {
+    let received = Datagram::V4(packet).open().ok_or(Reject::Length)?;
+    Advert::parse(&received, config, &mut Guard::default(), Utc::default())
 }
 
-fn expected(version: Version, password: Option<&str>, checksum: Checksum) -> Expected {
-    Expected {
-        vrid: instance().vrid,
+fn expecting(version: Version, password: Option<Password>, checksum: Checksum) -> Instance {
+    Instance {
         version,
-        interval: Centis(100),
-        password: password.map(Password::new),
-        checksum,
-        cast: Cast::Multicast,
+        authentication: password.map_or(Authentication::None, Authentication::Password),
+        v3_checksum_as_v2: checksum == Checksum::MessageOnly,
+        ..instance()
     }
 }
 
@@ -58,7 +59,7 @@ fn adverts_have_the_bytes_that_keepalived_sends() {
         assert_eq!(hex(&packet[20..]), want);
         assert_eq!(hex(&packet[..10]), format!("45c000{:02x}00010000ff70", packet.len()));
         assert_eq!(checksum::internet(&[&packet[..20]]), 0);
-        assert_eq!(parse(&packet, &expected(version, password, checksum)), Ok(advert));
+        assert_eq!(parse(&packet, &expecting(version, password.map(Password::new), checksum)), Ok(advert));
     }
 }
 
@@ -119,7 +120,8 @@ fn each_kind_of_bad_packet_is_counted_and_changes_neither_state_nor_timer() {
         for mut node in [Node::backup(instance()), Node::master(instance())] {
             node.run(0.5);
             let (state, due, before) = (node.state(), node.due_in(), node.status());
-            assert_eq!(node.on(Event::Packet { interface: ETH0, bytes: bytes.clone() }), "", "{name}");
+            let said = format!("{state}>{state}");
+            assert_eq!(node.on(Event::Packet { interface: ETH0, bytes: bytes.clone() }), said, "{name}");
             assert_eq!((node.state(), node.due_in()), (state, due), "{name}");
             let after = node.status();
             assert_eq!(after.peer, None, "{name}");
@@ -144,6 +146,8 @@ fn each_kind_of_bad_packet_is_counted_and_changes_neither_state_nor_timer() {
                 .sum::<u64>()
             };
             assert_eq!(errors(&after.counters), errors(&before.counters) + 1, "{name}: one counter");
+            assert_eq!(node.on(Event::Packet { interface: ETH0, bytes: bytes.clone() }), "", "{name}: said once");
+            assert_eq!(counter(&node.status().counters), counter(&before.counters) + 2, "{name}");
         }
     }
 }
@@ -151,7 +155,7 @@ fn each_kind_of_bad_packet_is_counted_and_changes_neither_state_nor_timer() {
 #[test]
 fn a_wrong_password_and_a_missing_one_are_told_apart() {
     let mut protected = instance();
-    protected.password = Some(Password::new("secret"));
+    protected.authentication = Authentication::Password(Password::new("secret"));
     let mut node = Node::backup(protected);
     node.on(heard(PEER, 150));
     assert_eq!(node.status().counters.authtype_mismatch, 1);
@@ -211,7 +215,7 @@ fn version_3_checksums_are_strict_or_not_looked_at() {
         (Checksum::MessageOnly, Checksum::MessageOnly, true),
     ];
     for (sent, read, accepted) in rows {
-        let result = parse(&good.build(sent, 1), &expected(Version::V3, None, read));
+        let result = parse(&good.build(sent, 1), &expecting(Version::V3, None, read));
         assert_eq!(result, if accepted { Ok(good.clone()) } else { Err(Reject::Checksum) }, "{sent:?} read {read:?}");
     }
 }
@@ -256,12 +260,9 @@ proptest! {
 
     #[test]
     fn what_is_built_is_what_is_parsed((advert, sum) in adverts(), id in any::<u16>()) {
-        let expected = Expected {
-            interval: advert.interval,
-            password: advert.password,
-            ..expected(advert.version, None, sum)
-        };
-        prop_assert_eq!(parse(&advert.build(sum, id), &expected), Ok(advert));
+        let config =
+            Instance { advert_interval: advert.interval, ..expecting(advert.version, advert.password, sum) };
+        prop_assert_eq!(parse(&advert.build(sum, id), &config), Ok(advert));
     }
 
     #[test]

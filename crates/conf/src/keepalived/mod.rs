@@ -70,7 +70,7 @@ pub fn load(files: &dyn Files, path: &Path, options: &Options) -> Loaded {
     let language::Source { sources, diagnostics, nodes } = language::read(files, path, options);
     let mut lower = lower::Lower::new(diagnostics);
     walk::walk(&nodes, &mut lower);
-    let vrrp = lower::finish(&mut lower);
+    let vrrp = lower::finish(&mut lower, files);
     let bfd = lower::bfd::finish(&mut lower);
     let balance = lower::balance::finish(&mut lower);
     let mut diagnostics = lower.diagnostics;

@@ -41,6 +41,8 @@ pub struct Settings {
     pub lvs_fifo: Option<NotifyFifo>,
     /// Names, files, scheduling, dumps, reloads.
     pub process: Processes,
+    /// `log_unknown_vrids`.
+    pub log_unknown_vrids: bool,
     /// `notification_email` and its companions.
     pub mail: Mail,
     /// `nginx_conf PATH` in global_defs (ours): the proxy's configuration, when the command line names none.

@@ -1,5 +1,6 @@
 //! keepalived.conf from text to values: the language, the files people have, the mistakes they make.
 
+mod authentication;
 mod balance;
 mod bfd;
 mod checks;

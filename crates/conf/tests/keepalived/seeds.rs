@@ -5,7 +5,8 @@ use evenkeel_balance::config::{self as balance, Check, Pool, Probe, Server, Sync
 use evenkeel_balance::table::{Forward, Persistence, Protocol, Scheduler, Service, ServiceFlags, ServiceKey};
 use evenkeel_conf::keepalived::{CommandLine, ScriptCommand};
 use evenkeel_vrrp::config::{
-    Centis, Group, Initial, Instance, Password, Preempt, Priority, Script, Track, TrackTarget, VirtualAddress, Vrid,
+    Authentication, Centis, Group, Initial, Instance, Password, Preempt, Priority, Script, Track, TrackTarget,
+    VirtualAddress, Vrid,
 };
 use evenkeel_vrrp::{Config, InstanceId, ScriptId};
 use std::num::NonZeroU32;
@@ -55,7 +56,7 @@ fn article_000_two_nodes_and_a_check_that_lowers_the_priority() {
         let mut vi = instance("VI_1", "eth0", 51, priority, &["192.168.1.129"]);
         vi.initial = state;
         vi.source = Some(source.into());
-        vi.password = Some(Password::new("1111"));
+        vi.authentication = Authentication::Password(Password::new("1111"));
         vi.tracks = vec![track(-5)];
         check(
             file,
@@ -94,7 +95,7 @@ fn article_000_two_masters_of_one_address_each() {
         let vi = |name, vrid, (state, priority), address| {
             let mut vi = instance(name, "eth0", vrid, priority, &[address]);
             vi.initial = state;
-            vi.password = Some(Password::new("1111"));
+            vi.authentication = Authentication::Password(Password::new("1111"));
             vi.tracks = vec![track(-5)];
             vi
         };
@@ -110,7 +111,7 @@ fn article_001_with_tabs_and_chinese_comments() {
     {
         let mut vi = instance("VI_1", "eth0", 50, priority, &["10.0.0.100/32"]);
         vi.initial = state;
-        vi.password = Some(Password::new("123456"));
+        vi.authentication = Authentication::Password(Password::new("123456"));
         check(file, Config { instances: vec![vi], ..Config::default() }, &[]);
         assert_eq!(fixture(file).settings.router_id.as_deref(), Some(name));
     }
@@ -120,7 +121,7 @@ fn article_001_with_tabs_and_chinese_comments() {
 fn article_001_with_its_check() {
     let mut vi = instance("VI_1", "eth0", 50, 150, &["10.0.0.100"]);
     vi.initial = Initial::Master;
-    vi.password = Some(Password::new("123456"));
+    vi.authentication = Authentication::Password(Password::new("123456"));
     vi.tracks = vec![track(50)];
     check(
         "seed_001_lb01_check.conf",
@@ -138,7 +139,7 @@ fn article_002_with_old_spellings_and_a_layer_4_service() {
     {
         let mut vi = instance("VIP_HTTP", "ens32", 112, priority, &["192.168.20.140"]);
         vi.initial = state;
-        vi.password = Some(Password::new("1111"));
+        vi.authentication = Authentication::Password(Password::new("1111"));
         vi.advert_interval = Centis(500);
         let rules = ["sync-group-of-one:6", "old-spelling:17", "old-spelling:41", "old-spelling:50"];
         let groups = vec![Group { name: "WEB_HTTP".to_owned(), members: vec![InstanceId(0)] }];
@@ -230,7 +231,7 @@ fn pool(address: [u8; 4], scheduler: Scheduler, servers: Vec<Server>) -> Pool {
 fn article_002_commented_and_without_its_last_brace() {
     let mut vi = instance("VI_1", "eth0", 51, 100, &["10.0.0.148"]);
     vi.initial = Initial::Master;
-    vi.password = Some(Password::new("1111"));
+    vi.authentication = Authentication::Password(Password::new("1111"));
     let rules = ["missing-brace:25", "old-spelling:36", "old-spelling:45"];
     check("seed_002_commented.conf", Config { instances: vec![vi], ..Config::default() }, &rules);
     let servers = vec![server([10, 0, 0, 137], 3, 10, 3), server([10, 0, 0, 139], 3, 10, 3)];
@@ -248,7 +249,7 @@ fn article_004_with_comments_inside_words() {
         vi.initial = state;
         vi.preempt = preempt;
         vi.source = Some(source.into());
-        vi.password = Some(Password::new("1111"));
+        vi.authentication = Authentication::Password(Password::new("1111"));
         vi.tracks = vec![track(-20)];
         check(file, Config { instances: vec![vi], scripts: vec![script("chk_nginx", 1, 1)], ..Config::default() }, &[]);
         assert_eq!(fixture(file).settings.scripts, [command("chk_nginx", &["/etc/keepalived/nginx_check.sh"], 2, -20)]);

@@ -179,6 +179,7 @@ impl Supervisor {
             tells_addresses: self.plan.tells_addresses,
             record: self.plan.record.clone(),
             keep_addresses: self.plan.keep_addresses,
+            log_unknown_vrids: self.compiled.settings.log_unknown_vrids,
         };
         // The role also runs for BFD alone.
         let config = if self.has_routers() { self.compiled.vrrp.clone() } else { evenkeel_vrrp::Config::default() };

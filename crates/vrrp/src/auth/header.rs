@@ -23,6 +23,8 @@ pub const LENGTH: usize = 24;
 const NEXT_HEADER: u8 = crate::packet::PROTOCOL;
 /// In words of four bytes, less two.
 const PAYLOAD_LENGTH: u8 = 4;
+/// What an advert says that is behind such a header.
+const AUTHENTICATION_TYPE: u8 = 2;
 const DIGEST: std::ops::Range<usize> = 12..24;
 
 /// Why a header is refused.
@@ -48,14 +50,20 @@ pub enum Refusal {
 pub struct Counter(pub u32);
 
 impl Counter {
-    /// The number for one packet; `None` at the end of the numbers, where nothing is sent any more.
+    /// Whether there is no number left.
+    pub fn is_spent(self) -> bool {
+        self.0 == u32::MAX
+    }
+
+    /// The number for one advert; `None` at the end of the numbers, where nothing is sent any more.
     pub fn advance(&mut self) -> Option<u32> {
         self.0 = self.0.checked_add(1)?;
         Some(self.0)
     }
 }
 
-/// Puts the header into a packet of protocol 112, from its IPv4 header on. The packet must not be touched afterwards.
+/// Puts the header into a packet of protocol 112 with an advert of version 2, from its IPv4 header on, and makes the advert
+/// say so. The packet must not be touched afterwards.
 pub fn protect(packet: &[u8], password: Password, sequence: u32) -> Vec<u8> {
     let (ip, message) = packet.split_at(ipv4::MIN_HEADER.min(packet.len()));
     let mut protected = Vec::with_capacity(packet.len() + LENGTH);
@@ -66,14 +74,15 @@ pub fn protect(packet: &[u8], password: Password, sequence: u32) -> Vec<u8> {
     protected.extend_from_slice(&sequence.to_be_bytes());
     protected.extend_from_slice(&[0; 12]);
     protected.extend_from_slice(message);
-    let length = u16::try_from(protected.len()).unwrap_or(u16::MAX);
-    protected[2..4].copy_from_slice(&length.to_be_bytes());
+    if let Some(message) = protected.get_mut(ipv4::MIN_HEADER + LENGTH..).filter(|message| message.len() >= 8) {
+        message[4] = AUTHENTICATION_TYPE;
+        message[6..8].fill(0);
+        let sum = checksum::internet(&[message]);
+        message[6..8].copy_from_slice(&sum.to_be_bytes());
+    }
     protected[9] = PROTOCOL;
-    let digest = digest(&protected, ipv4::MIN_HEADER, password).finalize().into_bytes();
-    protected[ipv4::MIN_HEADER..][DIGEST].copy_from_slice(&digest[..12]);
-    protected[10..12].fill(0);
-    let sum = checksum::internet(&[&protected[..ipv4::MIN_HEADER]]);
-    protected[10..12].copy_from_slice(&sum.to_be_bytes());
+    super::state_length(&mut protected);
+    sign(&mut protected, ipv4::MIN_HEADER, password);
     protected
 }
 
@@ -95,6 +104,14 @@ pub fn verify(packet: &[u8], header_length: usize, password: Password, counter: 
     digest.verify_truncated_left(&header[DIGEST]).map_err(|_| Refusal::Digest)?;
     counter.0 = sequence;
     Ok(())
+}
+
+/// Writes the digest into a packet that has the header, behind an IPv4 header of so many bytes.
+pub(super) fn sign(packet: &mut [u8], header_length: usize, password: Password) {
+    let digest = digest(packet, header_length, password).finalize().into_bytes();
+    if let Some(place) = packet.get_mut(header_length + DIGEST.start..header_length + DIGEST.end) {
+        place.copy_from_slice(&digest[..DIGEST.len()]);
+    }
 }
 
 fn digest(packet: &[u8], header_length: usize, password: Password) -> ::hmac::Hmac<Md5> {

@@ -210,7 +210,8 @@ pub fn build(key: &Key, sequence: Sequence, covered: &Covered) -> [u8; LENGTH] {
     trailer
 }
 
-fn sequence(trailer: &[u8; LENGTH]) -> Sequence {
+/// The sequence number of a trailer.
+pub fn sequence(trailer: &[u8; LENGTH]) -> Sequence {
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&trailer[4..DIGEST_AT]);
     Sequence(u64::from_be_bytes(bytes))

@@ -211,6 +211,7 @@ pub(crate) fn render(actions: &[Action]) -> String {
                 (instance.0, format!("garp {}x{count}", addresses.len()))
             }
             Action::Probe { .. } => (0, "probe".to_owned()),
+            Action::Unclaimed { vrid, .. } => (0, format!("unclaimed {}", vrid.get())),
             Action::Notify { instance, state, priority } => {
                 let state = match state {
                     Report::Master => "MASTER",

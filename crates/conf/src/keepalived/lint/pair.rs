@@ -4,7 +4,7 @@ use super::place;
 use crate::Diagnostic;
 use crate::keepalived::Loaded;
 use crate::keepalived::lower::InstanceDraft;
-use evenkeel_vrrp::config::{Instance, Preempt, Priority, Version};
+use evenkeel_vrrp::config::{Authentication, Hmac, Instance, Mode, Preempt, Priority, Version};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -55,7 +55,7 @@ fn addresses(draft: &InstanceDraft, mine: &Instance, peer: &Instance, found: &mu
     }
 }
 
-/// Rules `versions-differ`, `intervals-differ`, `passwords-differ`: adverts that the other node throws away.
+/// Rules `versions-differ`, `intervals-differ`: adverts that the other node throws away.
 fn wire(draft: &InstanceDraft, mine: &Instance, peer: &Instance, found: &mut Vec<Diagnostic>) {
     let both = "each node throws the other's adverts away: both become master";
     if mine.version != peer.version {
@@ -74,12 +74,37 @@ fn wire(draft: &InstanceDraft, mine: &Instance, peer: &Instance, found: &mut Vec
                 .fix("write the same `advert_int` on both nodes"),
         );
     }
-    if mine.password != peer.password {
-        let span = draft.auth_pass.as_ref().map_or(draft.name.span, |pass| pass.span);
+    authentication(draft, mine, peer, found);
+}
+
+/// Rules `passwords-differ` and `auth-hmac-differs`.
+fn authentication(draft: &InstanceDraft, mine: &Instance, peer: &Instance, found: &mut Vec<Diagnostic>) {
+    let (Authentication::Hmac(ours), Authentication::Hmac(theirs)) = (&mine.authentication, &peer.authentication)
+    else {
+        if mine.authentication != peer.authentication {
+            let span = draft.auth_pass.as_ref().map_or(draft.name.span, |pass| pass.span);
+            found.push(
+                Diagnostic::error("passwords-differ", span, "the nodes have different authentication")
+                    .so("each node throws the other's adverts away: both become master")
+                    .fix("write the same authentication on both nodes"),
+            );
+        }
+        return;
+    };
+    let place = draft.hmac.as_ref().map_or(draft.name.span, |hmac| hmac.place);
+    let knows = |hmac: &Hmac, signer: &Hmac| {
+        hmac.key(signer.active.get()).is_some_and(|key| signer.key(signer.active.get()) == Some(key))
+    };
+    let understood = |hmac: &Hmac, signer: &Hmac| match (signer.mode, hmac.mode) {
+        (Mode::ReceiveOnly, Mode::Enforce) => false,
+        (Mode::ReceiveOnly, Mode::Permissive | Mode::ReceiveOnly) => true,
+        (Mode::Permissive | Mode::Enforce, _) => knows(hmac, signer),
+    };
+    if !understood(ours, theirs) || !understood(theirs, ours) {
         found.push(
-            Diagnostic::error("passwords-differ", span, "the nodes have different passwords")
-                .so(both)
-                .fix("write the same `authentication` on both nodes"),
+            Diagnostic::error("auth-hmac-differs", place, "one node refuses what the other one signs")
+                .so("both become master")
+                .fix("give both nodes both active keys, and let both sign before one enforces"),
         );
     }
 }

@@ -1,11 +1,11 @@
+use super::authentication::authentication;
 use super::{
-    At, AuthType, Drafts, Globals, InstanceDraft, Lower, ScriptDraft, TrackDraft, TrackName, flavour, group, network,
-    strict,
+    At, Drafts, Globals, InstanceDraft, Lower, ScriptDraft, TrackDraft, TrackName, flavour, group, network, strict,
 };
 use crate::keepalived::settings::{CommandLine, InstanceSettings, ScriptCommand};
-use crate::{Diagnostic, Span};
+use crate::{Diagnostic, Files, Span};
 use evenkeel_vrrp::config::{
-    Centis, Initial, Instance, Password, Preempt, Priority, Script, Track, TrackTarget, UnicastPeer, Version,
+    Centis, Initial, Instance, OldChecksum, Preempt, Priority, Script, Track, TrackTarget, UnicastPeer, Version,
     VirtualAddress, Vrid,
 };
 use evenkeel_vrrp::{Config, ScriptId};
@@ -15,13 +15,13 @@ use std::num::NonZeroU8;
 use std::time::Duration;
 
 /// Makes of the drafts what the roles are told.
-pub(in crate::keepalived) fn finish(lower: &mut Lower) -> Config {
+pub(in crate::keepalived) fn finish(lower: &mut Lower, files: &dyn Files) -> Config {
     let drafts = std::mem::take(&mut lower.drafts);
     let scripts = Scripts::new(&drafts, lower);
     let mut instances = Vec::new();
     let global_mail = lower.settings.mail.alert_vrrp.or(lower.settings.mail.alert);
     for draft in drafts.instances.iter().filter(|draft| !draft.duplicate) {
-        if let Some(instance) = instance(draft, &drafts, &scripts, lower) {
+        if let Some(instance) = instance(draft, &drafts, &scripts, files, lower) {
             lower.settings.instances.push(InstanceSettings {
                 name: draft.name.value.clone(),
                 notify: draft.notify.clone(),
@@ -105,7 +105,13 @@ fn command(draft: &ScriptDraft, lower: &mut Lower) -> Option<ScriptCommand> {
 }
 
 /// The instance, or `None` after saying why it cannot run.
-fn instance(draft: &InstanceDraft, drafts: &Drafts, scripts: &Scripts, lower: &mut Lower) -> Option<Instance> {
+fn instance(
+    draft: &InstanceDraft,
+    drafts: &Drafts,
+    scripts: &Scripts,
+    files: &dyn Files,
+    lower: &mut Lower,
+) -> Option<Instance> {
     let name = &draft.name.value;
     let (interface, vrid) = (required_interface(draft, lower), required_vrid(draft, lower));
     let has_addresses = required_addresses(draft, lower);
@@ -134,7 +140,7 @@ fn instance(draft: &InstanceDraft, drafts: &Drafts, scripts: &Scripts, lower: &m
     instance.refuses = priority != Priority::OWNER && (draft.no_accept || strict && !draft.accept);
     instance.routes = draft.routes.iter().map(|route| route.value.route.clone()).collect();
     instance.rules = draft.rules.iter().map(|rule| rule.value.rule.clone()).collect();
-    instance.password = password(draft, version, strict, lower);
+    instance.authentication = authentication(draft, &instance, strict, files, lower);
     instance.v3_checksum_as_v2 = draft.v3_checksum_as_v2.unwrap_or(globals.v3_checksum_as_v2);
     instance.peers = peers(draft, lower);
     instance.source = source(draft, &instance.peers);
@@ -158,6 +164,8 @@ fn instance(draft: &InstanceDraft, drafts: &Drafts, scripts: &Scripts, lower: &m
     instance.notify_deleted = draft.notify_deleted;
     instance.notify_priority_changes =
         draft.notify_priority_changes.or(of_group).unwrap_or(globals.notify_priority_changes);
+    instance.check_unicast_source = draft.check_unicast_src || globals.check_unicast_src;
+    instance.old_checksum = draft.old_checksum.as_ref().map_or(OldChecksum::Learned, |old| old.value);
     instance.tracks = tracks(draft, drafts, scripts, priority, lower);
     if strict && let Some(unicast) = draft.unicast {
         lower.say(
@@ -310,30 +318,6 @@ fn same_family(addresses: &[At<VirtualAddress>], draft: &InstanceDraft, lower: &
     same.into_iter().map(|address| address.value.clone()).collect()
 }
 
-fn password(draft: &InstanceDraft, version: Version, strict: bool, lower: &mut Lower) -> Option<Password> {
-    let kind = draft.auth_type.as_ref();
-    let place = kind.map(|kind| kind.span).or(draft.auth_pass.as_ref().map(|pass| pass.span))?;
-    let ignored = |why: &str, fix: &str| {
-        Diagnostic::warning("auth-ignored", place, format!("the authentication is ignored: {why}"))
-            .so("adverts are sent and taken without a password")
-            .fix(fix)
-    };
-    let diagnostic = match (kind.map(|kind| kind.value), &draft.auth_pass) {
-        _ if version == Version::V3 => ignored("version 3 has none", "remove it"),
-        _ if strict => ignored("strict mode has none", "remove it, or vrrp_strict"),
-        (Some(AuthType::Ah), _) => {
-            Diagnostic::warning("not-acted-on", place, "`auth_type AH` is accepted, not yet acted on")
-                .so("adverts are sent without the header, and a peer that demands it becomes master as well")
-                .fix("use `auth_type PASS` on both nodes")
-        }
-        (None, _) => ignored("there is no auth_type", "write `auth_type PASS`"),
-        (Some(AuthType::Pass), None) => ignored("there is no auth_pass", "write `auth_pass PASSWORD`"),
-        (Some(AuthType::Pass), Some(pass)) => return Some(Password::new(&pass.value)),
-    };
-    lower.say(diagnostic);
-    None
-}
-
 fn peers(draft: &InstanceDraft, lower: &mut Lower) -> Vec<UnicastPeer> {
     let mut peers = Vec::<UnicastPeer>::new();
     for peer in &draft.peers {
@@ -343,7 +327,10 @@ fn peers(draft: &InstanceDraft, lower: &mut Lower) -> Vec<UnicastPeer> {
                     .so("it gets one copy of each advert")
                     .fix("remove one of them"),
             ),
-            address @ IpAddr::V4(_) => peers.push(UnicastPeer::new(address)),
+            address @ IpAddr::V4(_) => {
+                let limited = draft.peer_limits.iter().find(|limited| limited.address == address);
+                peers.push(limited.copied().unwrap_or(UnicastPeer::new(address)));
+            }
             IpAddr::V6(address) => lower.say(
                 Diagnostic::warning(
                     "mixed-families",

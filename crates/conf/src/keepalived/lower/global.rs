@@ -145,6 +145,14 @@ pub(in crate::keepalived) fn v3_checksum_as_v2(lower: &mut Lower, _: &Node) {
     lower.drafts.globals.v3_checksum_as_v2 = true;
 }
 
+pub(in crate::keepalived) fn vrrp_check_unicast_src(lower: &mut Lower, _: &Node) {
+    lower.drafts.globals.check_unicast_src = true;
+}
+
+pub(in crate::keepalived) fn log_unknown_vrids(lower: &mut Lower, _: &Node) {
+    lower.settings.log_unknown_vrids = true;
+}
+
 pub(in crate::keepalived) fn vrrp_owner_ignore_adverts(lower: &mut Lower, node: &Node) {
     lower.drafts.globals.owner_ignores_adverts = lower.boolean(node.argument(1));
 }

@@ -5,7 +5,7 @@ use super::number::{Garbage, Grain};
 use super::{At, AuthType, InstanceDraft, Kind, Lower, TrackDraft, TrackName, address, bfd, track};
 use crate::Diagnostic;
 use crate::keepalived::language::Node;
-use evenkeel_vrrp::config::{Initial, Priority, Vrid};
+use evenkeel_vrrp::config::{Initial, OldChecksum, Priority, UnicastPeer, Vrid};
 use std::time::Duration;
 
 pub(in crate::keepalived) fn begin(lower: &mut Lower, node: &Node) {
@@ -39,17 +39,21 @@ pub(in crate::keepalived) fn begin(lower: &mut Lower, node: &Node) {
         unicast_source: None,
         multicast_source: None,
         peers: Vec::new(),
+        peer_limits: Vec::new(),
         unicast: None,
         unicast_ttl: None,
         v3_checksum_as_v2: None,
         auth_type: None,
         auth_pass: None,
+        hmac: None,
+        check_unicast_src: false,
+        old_checksum: None,
+        owner_ignore_adverts: None,
         tracks: Vec::new(),
         notify: Default::default(),
         smtp_alert: None,
         notify_priority_changes: None,
         notify_deleted: false,
-        owner_ignore_adverts: None,
         track_src_ip: None,
         unicast_fault_no_peer: None,
         timer_expired_backup: None,
@@ -84,8 +88,8 @@ fields! {
     higher_prio_send_advert |lower, node| lower.boolean(node.argument(1));
     v3_checksum_as_v2 |lower, node| lower.boolean(node.argument(1));
     smtp_alert |lower, node| lower.boolean(node.argument(1));
-    notify_priority_changes |lower, node| lower.boolean(node.argument(1));
     owner_ignore_adverts |lower, node| lower.boolean(node.argument(1));
+    notify_priority_changes |lower, node| lower.boolean(node.argument(1));
     track_src_ip |_lower, _node| Some(true);
     unicast_fault_no_peer |_lower, _node| Some(true);
     timer_expired_backup |lower, node| match node.argument(1) {
@@ -269,6 +273,22 @@ pub(in crate::keepalived) fn dont_track_primary(lower: &mut Lower, _: &Node) {
     draft.dont_track_primary = true;
 }
 
+pub(in crate::keepalived) fn check_unicast_src(lower: &mut Lower, _: &Node) {
+    let Some(draft) = lower.drafts.instances.last_mut() else { return };
+    draft.check_unicast_src = true;
+}
+
+pub(in crate::keepalived) fn old_unicast_checksum(lower: &mut Lower, node: &Node) {
+    let Some(keyword) = node.words.first() else { return };
+    let old_checksum = match node.argument(1) {
+        None => At::of(keyword, OldChecksum::Always),
+        Some(word) if word.text == "never" => At::of(keyword, OldChecksum::Never),
+        Some(word) => return lower.refuse(word, format!("`{}` is not `never`", word.text)),
+    };
+    let Some(draft) = lower.drafts.instances.last_mut() else { return };
+    draft.old_checksum = Some(old_checksum);
+}
+
 pub(in crate::keepalived) fn unicast_src_ip(lower: &mut Lower, node: &Node) {
     let Some(word) = node.argument(1) else { return };
     let Some(source) = lower.address(word) else { return };
@@ -290,27 +310,37 @@ pub(in crate::keepalived) fn mcast_dst_ip(lower: &mut Lower, node: &Node) {
 /// `ADDR [min_ttl N] [max_ttl N]` a line.
 pub(in crate::keepalived) fn unicast_peer(lower: &mut Lower, node: &Node) {
     let mut peers = Vec::new();
+    let mut limits = Vec::new();
     for line in &node.children {
         let Some((first, rest)) = line.words.split_first() else { continue };
         let Some(peer) = lower.address(first) else { continue };
         peers.push(At::of(first, peer));
+        let mut limited = UnicastPeer::new(peer);
         let mut rest = rest.iter();
         while let Some(word) = rest.next() {
-            let diagnostic = match word.text.as_str() {
-                "min_ttl" | "max_ttl" => {
-                    rest.next();
-                    let message = format!("`{}` is accepted, not yet acted on", word.text);
-                    Diagnostic::note("not-acted-on", word.span, message)
+            let limit = match word.text.as_str() {
+                "min_ttl" => &mut limited.min_ttl,
+                "max_ttl" => &mut limited.max_ttl,
+                other => {
+                    let message = format!("`{other}` is not understood here");
+                    lower.say(
+                        Diagnostic::warning("extra-text", word.span, message)
+                            .so("it is ignored")
+                            .fix("write one peer on each line"),
+                    );
+                    continue;
                 }
-                other => Diagnostic::warning("extra-text", word.span, format!("`{other}` is not understood here"))
-                    .so("it is ignored")
-                    .fix("write one peer on each line"),
             };
-            lower.say(diagnostic);
+            let ttl = rest.next().and_then(|word| lower.integer(word, 0..=255, Garbage::Refused));
+            if let Some(ttl) = ttl.and_then(|ttl| u8::try_from(ttl).ok()) {
+                *limit = ttl;
+            }
         }
+        limits.push(limited);
     }
     let Some(draft) = lower.drafts.instances.last_mut() else { return };
     draft.peers.extend(peers);
+    draft.peer_limits.extend(limits);
     draft.unicast = node.span();
 }
 

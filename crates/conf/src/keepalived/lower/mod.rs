@@ -2,6 +2,7 @@
 //! the drafts become what the roles are told, because defaults, order and protocol version are known only then.
 
 mod address;
+mod authentication;
 pub(in crate::keepalived) mod balance;
 pub(in crate::keepalived) mod bfd;
 pub(in crate::keepalived) mod daemon;
@@ -11,6 +12,7 @@ pub(in crate::keepalived) mod flavour;
 mod garp;
 pub(in crate::keepalived) mod global;
 pub(in crate::keepalived) mod group;
+pub(in crate::keepalived) mod hmac;
 pub(in crate::keepalived) mod instance;
 pub(in crate::keepalived) mod mail;
 pub(in crate::keepalived) mod network;
@@ -29,7 +31,7 @@ pub(in crate::keepalived) use track::{TrackDraft, TrackName};
 use super::language::{Node, Word};
 use super::settings::{NotifyCommands, Settings, TrackedProcess};
 use crate::{Diagnostic, Severity, Span};
-use evenkeel_vrrp::config::{Initial, Priority, Version, VirtualAddress, Vrid};
+use evenkeel_vrrp::config::{Initial, OldChecksum, Priority, UnicastPeer, Version, VirtualAddress, Vrid};
 use evenkeel_wire::Prefix;
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -122,6 +124,7 @@ pub(in crate::keepalived) struct Globals {
     pub(in crate::keepalived) owner_ignores_adverts: Option<bool>,
     /// `default_interface`.
     pub(in crate::keepalived) interface: Option<String>,
+    pub(in crate::keepalived) check_unicast_src: bool,
 }
 
 /// A value and where it was written.
@@ -180,18 +183,23 @@ pub(in crate::keepalived) struct InstanceDraft {
     pub(in crate::keepalived) unicast_source: Option<At<IpAddr>>,
     pub(in crate::keepalived) multicast_source: Option<At<IpAddr>>,
     pub(in crate::keepalived) peers: Vec<At<IpAddr>>,
+    /// The same with the limits of their TTL.
+    pub(in crate::keepalived) peer_limits: Vec<UnicastPeer>,
     /// The place of `unicast_peer`.
     pub(in crate::keepalived) unicast: Option<Span>,
     pub(in crate::keepalived) unicast_ttl: Option<u8>,
     pub(in crate::keepalived) v3_checksum_as_v2: Option<bool>,
     pub(in crate::keepalived) auth_type: Option<At<AuthType>>,
     pub(in crate::keepalived) auth_pass: Option<At<String>>,
+    pub(in crate::keepalived) hmac: Option<hmac::HmacDraft>,
+    pub(in crate::keepalived) check_unicast_src: bool,
+    pub(in crate::keepalived) old_checksum: Option<At<OldChecksum>>,
+    pub(in crate::keepalived) owner_ignore_adverts: Option<bool>,
     pub(in crate::keepalived) tracks: Vec<TrackDraft>,
     pub(in crate::keepalived) notify: NotifyCommands,
     pub(in crate::keepalived) smtp_alert: Option<bool>,
     pub(in crate::keepalived) notify_priority_changes: Option<bool>,
     pub(in crate::keepalived) notify_deleted: bool,
-    pub(in crate::keepalived) owner_ignore_adverts: Option<bool>,
     pub(in crate::keepalived) track_src_ip: Option<bool>,
     pub(in crate::keepalived) unicast_fault_no_peer: Option<bool>,
     pub(in crate::keepalived) timer_expired_backup: Option<Priority>,
@@ -217,8 +225,10 @@ impl InstanceDraft {
         }
     }
 
+    /// `state MASTER`, and AH does not take it back (keepalived, observed).
     pub(in crate::keepalived) fn is_state_master(&self) -> bool {
-        self.state.as_ref().is_some_and(|state| state.value == Initial::Master)
+        let is_ah = self.auth_type.as_ref().is_some_and(|kind| kind.value == AuthType::Ah);
+        self.state.as_ref().is_some_and(|state| state.value == Initial::Master) && !is_ah
     }
 
     /// The first address in IPv6: such an instance speaks IPv6.

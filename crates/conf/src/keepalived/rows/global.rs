@@ -93,14 +93,14 @@ rows! {
         "vrrp_lower_prio_no_advert" "[BOOL]" 0..1 T3 line does(global::vrrp_lower_prio_no_advert) "Do not answer a lower-priority advert with an immediate advert.";
         "vrrp_higher_prio_send_advert" "[BOOL]" 0..1 T3 line does(global::vrrp_higher_prio_send_advert) "Send one last advert before yielding to a higher-priority master.";
         "v3_checksum_as_v2" "" 0..0 T3 line does(global::v3_checksum_as_v2) "IPv4 VRRPv3 checksum without pseudo header (RFC 9568 reading).";
-        "vrrp_check_unicast_src" "" 0..0 T3 line later() "Default of check_unicast_src.";
+        "vrrp_check_unicast_src" "" 0..0 T3 line does(global::vrrp_check_unicast_src) "Default of check_unicast_src.";
         "vrrp_skip_check_adv_addr" "[BOOL]" 0..1 T1 line moot("an advert with other addresses is counted and never refused") "Skip the address list comparison unless the sender changed.";
         "vrrp_strict" "[BOOL]" 0..1 T1 line does(global::vrrp_strict) "Follow the RFC to the letter: no authentication, no unicast peers, no answer on the addresses.";
         "vrrp_owner_ignore_adverts" "[BOOL]" 0..1 T3 line does(global::vrrp_owner_ignore_adverts) "Address owners drop all received adverts.";
         "vrrp_notify_priority_changes" "[BOOL]" 0..1 T3 line does(global::vrrp_notify_priority_changes) "Emit MASTER_PRIORITY/BACKUP_PRIORITY lines on FIFOs.";
         "vrrp_startup_delay" "decimal s >= 0.001" 1..1 T3 line does(global::vrrp_startup_delay) "Hold the instances this long after start.";
         "vrrp_delay_after_boot" "decimal s" 1..1 T3 line does(global::vrrp_delay_after_boot) "Hold the instances until this long after the machine booted.";
-        "log_unknown_vrids" "" 0..0 T3 line later() "Log adverts for VRIDs not configured on that socket.";
+        "log_unknown_vrids" "" 0..0 T3 line does(global::log_unknown_vrids) "Log adverts for VRIDs not configured on that socket.";
         "vmac_prefix" "STRING" 1..1 T3 line does(flavour::vmac_prefix) "Prefix of generated VMAC interface names.";
         "vmac_addr_prefix" "STRING" 1..1 T3 line later() "Prefix for VMACs made for addresses on other interfaces.";
         "dynamic_interfaces" "[allow_if_changes]" 0..1 T2 line later() "Accept interfaces that do not exist yet / come and go.";

@@ -2,7 +2,7 @@
 
 use super::{Directive, MANY, does, later, missed, moot, rows};
 use crate::keepalived::lower::balance::sync_daemon;
-use crate::keepalived::lower::{flavour, instance, network, nothing};
+use crate::keepalived::lower::{flavour, hmac, instance, network, nothing};
 
 rows! {
     in [Root] {
@@ -43,11 +43,11 @@ rows! {
         "unicast_peer" "{ ADDR [min_ttl N] [max_ttl N] ... }" 0..0 T2 values does(instance::unicast_peer) "Send to each peer instead of the multicast group.";
         "unicast_fault_no_peer" "" 0..0 T3 line does(instance::unicast_fault_no_peer) "Unicast keywords without peers = FAULT (else silently multicast).";
         "unicast_ttl" "0..255" 1..1 T3 line does(instance::unicast_ttl) "TTL/hop limit of unicast adverts.";
-        "check_unicast_src" "" 0..0 T3 line later() "Received source must be one of the peers.";
+        "check_unicast_src" "" 0..0 T3 line does(instance::check_unicast_src) "Received source must be one of the peers.";
         "mcast_src_ip" "ADDR" 1..1 T2 line does(instance::mcast_src_ip) "Source of multicast adverts.";
         "mcast_dst_ip" "MCAST ADDR" 1..1 T3 line does(instance::mcast_dst_ip) "Alternative group for this instance.";
         "track_src_ip" "" 0..0 T3 line does(instance::track_src_ip) "FAULT while the configured source address is absent.";
-        "old_unicast_checksum" "[never]" 0..1 T4 line later() "Force or forbid the pre-1.3.7 unicast checksum (build option OLD_CHKSUM_COMPAT).";
+        "old_unicast_checksum" "[never]" 0..1 T4 line does(instance::old_unicast_checksum) "Use, or never learn, the unicast checksum of keepalived before 1.3.7.";
         "v3_checksum_as_v2" "[BOOL]" 0..1 T3 line does(instance::v3_checksum_as_v2) "IPv4 VRRPv3 checksum without pseudo header.";
         "accept" "" 0..0 T2 line does(instance::accept) "Accept packets to the addresses also in strict mode.";
         "no_accept" "" 0..0 T3 line does(instance::no_accept) "Drop packets to and from the addresses, by a table of nftables.";
@@ -84,14 +84,14 @@ rows! {
         "auth_pass" "STRING" 1..1 T1 line does(instance::auth_pass) "Password of version 2, the first eight bytes of it.";
     }
     in [Instance] {
-        "auth_hmac" "{ ... }" 0..0 T2 AuthHmac missed() "HMAC-SHA256 trailer (2.4.0+).";
+        "auth_hmac" "{ ... }" 0..0 T2 AuthHmac does(hmac::begin) "Adverts signed with HMAC-SHA-256, as keepalived 2.4.2 and later do.";
     }
     in [AuthHmac] {
-        "key" "ID hex:... | ASCII | file:PATH" 2..2 T2 line later() "Key 1..255, 32..64 bytes.";
-        "active_key" "ID" 1..1 T2 line later() "The key that signs.";
-        "time_window" "1..300 s" 1..1 T3 line later() "Freshness window.";
-        "anti_replay" "time | monotonic" 1..1 T3 line later() "Replay policy.";
-        "mode" "enforce | permissive | receive-only" 1..1 T3 line later() "Migration mode.";
+        "key" "ID hex:... | ASCII | file:PATH" 2..2 T2 line does(hmac::key) "A key of 32 to 64 bytes and its number.";
+        "active_key" "ID" 1..1 T2 line does(hmac::active_key) "The key that signs; all of them verify.";
+        "time_window" "1..300 s" 1..1 T3 line does(hmac::time_window) "How far a sender's clock may be from ours; without it three advert_int, 5 to 300 seconds.";
+        "anti_replay" "time | monotonic" 1..1 T3 line does(hmac::anti_replay) "Adverts must be newer than the last one and within the window, or only newer.";
+        "mode" "enforce | permissive | receive-only" 1..1 T3 line does(hmac::mode) "Refuse what is not signed; or take it; or take it and sign nothing.";
     }
     in [Instance] {
         "track_proxy" "{ weight W [reverse] }" 0..0 Ours optional does(instance::track_proxy) "The local proxy counts: it runs, answers on its listeners, and each upstream has a live server.";

@@ -10,7 +10,8 @@ use evenkeel_kernel::netlink::{self, Netlink};
 use evenkeel_kernel::routes::Desired;
 use evenkeel_kernel::vip_filter::{self, Style, VipFilter};
 use evenkeel_kernel::vrrp_socket::{Batch, VrrpSocket};
-use evenkeel_vrrp::config::VirtualAddress;
+use evenkeel_vrrp::auth::header;
+use evenkeel_vrrp::config::{Authentication, VirtualAddress};
 use evenkeel_vrrp::{Config, Event, InstanceId, Interface};
 use evenkeel_wire::arp::Arp;
 use evenkeel_wire::{Mac, Prefix};
@@ -44,10 +45,28 @@ pub struct Kernel {
 
 struct Sockets {
     name: String,
-    /// Whether the group was joined: a reload may want it otherwise.
-    multicast: bool,
+    /// What they were opened for: a reload may want it otherwise.
+    uses: Uses,
     vrrp: VrrpSocket,
+    /// Adverts behind an Authentication Header.
+    protected: Option<VrrpSocket>,
     arp: Option<ArpSocket>,
+}
+
+/// How adverts come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Envelope {
+    /// As protocol 112.
+    Plain,
+    /// Behind an Authentication Header.
+    Protected,
+}
+
+/// What the instances of an interface need there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Uses {
+    multicast: bool,
+    authentication_header: bool,
 }
 
 /// What a look at the kernel showed.
@@ -341,31 +360,40 @@ impl Kernel {
 
     /// A socket for each interface in use that exists; those of interfaces that are gone are closed.
     pub fn open_sockets(&mut self, config: &Config, watch: &Watch) {
-        let mut wanted: BTreeMap<&str, bool> = BTreeMap::new();
+        let mut wanted: BTreeMap<&str, Uses> = BTreeMap::new();
         for instance in &config.instances {
-            *wanted.entry(instance.speaks_on()).or_default() |= !instance.is_unicast();
+            let uses = wanted.entry(instance.speaks_on()).or_default();
+            uses.multicast |= !instance.is_unicast();
+            uses.authentication_header |= matches!(instance.authentication, Authentication::Header(_));
         }
         let interfaces = &self.interfaces;
         self.sockets.retain(|index, sockets| {
-            wanted.get(sockets.name.as_str()) == Some(&sockets.multicast)
+            wanted.get(sockets.name.as_str()) == Some(&sockets.uses)
                 && interfaces.get(index).is_some_and(|interface| interface.name == sockets.name)
         });
         for interface in self.interfaces.values() {
-            let Some(&multicast) = wanted.get(interface.name.as_str()) else { continue };
+            let Some(&uses) = wanted.get(interface.name.as_str()) else { continue };
             if self.sockets.contains_key(&interface.index) {
                 continue;
             }
-            match open_pair(interface, multicast, watch) {
+            match open_pair(interface, uses, watch) {
                 Ok(sockets) => drop(self.sockets.insert(interface.index, sockets)),
                 Err(error) => tracing::error!(target: "vrrp", "{error}"),
             }
         }
     }
 
-    /// Reads a batch of packets of protocol 112, and says how many: [`packet`](Self::packet) has them.
-    pub fn receive_packets(&mut self, interface: u32) -> usize {
+    /// Reads a batch of packets of protocol 112, or of 51, and says how many: [`packet`](Self::packet) has them.
+    pub fn receive_packets(&mut self, interface: u32, envelope: Envelope) -> usize {
         let Some(sockets) = self.sockets.get(&interface) else { return 0 };
-        match sockets.vrrp.receive(&mut self.batch) {
+        let socket = match envelope {
+            Envelope::Plain => &sockets.vrrp,
+            Envelope::Protected => match &sockets.protected {
+                Some(socket) => socket,
+                None => return 0,
+            },
+        };
+        match socket.receive(&mut self.batch) {
             Ok(()) => self.batch.len(),
             Err(error) => {
                 tracing::warn!(target: "vrrp", "{error}");
@@ -537,15 +565,22 @@ impl Kernel {
     }
 }
 
-fn open_pair(interface: &Interface, multicast: bool, watch: &Watch) -> Result<Sockets, Error> {
-    let vrrp = VrrpSocket::open(&interface.name, interface.index, multicast)?;
+fn open_pair(interface: &Interface, uses: Uses, watch: &Watch) -> Result<Sockets, Error> {
+    let vrrp = VrrpSocket::open(&interface.name, interface.index, uses.multicast)?;
     watch.add_patient(&vrrp, advert_socket(interface.index))?;
+    let protected = match uses.authentication_header {
+        true => Some(VrrpSocket::open_protected(&interface.name, interface.index, uses.multicast)?),
+        false => None,
+    };
+    if let Some(protected) = &protected {
+        watch.add_patient(protected, advert_socket(interface.index))?;
+    }
     // A link without Ethernet has no ARP, and needs none.
     let arp = if interface.mac == Mac::default() { None } else { Some(ArpSocket::open(interface.index)?) };
     if let Some(arp) = &arp {
         watch.add_patient(arp, arp_socket(interface.index))?;
     }
-    Ok(Sockets { name: interface.name.clone(), multicast, vrrp, arp })
+    Ok(Sockets { name: interface.name.clone(), uses, vrrp, protected, arp })
 }
 
 /// `sent advert priority 150`, or why not.
@@ -554,6 +589,8 @@ pub fn tell_advert(packet: &[u8], destination: IpAddr, sent: Result<(), String>)
         IpAddr::V4(_) => usize::from(packet.first().copied().unwrap_or_default() & 0xf) * 4,
         IpAddr::V6(_) => 0,
     };
+    let is_protected = destination.is_ipv4() && packet.get(9) == Some(&header::PROTOCOL);
+    let header = header + if is_protected { header::LENGTH } else { 0 };
     let priority = packet.get(header + 2).copied().unwrap_or_default();
     let to = if destination.is_multicast() { String::new() } else { format!(" to {destination}") };
     match sent {

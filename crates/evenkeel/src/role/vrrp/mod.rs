@@ -9,6 +9,7 @@ mod own_links;
 mod pace;
 mod recorder;
 mod routing;
+mod wall;
 mod watch;
 
 use bfd::{Bfd, Word};
@@ -22,10 +23,11 @@ use evenkeel_kernel::{clock, memory};
 use evenkeel_vrrp::packet::Datagram;
 use evenkeel_vrrp::{Action, Config, Event, InstanceId, Report, Router, StateName, Transition};
 use evenkeel_wire::Instant;
-use kernel::Kernel;
+use kernel::{Envelope, Kernel};
 use pace::{Pace, Reading};
 use recorder::Recorder;
 use std::time::Duration;
+use wall::Wall;
 use watch::{BUS, MONITOR, ROUTING, TIMER, Watch};
 
 /// ARPs taken from one socket before others get their turn.
@@ -105,6 +107,8 @@ struct VrrpRole {
     recorder: Option<Recorder>,
     keep_addresses: bool,
     tells_addresses: bool,
+    log_unknown_vrids: bool,
+    wall: Wall,
     actions: Vec<Action>,
     /// What the timer is set to.
     timer_at: Option<Instant>,
@@ -150,6 +154,8 @@ impl VrrpRole {
             recorder,
             keep_addresses: options.keep_addresses,
             tells_addresses: options.tells_addresses,
+            log_unknown_vrids: options.log_unknown_vrids,
+            wall: Wall::default(),
             actions: Vec::new(),
             timer_at: None,
             bus_interest: Interest::Read,
@@ -267,7 +273,8 @@ impl VrrpRole {
                 Err(error) => return Err(error.into()),
             };
             match message {
-                ToVrrp::Configure { number, config, bfd, options: _, known: _ } => {
+                ToVrrp::Configure { number, config, bfd, options, known: _ } => {
+                    self.log_unknown_vrids = options.log_unknown_vrids;
                     self.reconfigure(number, config, bfd)?;
                 }
                 ToVrrp::ScriptEnded { script, outcome } => self.handle(Event::ScriptEnded { script, outcome })?,
@@ -296,6 +303,7 @@ impl VrrpRole {
         self.bfd.reconfigure(bfd);
         self.begin_sessions()?;
         let now = clock::now();
+        self.tell_time(now);
         if let Some(recorder) = &mut self.recorder {
             recorder.reconfigure(now, &config);
         }
@@ -470,22 +478,40 @@ impl VrrpRole {
     fn read_adverts(&mut self, ready: &[Token]) -> anyhow::Result<()> {
         let mut reading = Reading::default();
         for interface in ready.iter().filter_map(|token| watch::adverts_of(*token)) {
-            let n_packets = self.kernel.receive_packets(interface);
-            let interface = self.kernel.below(interface);
-            let now = clock::now();
-            for at in 0..n_packets {
-                let Some(bytes) = self.kernel.packet(at) else { break };
-                if let Some(recorder) = &mut self.recorder {
-                    recorder.event(now, &Event::Packet { interface, bytes: bytes.to_vec() });
-                }
-                self.router.receive(now, interface, Datagram::V4(bytes), &mut self.actions);
-                self.perform_decided()?;
+            for envelope in [Envelope::Plain, Envelope::Protected] {
+                let n_packets = self.read_batch(interface, envelope)?;
+                reading.n_packets += n_packets;
+                reading.left_some |= n_packets == BATCH;
             }
-            reading.n_packets += n_packets;
-            reading.left_some |= n_packets == BATCH;
         }
         self.pace.count(clock::now(), reading, || self.router.shortest_interval());
         Ok(())
+    }
+
+    fn read_batch(&mut self, interface: u32, envelope: Envelope) -> anyhow::Result<usize> {
+        let n_packets = self.kernel.receive_packets(interface, envelope);
+        let interface = self.kernel.below(interface);
+        let now = clock::now();
+        if n_packets > 0 {
+            self.tell_time(now);
+        }
+        for at in 0..n_packets {
+            let Some(bytes) = self.kernel.packet(at) else { break };
+            if let Some(recorder) = &mut self.recorder {
+                recorder.packet(now, interface, &self.config, Datagram::V4(bytes));
+            }
+            self.router.receive(now, interface, Datagram::V4(bytes), &mut self.actions);
+            self.perform_decided()?;
+        }
+        Ok(n_packets)
+    }
+
+    fn tell_time(&mut self, now: Instant) {
+        let Some(event) = self.wall.news(&self.config, now) else { return };
+        if let Some(recorder) = &mut self.recorder {
+            recorder.event(now, &event);
+        }
+        self.router.handle(now, event, &mut self.actions);
     }
 
     fn read_arp(&mut self, token: Token) -> anyhow::Result<()> {
@@ -499,6 +525,7 @@ impl VrrpRole {
 
     fn handle(&mut self, event: Event) -> anyhow::Result<()> {
         let now = clock::now();
+        self.tell_time(now);
         if let Some(recorder) = &mut self.recorder {
             recorder.event(now, &event);
         }
@@ -547,6 +574,13 @@ impl VrrpRole {
                 }
                 Action::Probe { interface, address } => {
                     self.kernel.probe(interface, address);
+                    continue;
+                }
+                Action::Unclaimed { interface, vrid } => {
+                    if self.log_unknown_vrids {
+                        let (vrid, interface) = (vrid.get(), self.kernel.name(interface));
+                        tracing::warn!(target: "vrrp", "Unknown VRID({vrid}) received on interface({interface}). ignoring...");
+                    }
                     continue;
                 }
                 Action::Notify { instance, state, priority } => {

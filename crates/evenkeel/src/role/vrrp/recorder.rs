@@ -6,8 +6,11 @@
 //! {"at":17.25,"config":{...}}
 //! ```
 //!
-//! `at` counts seconds on the clock of the core. The file is begun anew with each start of the role.
+//! `at` counts seconds on the clock of the core. The file is begun anew with each start of the role. Keys and the
+//! password of AH are not in it: stand-ins are, and packets are signed with those ([`disguise`]).
 
+use evenkeel_vrrp::auth::disguise;
+use evenkeel_vrrp::packet::Datagram;
 use evenkeel_vrrp::{Config, Event};
 use evenkeel_wire::Instant;
 use serde::Serialize;
@@ -48,7 +51,7 @@ impl Recorder {
         let file = File::create(path)
             .inspect_err(|error| tracing::warn!(target: "vrrp", "no recording: {}: {error}", path.display()));
         let mut recorder = Recorder { file: file.ok()?, written: 0 };
-        recorder.write(&Header { config, seed });
+        recorder.write(&Header { config: &disguise::config(config), seed });
         Some(recorder)
     }
 
@@ -56,7 +59,20 @@ impl Recorder {
         self.write(&EventLine { at: now.since_origin().as_secs_f64(), event });
     }
 
+    /// A packet that a router of this configuration receives.
+    pub fn packet(&mut self, now: Instant, interface: u32, config: &Config, datagram: Datagram) {
+        let bytes = disguise::packet(config, datagram).into_owned();
+        let event = match datagram {
+            Datagram::V4(_) => Event::Packet { interface, bytes },
+            Datagram::V6 { source, destination, hop_limit, .. } => {
+                Event::Packet6 { interface, source, destination, hop_limit, bytes }
+            }
+        };
+        self.event(now, &event);
+    }
+
     pub fn reconfigure(&mut self, now: Instant, config: &Config) {
+        let config = &disguise::config(config);
         self.write(&ConfigLine { at: now.since_origin().as_secs_f64(), config });
     }
 

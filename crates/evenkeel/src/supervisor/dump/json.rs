@@ -122,7 +122,7 @@ fn data(instance: &Instance, extras: &InstanceSettings, status: &InstanceStatus,
         StateName::Fault => 3,
     };
     let is_v2 = instance.version == Version::V2;
-    let has_password = is_v2 && instance.password.is_some();
+    let has_password = is_v2 && instance.password().is_some();
     let since = facts.at.checked_sub(status.since).and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     Data {
         iname: instance.name.clone(),

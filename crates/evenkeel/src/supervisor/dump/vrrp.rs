@@ -109,7 +109,7 @@ fn one(out: &mut Text, instance: &Instance, extras: &InstanceSettings, status: O
     }
     out.field(3, "Promote_secondaries", "disabled");
     if !is_v3 {
-        let has = instance.password.is_some();
+        let has = instance.password().is_some();
         out.field(3, "Authentication type", if has { "SIMPLE_PASSWORD" } else { "none" });
         if has {
             out.field(3, "Password", "********");
