@@ -7,6 +7,7 @@ mod bfd;
 mod kernel;
 mod own_links;
 mod pace;
+mod phrases;
 mod recorder;
 mod routing;
 mod wall;
@@ -21,10 +22,11 @@ use evenkeel_kernel::routes::Desired;
 use evenkeel_kernel::vrrp_socket::BATCH;
 use evenkeel_kernel::{clock, memory};
 use evenkeel_vrrp::packet::Datagram;
-use evenkeel_vrrp::{Action, Config, Event, InstanceId, Report, Router, StateName, Transition};
+use evenkeel_vrrp::{Action, Config, Event, InstanceId, Router};
 use evenkeel_wire::Instant;
 use kernel::{Envelope, Kernel};
 use pace::{Pace, Reading};
+use phrases::{log_transition, phrase};
 use recorder::Recorder;
 use std::time::Duration;
 use wall::Wall;
@@ -649,42 +651,4 @@ impl VrrpRole {
             Err(error) => Err(error.into()),
         }
     }
-}
-
-/// What the log says of a group.
-fn phrase(state: Report) -> &'static str {
-    match state {
-        Report::Master => "Entering MASTER STATE",
-        Report::Backup => "Entering BACKUP STATE",
-        Report::Fault => "Entering FAULT STATE",
-        Report::Stop => "Stopped",
-        Report::Deleted => "Deleted",
-        Report::MasterRxLowerPri | Report::MasterPriority | Report::BackupPriority => "changed",
-    }
-}
-
-/// keepalived's own phrases, with our reasons behind them.
-fn log_transition(name: &str, transition: &Transition) {
-    let Transition { from, to, trigger, decision, .. } = transition;
-    if let Some((before, after)) = decision.strip_prefix("effective priority ").and_then(|p| p.split_once(" -> ")) {
-        tracing::info!(target: "vrrp", trigger, "({name}) Changing effective priority from {before} to {after}");
-        return;
-    }
-    if from == to {
-        tracing::warn!(target: "vrrp", "({name}) {decision}: {trigger}");
-        return;
-    }
-    if *from == StateName::Backup && *to == StateName::Master && trigger.starts_with("no advert") {
-        tracing::info!(target: "vrrp", "({name}) Receive advertisement timeout");
-    }
-    let phrase = match to {
-        StateName::Master => "Entering MASTER STATE",
-        StateName::Backup if *from == StateName::Init => "Entering BACKUP STATE (init)",
-        StateName::Backup => "Entering BACKUP STATE",
-        StateName::Fault => "Entering FAULT STATE",
-        StateName::Leaving => "Handing over",
-        StateName::Stopped => "Stopped",
-        StateName::Init => "Waiting for its interface",
-    };
-    tracing::info!(target: "vrrp", trigger, decision, "({name}) {phrase}");
 }
