@@ -63,3 +63,44 @@ fn roles_run_as_configured_also_after_a_reload_and_the_balance_role_in_its_sandb
     assert_eq!(scheduled(&lb, &vrrp), format!("- RR 5 {all}"));
     assert_eq!(process(&lb, "balance"), checker, "it is the same process");
 }
+
+#[test]
+fn a_vrrp_process_that_was_held_up_says_how_late_it_was() {
+    const VIP: &str = "10.0.0.100";
+    let lan = Lan::new();
+    let node = |name: &str, address: &str, priority: u8| {
+        let machine = lan.machine(name, "eth0", address).with_evenkeel();
+        let conf = configuration("").replace("priority 150", &format!("priority {priority}"));
+        let (routers, _) = conf.split_once("virtual_server").expect("there is one");
+        machine.write("/etc/keepalived/keepalived.conf", routers);
+        let daemon = machine.spawn("keepalived.log", &["keepalived", "-n", "-l", "-D"]);
+        (machine, daemon)
+    };
+    let (high, mut high_daemon) = node("high", "10.0.0.10/24", 150);
+    high.await_holding(VIP, PATIENCE);
+    let (low, mut low_daemon) = node("low", "10.0.0.11/24", 100);
+    let hears = || low.status().filter(|status| status["instances"][0]["peer"].is_object());
+    let Some(status) = wait_for(PATIENCE, hears) else { panic!("{}", low.logs()) };
+    assert!(status["lateness"]["served"].is_u64(), "it is there also when nothing was late: {status}");
+
+    // Longer than the three silent intervals after which the other takes over.
+    let vrrp = process(&high, "vrrp");
+    high.shell(&format!("kill -STOP {vrrp}"));
+    low.await_holding(VIP, PATIENCE);
+    high.shell(&format!("kill -CONT {vrrp}"));
+    let late = wait_for(PATIENCE, || {
+        high.status().map(|status| status["lateness"].clone()).filter(|lateness| lateness["over_100_ms"] != 0)
+    });
+    let late = late.unwrap_or_else(|| panic!("{:?}\n{}", high.status(), high.logs()));
+    assert!(late["greatest_seconds"].as_f64() > Some(1.0), "an advert a second was due: {late}");
+    assert!(late["over_10_ms"].as_u64() >= late["over_100_ms"].as_u64(), "{late}");
+    let text = high.shell("evenkeel status");
+    assert_eq!(text.lines().filter(|line| line.starts_with("  LATE ")).count(), 1, "{text}");
+    let log = high.read("/tmp/keepalived.log");
+    assert_eq!(log.matches("a deadline was served ").count(), 1, "{log}");
+
+    for (machine, daemon) in [(&high, &mut high_daemon), (&low, &mut low_daemon)] {
+        machine.shell("kill $(cat /run/keepalived.pid)");
+        daemon.wait().expect("it ends");
+    }
+}

@@ -25,8 +25,8 @@ pub use explanation::{Effect, Explanation};
 pub use mail::{FromMail, Letter, Relay, ToMail};
 pub use message::{FromProxy, FromVrrp, ProxyOptions, Reply, Request, ToProxy, ToVrrp, VrrpOptions};
 pub use node::{
-    ConflictView, GroupView, InstanceView, NodeStatus, PeerView, ProxyHealth, ProxyView, RoleState, RoleView,
-    ServerView, TrackerView, UpstreamView,
+    ConflictView, GroupView, InstanceView, LatenessView, NodeStatus, PeerView, ProxyHealth, ProxyView, RoleState,
+    RoleView, ServerView, TrackerView, UpstreamView,
 };
 pub use pools::{BalanceView, CheckView, PlaneView, PoolView, RealServerView, ServerNotice};
 pub use session::{RemoteView, SessionView};

@@ -1,4 +1,4 @@
-use crate::{Explanation, NodeStatus};
+use crate::{Explanation, LatenessView, NodeStatus};
 use evenkeel_vrrp::{Command, Report, ScriptId, ScriptOutcome};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -123,6 +123,8 @@ pub enum FromVrrp {
         status: evenkeel_vrrp::Status,
         /// All BFD sessions now.
         bfd: evenkeel_bfd::Status,
+        /// How late its deadlines were served.
+        lateness: LatenessView,
     },
     /// Every address is released; the process is about to exit.
     Stopped,

@@ -27,6 +27,9 @@ pub struct NodeStatus {
     pub reload_error: Option<String>,
     /// The processes.
     pub roles: Vec<RoleView>,
+    /// How late the vrrp role serves its deadlines; `null` when it gave no answer.
+    #[serde(default)]
+    pub lateness: Option<LatenessView>,
     /// Virtual routers in configuration order; `null` when the vrrp role gave no answer.
     pub instances: Option<Vec<InstanceView>>,
     /// Sync groups in configuration order; `null` when the vrrp role gave no answer.
@@ -56,6 +59,21 @@ pub struct RoleView {
     pub restarts: u64,
     /// How it ended the last time.
     pub last_exit: Option<String>,
+}
+
+/// How late the vrrp role was with what was due, since its start. To the microsecond.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LatenessView {
+    /// Deadlines served.
+    pub served: u64,
+    /// How late the last one was.
+    pub last_seconds: f64,
+    /// How late the latest of all was.
+    pub greatest_seconds: f64,
+    /// How many were more than 10 ms late.
+    pub over_10_ms: u64,
+    /// How many of these were more than 100 ms late.
+    pub over_100_ms: u64,
 }
 
 /// State of a process.

@@ -1,5 +1,5 @@
-use super::span;
-use evenkeel_bus::{GroupView, InstanceView, NodeStatus, ProxyView, RoleState, RoleView, UpstreamView};
+use super::{span, took};
+use evenkeel_bus::{GroupView, InstanceView, LatenessView, NodeStatus, ProxyView, RoleState, RoleView, UpstreamView};
 use evenkeel_vrrp::StateName;
 use std::fmt::Write as _;
 
@@ -9,6 +9,9 @@ pub fn status(node: &NodeStatus) -> String {
     let _ = writeln!(out, "{}  evenkeel {}, up {}", node.node, node.version, span(node.uptime_seconds));
     for role in &node.roles {
         let _ = writeln!(out, "  {:<8}  {}", role.name, role_line(role));
+    }
+    if let Some(view) = node.lateness.filter(|view| view.over_10_ms > 0) {
+        let _ = writeln!(out, "  LATE      {}", lateness(view));
     }
     if let Some(error) = &node.reload_error {
         let first = error.lines().next().unwrap_or_default();
@@ -54,6 +57,17 @@ fn role_line(role: &RoleView) -> String {
         let _ = write!(line, ", last {how}");
     }
     line
+}
+
+fn lateness(view: LatenessView) -> String {
+    format!(
+        "{} of {} deadlines of the vrrp role were served more than 10 ms late, {} more than 100 ms; the latest by {}, the last by {}",
+        view.over_10_ms,
+        view.served,
+        view.over_100_ms,
+        took(view.greatest_seconds),
+        took(view.last_seconds)
+    )
 }
 
 fn instance(out: &mut String, view: &InstanceView) {
@@ -187,6 +201,7 @@ mod tests {
                 restarts: 0,
                 last_exit: None,
             }],
+            lateness: None,
             instances: None,
             groups: None,
             bfd: None,
@@ -204,6 +219,20 @@ lb01  evenkeel 0.1.0, up 2 min 5 s
 virtual routers: unknown, the vrrp role does not answer
 ";
         assert_eq!(status(&node()), expected);
+    }
+
+    #[test]
+    fn lateness_is_a_line_only_where_something_was_late() {
+        let on_time =
+            LatenessView { served: 70, last_seconds: 0.000_08, greatest_seconds: 0.009, over_10_ms: 0, over_100_ms: 0 };
+        let mut node = node();
+        node.lateness = Some(on_time);
+        assert!(!status(&node).contains("LATE"));
+        node.lateness = Some(LatenessView { greatest_seconds: 0.253, over_10_ms: 3, over_100_ms: 1, ..on_time });
+        let expected = "
+  LATE      3 of 70 deadlines of the vrrp role were served more than 10 ms late, 1 more than 100 ms; the latest by 253.0 ms, the last by 80 us
+";
+        assert!(status(&node).contains(expected), "{}", status(&node));
     }
 
     #[test]

@@ -302,8 +302,8 @@ impl Supervisor {
                 self.tell_session(&session, up);
                 self.sessions.insert(session, up);
             }
-            Heard::Message(FromVrrp::Status { id, status, bfd }) => {
-                self.questions.vrrp_answered(id, status::OfVrrp { routers: status, bfd });
+            Heard::Message(FromVrrp::Status { id, status, bfd, lateness }) => {
+                self.questions.vrrp_answered(id, status::OfVrrp { routers: status, bfd, lateness });
             }
             Heard::Message(FromVrrp::Stopped) => self.vrrp.is_done = true,
             Heard::Gone(how) => self.retire_vrrp(how),

@@ -3,8 +3,8 @@
 use super::roles::RoleSlot;
 use super::{Supervisor, load};
 use evenkeel_bus::{
-    BalanceView, GroupView, InstanceView, NodeStatus, ProxyHealth, ProxyView, Reply, RoleState, RoleView, SessionView,
-    ToBalance, ToProxy, ToVrrp, WallTime,
+    BalanceView, GroupView, InstanceView, LatenessView, NodeStatus, ProxyHealth, ProxyView, Reply, RoleState, RoleView,
+    SessionView, ToBalance, ToProxy, ToVrrp, WallTime,
 };
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -24,6 +24,8 @@ pub struct OfVrrp {
     pub routers: evenkeel_vrrp::Status,
     /// The BFD sessions.
     pub bfd: evenkeel_bfd::Status,
+    /// How late their deadlines were served.
+    pub lateness: LatenessView,
 }
 
 /// Questions that roles have yet to answer.
@@ -151,6 +153,7 @@ impl Supervisor {
             configured_at: self.configured_at,
             reload_error: self.reload_error.clone(),
             roles,
+            lateness: None,
             instances: None,
             groups: None,
             bfd: None,
@@ -168,7 +171,8 @@ impl Supervisor {
             let proxy = proxy.ok().and_then(Result::ok);
             node.at = WallTime::now();
             match (vrrp, has_vrrp) {
-                (Some(OfVrrp { routers, bfd }), _) => {
+                (Some(OfVrrp { routers, bfd, lateness }), _) => {
+                    node.lateness = Some(lateness);
                     node.groups = Some(routers.groups.iter().map(|group| GroupView::new(group, node.at)).collect());
                     node.instances =
                         Some(routers.instances.iter().map(|instance| InstanceView::new(instance, node.at)).collect());

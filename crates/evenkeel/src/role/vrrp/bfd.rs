@@ -1,5 +1,6 @@
 //! BFD beside the virtual routers: sockets for the sessions of the pure core, and its actions performed.
 
+use super::lateness::Due;
 use super::watch::{self, Watch};
 use evenkeel_bfd::{Action, Config, Event, Reach, Received, SessionId, Sessions, StateName, Transition};
 use evenkeel_bus::{Effect, Explanation, WallTime};
@@ -27,6 +28,7 @@ pub struct Bfd {
     mute: BTreeSet<SessionId>,
     /// What followers were told last of each session, by its name, and who they were.
     told: BTreeMap<String, (bool, bool, bool)>,
+    due: Due,
 }
 
 /// What others are to be told, in order.
@@ -59,11 +61,17 @@ impl Bfd {
             senders: BTreeMap::new(),
             mute: BTreeSet::new(),
             told: BTreeMap::new(),
+            due: Due::default(),
         }
     }
 
     pub fn deadline(&self) -> Option<Instant> {
         self.sessions.deadline()
+    }
+
+    /// From when on that deadline is due.
+    pub fn due(&self) -> &Due {
+        &self.due
     }
 
     pub fn status(&self, now: Instant) -> evenkeel_bfd::Status {
@@ -72,7 +80,9 @@ impl Bfd {
 
     /// Takes another configuration. Sessions that stay keep their sockets too: the peer knows them by their port.
     pub fn reconfigure(&mut self, config: Config) {
-        self.sessions.reconfigure(clock::now(), config.clone(), &mut Vec::new());
+        let now = clock::now();
+        self.sessions.reconfigure(now, config.clone(), &mut Vec::new());
+        self.due.note(now, self.sessions.deadline());
         let old = std::mem::replace(&mut self.config, config);
         let mut senders = std::mem::take(&mut self.senders);
         let mut changed = Vec::new();
@@ -144,7 +154,9 @@ impl Bfd {
         let mut events = vec![event];
         while let Some(event) = events.pop() {
             let mut actions = Vec::new();
-            self.sessions.handle(clock::now(), event, &mut actions);
+            let now = clock::now();
+            self.sessions.handle(now, event, &mut actions);
+            self.due.note(now, self.sessions.deadline());
             for action in actions {
                 match action {
                     Action::Open { session } => events.push(self.open(session, watch)),

@@ -5,6 +5,7 @@
 
 mod bfd;
 mod kernel;
+mod lateness;
 mod own_links;
 mod pace;
 mod phrases;
@@ -25,6 +26,7 @@ use evenkeel_vrrp::packet::Datagram;
 use evenkeel_vrrp::{Action, Config, Event, InstanceId, Router};
 use evenkeel_wire::Instant;
 use kernel::{Envelope, Kernel};
+use lateness::{Due, Lateness};
 use pace::{Pace, Reading};
 use phrases::{log_transition, phrase};
 use recorder::Recorder;
@@ -112,6 +114,9 @@ struct VrrpRole {
     log_unknown_vrids: bool,
     wall: Wall,
     actions: Vec<Action>,
+    /// From when on the router's deadline is due.
+    due: Due,
+    lateness: Lateness,
     /// What the timer is set to.
     timer_at: Option<Instant>,
     /// What the bus is watched for.
@@ -159,6 +164,8 @@ impl VrrpRole {
             log_unknown_vrids: options.log_unknown_vrids,
             wall: Wall::default(),
             actions: Vec::new(),
+            due: Due::default(),
+            lateness: Lateness::default(),
             timer_at: None,
             bus_interest: Interest::Read,
             stopped: false,
@@ -209,13 +216,7 @@ impl VrrpRole {
                     TIMER => {
                         if self.timer.drain()? {
                             self.timer_at = None;
-                            if self.bfd.deadline().is_some_and(|deadline| deadline <= clock::now()) {
-                                let words = self.bfd.deadline_came(&self.watch);
-                                self.pass_on(words)?;
-                            }
-                            if self.router.deadline().is_some_and(|deadline| deadline <= clock::now()) {
-                                self.handle(Event::Deadline)?;
-                            }
+                            self.serve_deadlines()?;
                         }
                     }
                     MONITOR => self.read_monitor()?,
@@ -241,6 +242,30 @@ impl VrrpRole {
             handled?;
         }
         Ok(())
+    }
+
+    /// The sessions first: what tracks one is to know before it speaks.
+    fn serve_deadlines(&mut self) -> anyhow::Result<()> {
+        let now = clock::now();
+        if self.bfd.deadline().is_some_and(|deadline| deadline <= now) {
+            self.measure(now, self.bfd.due().lateness(now));
+            let words = self.bfd.deadline_came(&self.watch);
+            self.pass_on(words)?;
+        }
+        let now = clock::now();
+        if self.router.deadline().is_some_and(|deadline| deadline <= now) {
+            self.measure(now, self.due.lateness(now));
+            self.handle(Event::Deadline)?;
+        }
+        Ok(())
+    }
+
+    fn measure(&mut self, now: Instant, late: Option<Duration>) {
+        let late = late.unwrap_or_default();
+        if let Some(n_late) = self.lateness.served(now, late) {
+            let late = late.as_millis();
+            tracing::warn!(target: "vrrp", since_last_warning = n_late, "a deadline was served {late} ms late");
+        }
     }
 
     fn arm(&mut self) -> anyhow::Result<()> {
@@ -289,7 +314,7 @@ impl VrrpRole {
                 ToVrrp::Status { id } => {
                     let now = clock::now();
                     let (status, bfd) = (self.router.status(now), self.bfd.status(now));
-                    self.tell(&FromVrrp::Status { id, status, bfd })?;
+                    self.tell(&FromVrrp::Status { id, status, bfd, lateness: self.lateness.view() })?;
                 }
                 ToVrrp::Stop if self.keep_addresses => {
                     self.stopped = true;
@@ -314,6 +339,7 @@ impl VrrpRole {
         self.kernel.forget_holds();
         let mut actions = Vec::new();
         self.router.reconfigure(now, config, &mut actions);
+        self.due.note(now, self.router.deadline());
         let n_instances = self.config.instances.len();
         let name = |id: InstanceId| match id.departed(n_instances) {
             Some(at) => old.instances.get(at).map(|instance| instance.name.clone()),
@@ -505,6 +531,7 @@ impl VrrpRole {
             self.router.receive(now, interface, Datagram::V4(bytes), &mut self.actions);
             self.perform_decided()?;
         }
+        self.due.note(now, self.router.deadline());
         Ok(n_packets)
     }
 
@@ -532,6 +559,7 @@ impl VrrpRole {
             recorder.event(now, &event);
         }
         self.router.handle(now, event, &mut self.actions);
+        self.due.note(now, self.router.deadline());
         self.perform_decided()
     }
 
