@@ -206,9 +206,9 @@ impl Machine {
 
     /// Whether the kernel of this machine has the address on any interface.
     pub fn holds(&self, address: &str) -> bool {
-        let output =
-            Command::new("ip").args(["-n", &self.namespace, "-o", "-4", "addr", "show"]).output().expect("ip runs");
-        let wanted = format!("inet {address}/");
+        let output = Command::new("ip").args(["-n", &self.namespace, "-o", "addr", "show"]).output().expect("ip runs");
+        let family = if address.contains(':') { "inet6" } else { "inet" };
+        let wanted = format!(" {family} {address}/");
         String::from_utf8_lossy(&output.stdout).contains(&wanted)
     }
 

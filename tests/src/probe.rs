@@ -89,7 +89,8 @@ impl DatagramProbe {
 
 fn probe(target: SocketAddr, stop: &AtomicBool) -> io::Result<Loss> {
     const PERIOD: Duration = Duration::from_millis(1);
-    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    let any = if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(any)?;
     socket.set_nonblocking(true)?;
     let start = Instant::now();
     let mut echoed: Vec<bool> = Vec::new();
@@ -142,7 +143,8 @@ impl Echo {
         let thread = std::thread::spawn(move || {
             enter_network(&network);
             // An answer may leave from another of the machine's addresses: the client counts numbers, not sources.
-            let socket = UdpSocket::bind(("0.0.0.0", port)).expect("an echo socket");
+            // A socket of IPv6 hears IPv4 as well.
+            let socket = UdpSocket::bind(("::", port)).expect("an echo socket");
             socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a read timeout");
             ready.send(()).expect("the starter waits");
             while !stopped.load(Ordering::Relaxed) {

@@ -8,6 +8,7 @@ use crate::netlink::Netlink;
 use evenkeel_wire::Prefix;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 /// The mark (`IFA_PROTO`, Linux 5.18) on addresses that a VRRP daemon put there; keepalived's number, 18.
 pub const PROTOCOL: u8 = 18;
@@ -106,6 +107,7 @@ pub struct Reconciled {
 /// kernel is looked at again after changes, a few times.
 pub fn reconcile(netlink: &mut Netlink, desired: &[Held], ours: impl Fn(&Held) -> bool) -> Result<Reconciled, Error> {
     let mut result = Reconciled::default();
+    let mut n_pauses = PAUSES;
     for _ in 0..ROUNDS {
         let mut present = netlink.addresses()?;
         present.retain(|held| ours(held) || desired.iter().any(|wanted| wanted.key() == held.key()));
@@ -116,7 +118,12 @@ pub fn reconcile(netlink: &mut Netlink, desired: &[Held], ours: impl Fn(&Held) -
         let before = result.errors.len();
         for (change, outcome) in changes.iter().zip(netlink.apply(&changes)) {
             match outcome {
-                Ok(()) => result.made.push(change.clone()),
+                Ok(()) => {
+                    if let Change::Add(held) = change {
+                        until_received(netlink, held, &mut n_pauses);
+                    }
+                    result.made.push(change.clone());
+                }
                 Err(error) => result.errors.push(error),
             }
         }
@@ -126,6 +133,20 @@ pub fn reconcile(netlink: &mut Netlink, desired: &[Held], ours: impl Fn(&Held) -
     }
     Ok(result)
 }
+
+/// The kernel makes an IPv6 address its own a moment after it said that it has it (on a work queue, when it is not to ask
+/// whether somebody else has it). Who announces it before loses what comes at once. A busy machine takes milliseconds; one
+/// that takes longer is not waited for: `n_pauses` are left.
+fn until_received(netlink: &mut Netlink, held: &Held, n_pauses: &mut u32) {
+    while *n_pauses > 0 && !netlink.receives(held.index, held.address.prefix.address()) {
+        *n_pauses -= 1;
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Pauses of one reconciliation, 20 ms in all.
+const PAUSES: u32 = 200;
+const PAUSE: Duration = Duration::from_micros(100);
 
 /// One to change, one to repair what the change took along, one to see that all is well.
 const ROUNDS: usize = 3;

@@ -11,7 +11,7 @@
 //! | the same for routes and rules        | [`routes`] |
 //! | borrow settings of the network       | [`sysctl`] |
 //! | keep packets from addresses           | [`vip_filter`] |
-//! | speak VRRP and ARP                   | [`vrrp_socket`], [`arp_socket`] |
+//! | speak VRRP, ARP and NDP              | [`vrrp_socket`], [`arp_socket`], [`ndp_socket`] |
 //! | speak BFD                            | [`bfd_socket`] |
 //! | balance connections                  | [`ipvs`], [`xdp`] |
 //! | name addresses                       | [`names`] |
@@ -22,6 +22,7 @@
 //! | build a network inside this machine  | [`netns`], [`machine`], [`firewall`] |
 
 pub mod addresses;
+mod ancillary;
 pub mod arp_socket;
 pub mod bfd_socket;
 pub mod clock;
@@ -32,6 +33,7 @@ pub mod ipvs;
 pub mod machine;
 pub mod memory;
 pub mod names;
+pub mod ndp_socket;
 pub mod netlink;
 pub mod netns;
 pub mod poll;

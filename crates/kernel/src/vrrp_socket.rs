@@ -1,18 +1,17 @@
-//! The raw socket that adverts travel through.
+//! The raw sockets that adverts travel through.
 
 use crate::Error;
+use crate::ancillary::{self, Ancillary};
 use crate::error::During;
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 use rustix::net::sockopt;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
-use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::ptr;
+use std::{fmt, io, ptr};
 
-/// The group that all virtual routers listen to.
-pub const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+pub use crate::ancillary::Header6;
 
 /// IP protocol number of VRRP.
 pub const PROTOCOL: u8 = 112;
@@ -26,69 +25,142 @@ const RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
 /// Which queue of the interface adverts wait in: the first that needs no privilege, so before any ordinary packet.
 const PRIORITY: u32 = 6;
 
+/// Where the checksum stands in an advert.
+const CHECKSUM_AT: i32 = 6;
+
+/// The traffic class of network control, class selector 6.
+const CONTROL: i32 = 0xc0;
+
 /// Packets that one reading takes at most.
 pub const BATCH: usize = 32;
 
 /// What one packet has room for; no advert is as long. The rest of a longer one is lost.
 pub const LONGEST_PACKET: usize = 2048;
 
-/// Sends and receives whole IPv4 packets of protocol 112, or of 51, on one interface, without blocking.
+/// Sends and receives packets of protocol 112, or of 51, of one family on one interface, without blocking.
 ///
 /// What this host sends is not heard here, whichever socket sent it, unless a peer reflects it.
 #[derive(Debug)]
 pub struct VrrpSocket {
     socket: Socket,
-    interface: String,
+    family: Family,
+    interface: Interface,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    V4,
+    V6,
+}
+
+/// Where a socket sends and hears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Interface {
+    /// On the interface of this name and index alone.
+    One(String, u32),
+    /// Wherever routes lead: for unicast peers.
+    Any,
+}
+
+impl fmt::Display for Interface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Interface::One(name, _) => f.write_str(name),
+            Interface::Any => f.write_str("any interface"),
+        }
+    }
+}
+
+impl Interface {
+    fn device(&self) -> Option<&[u8]> {
+        match self {
+            Interface::One(name, _) => Some(name.as_bytes()),
+            Interface::Any => None,
+        }
+    }
+
+    fn index(&self) -> u32 {
+        match self {
+            Interface::One(_, index) => *index,
+            Interface::Any => 0,
+        }
+    }
 }
 
 impl VrrpSocket {
-    /// A socket on the interface of this name and index. With `multicast` it joins [`GROUP`] there; without, it hears only
-    /// what is sent to the host's own addresses.
-    pub fn open(interface: &str, index: u32, multicast: bool) -> Result<Self, Error> {
-        Self::open_for(PROTOCOL, interface, index, multicast)
+    /// A socket for IPv4. It joins each of the groups on the interface; without any it hears only what is sent to the
+    /// host's own addresses.
+    pub fn open_v4(interface: Interface, groups: &[Ipv4Addr]) -> Result<Self, Error> {
+        Self::open_for(PROTOCOL, interface, groups)
     }
 
     /// The same for what has an Authentication Header: keepalived's `auth_type AH`.
-    pub fn open_protected(interface: &str, index: u32, multicast: bool) -> Result<Self, Error> {
-        Self::open_for(AUTHENTICATION_HEADER, interface, index, multicast)
+    pub fn open_protected(interface: Interface, groups: &[Ipv4Addr]) -> Result<Self, Error> {
+        Self::open_for(AUTHENTICATION_HEADER, interface, groups)
     }
 
-    fn open_for(protocol: u8, interface: &str, index: u32, multicast: bool) -> Result<Self, Error> {
-        let during = |step: &'static str| move || format!("{step} for VRRP on {interface}");
-        let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(i32::from(protocol))));
-        let socket = socket.during(during("open a raw socket"))?;
-        socket.set_nonblocking(true).during(during("set up a raw socket"))?;
-        socket.bind_device(Some(interface.as_bytes())).during(during("bind a raw socket"))?;
+    fn open_for(protocol: u8, interface: Interface, groups: &[Ipv4Addr]) -> Result<Self, Error> {
+        let during = |step: &'static str| step_of(step, &interface);
+        let socket = open(Domain::IPV4, protocol, &interface)?;
         socket.set_header_included_v4(true).during(during("set up a raw socket"))?;
         // Otherwise the groups that any socket on this host joined would be heard here.
         socket.set_multicast_all_v4(false).during(during("set up a raw socket"))?;
         socket.set_multicast_loop_v4(false).during(during("set up a raw socket"))?;
-        socket.set_priority(PRIORITY).during(during("set up a raw socket"))?;
-        if sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER).is_err() {
-            socket.set_recv_buffer_size(RECEIVE_BUFFER).during(during("set up a raw socket"))?;
-        }
-        if multicast {
+        for group in groups {
             socket
-                .join_multicast_v4_n(&GROUP, &InterfaceIndexOrAddress::Index(index))
-                .during(during("join 224.0.0.18"))?;
+                .join_multicast_v4_n(group, &InterfaceIndexOrAddress::Index(interface.index()))
+                .during(|| format!("join {group} for VRRP on {interface}"))?;
         }
-        Ok(VrrpSocket { socket, interface: interface.to_owned() })
+        Ok(VrrpSocket { socket, family: Family::V4, interface })
     }
 
-    /// Sends a packet, from its IPv4 header on. The kernel fills in the header's checksum and total length.
-    pub fn send(&self, packet: &[u8], destination: Ipv4Addr) -> Result<(), Error> {
+    /// A socket for IPv6. The kernel makes headers and checksums, and drops what has a wrong checksum.
+    pub fn open_v6(interface: Interface, groups: &[Ipv6Addr]) -> Result<Self, Error> {
+        let socket = open(Domain::IPV6, PROTOCOL, &interface)?;
+        let options = [
+            (libc::IPV6_CHECKSUM, CHECKSUM_AT),
+            (libc::IPV6_TCLASS, CONTROL),
+            (libc::IPV6_MULTICAST_HOPS, 255),
+            (libc::IPV6_MULTICAST_LOOP, 0),
+            (ancillary::IPV6_MULTICAST_ALL, 0),
+            (libc::IPV6_RECVPKTINFO, 1),
+            (libc::IPV6_RECVHOPLIMIT, 1),
+        ];
+        ancillary::set_up(&socket, &options).during(step_of("set up a raw socket", &interface))?;
+        for group in groups {
+            socket
+                .join_multicast_v6(group, interface.index())
+                .during(|| format!("join {group} for VRRP on {interface}"))?;
+        }
+        Ok(VrrpSocket { socket, family: Family::V6, interface })
+    }
+
+    /// Sends an advert. Of IPv4 `packet` is all from the header on, in which the kernel fills in checksum and total
+    /// length; of IPv6 it is what follows the header.
+    pub fn send(&self, packet: &[u8], source: IpAddr, destination: IpAddr, ttl: u8) -> Result<(), Error> {
         // Adverts to the group never leave the link, whatever the routing table says.
         let flags = if destination.is_multicast() { SendFlags::DONTROUTE } else { SendFlags::empty() };
-        rustix::net::sendto(&self.socket, packet, flags, &SocketAddrV4::new(destination, 0))
-            .during(|| format!("send an advert to {destination} on {}", self.interface))?;
-        Ok(())
+        let sent = match (source, destination) {
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                let index = self.interface.index();
+                let header = Header6 { source, destination, hop_limit: ttl };
+                ancillary::send(&self.socket, packet, &header, index, flags)
+            }
+            (_, IpAddr::V4(destination)) => {
+                rustix::net::sendto(&self.socket, packet, flags, &SocketAddrV4::new(destination, 0))
+                    .map(drop)
+                    .map_err(io::Error::from)
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) => Err(Errno::AFNOSUPPORT.into()),
+        };
+        sent.during(|| format!("send an advert to {destination} on {}", self.interface))
     }
 
     /// Replaces what is in `batch` by the packets that are waiting, at most [`BATCH`]. Unless it is full afterwards,
     /// nothing was left.
     pub fn receive(&self, batch: &mut Batch) -> Result<(), Error> {
         loop {
-            match batch.fill(&self.socket) {
+            match batch.fill(&self.socket, self.family) {
                 Ok(()) | Err(Errno::AGAIN) => return Ok(()),
                 // An interrupted call, and a link that went down: neither ends the socket.
                 Err(Errno::INTR | Errno::NETDOWN) => {}
@@ -104,12 +176,44 @@ impl AsFd for VrrpSocket {
     }
 }
 
+fn step_of(step: &str, interface: &Interface) -> impl FnOnce() -> String {
+    move || format!("{step} for VRRP on {interface}")
+}
+
+fn open(domain: Domain, protocol: u8, interface: &Interface) -> Result<Socket, Error> {
+    let during = |step: &'static str| step_of(step, interface);
+    let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(i32::from(protocol))));
+    let socket = socket.during(during("open a raw socket"))?;
+    socket.set_nonblocking(true).during(during("set up a raw socket"))?;
+    if let Some(device) = interface.device() {
+        socket.bind_device(Some(device)).during(during("bind a raw socket"))?;
+    }
+    socket.set_priority(PRIORITY).during(during("set up a raw socket"))?;
+    if sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER).is_err() {
+        socket.set_recv_buffer_size(RECEIVE_BUFFER).during(during("set up a raw socket"))?;
+    }
+    Ok(socket)
+}
+
+/// A received packet of protocol 112.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packet<'a> {
+    /// All from the IPv4 header on.
+    V4(&'a [u8]),
+    /// What follows the IPv6 header, and what that said.
+    V6(Header6, &'a [u8]),
+}
+
 /// Room for the packets of one reading.
 #[derive(Debug)]
 pub struct Batch {
     /// [`BATCH`] times [`LONGEST_PACKET`]. The kernel gives memory only to the part that was ever written.
     bytes: Vec<u8>,
     lengths: [usize; BATCH],
+    /// What the packets are when they are of IPv6, which a socket does not say in the packet.
+    headers: Option<Box<[Ancillary; BATCH]>>,
+    /// Of which family the last reading was.
+    family: Family,
     n_packets: usize,
 }
 
@@ -117,7 +221,8 @@ impl Batch {
     /// Room without packets.
     #[expect(clippy::new_without_default, reason = "room for something is no value of its own")]
     pub fn new() -> Self {
-        Batch { bytes: vec![0; BATCH * LONGEST_PACKET], lengths: [0; BATCH], n_packets: 0 }
+        let bytes = vec![0; BATCH * LONGEST_PACKET];
+        Batch { bytes, lengths: [0; BATCH], headers: None, family: Family::V4, n_packets: 0 }
     }
 
     /// How many packets the last reading found.
@@ -130,14 +235,19 @@ impl Batch {
         self.n_packets == 0
     }
 
-    /// A packet, from its IPv4 header on, in the order of arrival; `None` beyond the last.
-    pub fn packet(&self, at: usize) -> Option<&[u8]> {
+    /// A packet, in the order of arrival; `None` beyond the last.
+    pub fn packet(&self, at: usize) -> Option<Packet<'_>> {
         let length = *self.lengths[..self.n_packets].get(at)?;
-        self.bytes.chunks_exact(LONGEST_PACKET).nth(at)?.get(..length)
+        let bytes = self.bytes.chunks_exact(LONGEST_PACKET).nth(at)?.get(..length)?;
+        match self.family {
+            Family::V4 => Some(Packet::V4(bytes)),
+            Family::V6 => Some(Packet::V6(self.headers.as_ref()?.get(at)?.header(), bytes)),
+        }
     }
 
-    fn fill(&mut self, socket: &Socket) -> Result<(), Errno> {
+    fn fill(&mut self, socket: &Socket, family: Family) -> Result<(), Errno> {
         self.n_packets = 0;
+        self.family = family;
         let mut rooms = [libc::iovec { iov_base: ptr::null_mut(), iov_len: LONGEST_PACKET }; BATCH];
         // SAFETY: a C structure of numbers and pointers, in which zeros mean "not given".
         let mut headers: [libc::mmsghdr; BATCH] = unsafe { std::mem::zeroed() };
@@ -147,8 +257,15 @@ impl Batch {
             header.msg_hdr.msg_iov = room;
             header.msg_hdr.msg_iovlen = 1;
         }
-        // SAFETY: there are `BATCH` headers, each with one room of `LONGEST_PACKET` bytes that nothing else refers to
-        // and that outlives the call. No timeout is given.
+        if family == Family::V6 {
+            let ancillary = self.headers.get_or_insert_with(|| Box::new([Ancillary::EMPTY; BATCH]));
+            for (header, ancillary) in headers.iter_mut().zip(ancillary.iter_mut()) {
+                ancillary.lend(&mut header.msg_hdr);
+            }
+        }
+        // SAFETY: there are `BATCH` headers, each with one room of `LONGEST_PACKET` bytes and, of IPv6, with room for an
+        // address and control messages of the lengths given; nothing else refers to any of it, and it outlives the call.
+        // No timeout is given.
         let n_packets =
             unsafe { libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), BATCH as u32, 0, ptr::null_mut()) };
         // Negative is an error, told by the thread's errno.
@@ -157,6 +274,11 @@ impl Batch {
         };
         for (length, header) in self.lengths.iter_mut().zip(&headers[..n_packets]) {
             *length = header.msg_len as usize;
+        }
+        if let (Family::V6, Some(ancillary)) = (family, &mut self.headers) {
+            for (ancillary, header) in ancillary.iter_mut().zip(&headers[..n_packets]) {
+                ancillary.returned(&header.msg_hdr);
+            }
         }
         self.n_packets = n_packets;
         Ok(())

@@ -14,6 +14,13 @@ fn prefix(text: &str) -> Prefix {
     text.parse().unwrap()
 }
 
+/// IFA_F_NODAD.
+const NO_DAD: u32 = 0x02;
+
+fn switch_ipv6_on() {
+    NetNs::current().unwrap().set_sysctl("net/ipv6/conf/eth0/disable_ipv6", "0").unwrap();
+}
+
 /// A link `eth0` that is up, and the index it has.
 fn eth0(netlink: &mut Netlink) -> u32 {
     // No link-local addresses between those that the tests count.
@@ -27,12 +34,60 @@ fn eth0(netlink: &mut Netlink) -> u32 {
 }
 
 #[test]
+fn an_ipv6_address_has_the_flags_and_the_lifetime_that_were_asked_for() {
+    in_fresh_namespace(|| {
+        let mut netlink = Netlink::open().unwrap();
+        let index = eth0(&mut netlink);
+        switch_ipv6_on();
+        let rows = [
+            Address { flags: NO_DAD, preferred: Some(0), ..Address::new(prefix("2001:db8::100/128")) },
+            Address { flags: NO_DAD, ..Address::new(prefix("2001:db8::101/64")) },
+            Address { flags: NO_DAD | 0x200, ..Address::new(prefix("2001:db8::102/64")) },
+            Address { flags: NO_DAD, preferred: Some(0), scope: 253, ..Address::new(prefix("fe80::100/128")) },
+        ];
+        let desired = rows.map(|address| Held::new(index, address));
+        let made = reconcile(&mut netlink, &desired, |_| false).unwrap();
+        assert_eq!((made.made.len(), made.errors.len()), (desired.len(), 0));
+        let held = netlink.addresses().unwrap();
+        for wanted in &desired {
+            assert!(held.contains(wanted), "{wanted:?} is not in {held:?}");
+        }
+        let interface = netlink.interface("eth0").unwrap();
+        assert!(desired.iter().all(|wanted| !interface.tentative.contains(&wanted.address.prefix)));
+        assert_eq!(reconcile(&mut netlink, &desired, |_| false).unwrap().made, [], "all is as it should be");
+
+        // An address whose lifetime became another one goes and comes.
+        let mut changed = desired.clone();
+        changed[1].address.preferred = Some(0);
+        assert_eq!(reconcile(&mut netlink, &changed, |_| false).unwrap().made.len(), 2);
+        assert!(netlink.addresses().unwrap().contains(&changed[1]));
+    });
+}
+
+#[test]
+fn an_address_is_tentative_until_nobody_has_objected() {
+    in_fresh_namespace(|| {
+        let mut netlink = Netlink::open().unwrap();
+        let index = eth0(&mut netlink);
+        let mut monitor = Monitor::open().unwrap();
+        switch_ipv6_on();
+        let address = prefix("2001:db8::1/64");
+        netlink.add_address(index, &Address::new(address)).unwrap();
+        let is_told = |change: &Change| matches!(change, Change::AddressAdded { prefix, .. } if *prefix == address);
+        until_change(&mut monitor, is_told);
+        assert!(netlink.interface("eth0").unwrap().tentative.contains(&address));
+        // The second time the kernel says that it may be used.
+        until_change(&mut monitor, is_told);
+        assert!(!netlink.interface("eth0").unwrap().tentative.contains(&address));
+    });
+}
+
+#[test]
 fn an_address_that_was_added_is_listed_with_its_properties_until_it_is_deleted() {
     in_fresh_namespace(|| {
         let mut netlink = Netlink::open().unwrap();
         let index = eth0(&mut netlink);
         let address = Address {
-            prefix: prefix("10.0.1.100/24"),
             broadcast: Some(Ipv4Addr::new(10, 0, 1, 255)),
             label: Some("eth0:vip".to_owned()),
             scope: 253,

@@ -13,7 +13,7 @@ use evenkeel_kernel::poll::Poller;
 use evenkeel_kernel::privilege::{self, Capability, User};
 use evenkeel_kernel::sandbox;
 use evenkeel_kernel::scheduling::Scheduling;
-use evenkeel_kernel::vrrp_socket::VrrpSocket;
+use evenkeel_kernel::vrrp_socket::{Interface, VrrpSocket};
 use rustix::net::{AddressFamily, SocketType};
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, WaitOptions, getrlimit, setrlimit};
 use std::fs;
@@ -108,7 +108,7 @@ fn lock_proxy_user_in() {
 fn root_is_out_of_reach(index: u32, opened_as_root: &mut Netlink, outside: &NetNs) {
     // The kernel asks for the capability when the socket is used, so one that was opened before is of no use either.
     refused("adding an address", opened_as_root.add_address(index, &address()));
-    refused("opening a raw socket", VrrpSocket::open("eth0", index, true));
+    refused("opening a raw socket", VrrpSocket::open_v4(Interface::One("eth0".to_owned(), index), &[]));
     refused("opening a packet socket", rustix::net::socket(AddressFamily::PACKET, SocketType::DGRAM, None));
     refused("entering a namespace", outside.enter());
     refused("reading /etc/shadow", fs::read("/etc/shadow"));
@@ -190,7 +190,7 @@ fn a_balancer_keeps_the_table_and_runs_nothing() {
     // And it balances: changes the network, pings, looks at frames, and asks for programs of the kernel's.
     let mut netlink = Netlink::open().unwrap();
     netlink.add_address(index, &address()).unwrap();
-    VrrpSocket::open("eth0", index, true).unwrap();
+    VrrpSocket::open_v4(Interface::One("eth0".to_owned(), index), &[]).unwrap();
     rustix::net::socket(AddressFamily::PACKET, SocketType::DGRAM, None).unwrap();
     // SAFETY: the attributes are none, which the kernel finds out before it looks at them.
     let bpf = unsafe { libc::syscall(libc::SYS_bpf, 0, std::ptr::null::<u8>(), 0) };
@@ -217,7 +217,7 @@ fn a_vrrp_role_keeps_the_network_and_nothing_else() {
     privilege::no_new_privileges().unwrap();
     let mut netlink = Netlink::open().unwrap();
     netlink.add_address(index, &address()).unwrap();
-    VrrpSocket::open("eth0", index, true).unwrap();
+    VrrpSocket::open_v4(Interface::One("eth0".to_owned(), index), &[]).unwrap();
 
     refused("reading /etc/shadow", fs::read("/etc/shadow"));
     refused("mounting", rustix::mount::mount_bind(c"/tmp", c"/tmp"));

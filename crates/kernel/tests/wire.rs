@@ -3,22 +3,33 @@
 
 mod support;
 
+use evenkeel_kernel::addresses::Address;
 use evenkeel_kernel::arp_socket::ArpSocket;
-use evenkeel_kernel::firewall;
+use evenkeel_kernel::ndp_socket::NdpSocket;
 use evenkeel_kernel::netlink::{Monitor, Netlink};
-use evenkeel_kernel::vrrp_socket::{BATCH, Batch, GROUP, LONGEST_PACKET, PROTOCOL, VrrpSocket};
+use evenkeel_kernel::vrrp_socket::{BATCH, Batch, Header6, Interface, LONGEST_PACKET, PROTOCOL, Packet, VrrpSocket};
+use evenkeel_kernel::{Error, firewall};
 use evenkeel_wire::arp::Arp;
 use evenkeel_wire::ipv4::{Header, MIN_HEADER};
+use evenkeel_wire::ndp::Advertisement;
+use evenkeel_wire::{Prefix, checksum};
 use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use support::{Host, awaited, hosts_on_a_bridge, in_fresh_namespace, two_hosts, until_up};
 
+const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 const FIRST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const SECOND: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 100);
 
 fn vrrp(host: &Host, multicast: bool) -> VrrpSocket {
-    host.namespace.run(|| VrrpSocket::open("eth0", host.eth0.index, multicast).unwrap()).unwrap()
+    let interface = Interface::One("eth0".to_owned(), host.eth0.index);
+    let groups = if multicast { &[GROUP][..] } else { &[] };
+    host.namespace.run(|| VrrpSocket::open_v4(interface, groups).unwrap()).unwrap()
+}
+
+fn send(socket: &VrrpSocket, source: Ipv4Addr, destination: Ipv4Addr, text: &str) -> Result<(), Error> {
+    socket.send(&packet(source, destination, text), source.into(), destination.into(), 255)
 }
 
 fn arp(host: &Host) -> ArpSocket {
@@ -41,7 +52,11 @@ fn waiting(socket: &VrrpSocket) -> Vec<Vec<u8>> {
     let mut batch = Batch::new();
     socket.receive(&mut batch).unwrap();
     assert_eq!(batch.packet(batch.len()), None);
-    (0..batch.len()).map(|at| batch.packet(at).unwrap().to_vec()).collect()
+    let bytes = |at| match batch.packet(at).unwrap() {
+        Packet::V4(bytes) => bytes.to_vec(),
+        Packet::V6(..) => panic!("not from this socket"),
+    };
+    (0..batch.len()).map(bytes).collect()
 }
 
 fn received(socket: &mut VrrpSocket) -> (Header, String) {
@@ -60,7 +75,7 @@ fn a_multicast_advert_reaches_the_other_host_and_not_its_sender() {
     in_fresh_namespace(|| {
         let hosts = two_hosts();
         let [first, mut second] = hosts.each_ref().map(|host| vrrp(host, true));
-        first.send(&packet(FIRST, GROUP, "advert"), GROUP).unwrap();
+        send(&first, FIRST, GROUP, "advert").unwrap();
         let (header, text) = received(&mut second);
         assert_eq!((header.source, header.destination, header.ttl, header.protocol), (FIRST, GROUP, 255, PROTOCOL));
         assert_eq!(text, "advert");
@@ -77,9 +92,9 @@ fn a_socket_that_did_not_join_hears_unicast_only() {
         let mut second = vrrp(&hosts[1], false);
         // Another socket of the same host joins, which must make no difference.
         let mut joined = vrrp(&hosts[1], true);
-        first.send(&packet(FIRST, GROUP, "to all"), GROUP).unwrap();
+        send(&first, FIRST, GROUP, "to all").unwrap();
         assert_eq!(received(&mut joined).1, "to all");
-        first.send(&packet(FIRST, SECOND, "to one"), SECOND).unwrap();
+        send(&first, FIRST, SECOND, "to one").unwrap();
         assert_eq!(received(&mut second).1, "to one");
     });
 }
@@ -89,10 +104,10 @@ fn what_has_no_room_in_a_slot_is_cut_off() {
     in_fresh_namespace(|| {
         // The loopback link carries packets that an Ethernet would not.
         Netlink::open().unwrap().set_up(1, true).unwrap();
-        let mut socket = VrrpSocket::open("lo", 1, false).unwrap();
+        let mut socket = VrrpSocket::open_v4(Interface::One("lo".to_owned(), 1), &[]).unwrap();
         for (length, expected) in [(3000, LONGEST_PACKET), (100, 100)] {
             let text = "x".repeat(length - MIN_HEADER);
-            socket.send(&packet(Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST, &text), Ipv4Addr::LOCALHOST).unwrap();
+            send(&socket, Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST, &text).unwrap();
             assert_eq!(reading(&mut socket)[0].len(), expected);
         }
     });
@@ -109,7 +124,7 @@ fn a_reading_takes_what_waits_in_order_and_no_more_than_a_batch() {
         sched_setaffinity(None, &here).unwrap();
         let sent: Vec<String> = (0..BATCH + 3).map(|n| format!("{n:-<n$}")).collect();
         for text in &sent {
-            first.send(&packet(FIRST, GROUP, text), GROUP).unwrap();
+            send(&first, FIRST, GROUP, text).unwrap();
         }
         // Once this is there, so are the adverts.
         let [first_arp, mut second_arp] = hosts.each_ref().map(arp);
@@ -133,8 +148,8 @@ fn sockets_live_through_a_link_that_goes_down_and_up() {
         let index = hosts[1].eth0.index;
         let set_up = |up| hosts[1].namespace.run(|| Netlink::open().unwrap().set_up(index, up).unwrap()).unwrap();
         set_up(false);
-        assert!(first.send(&packet(FIRST, GROUP, "lost"), GROUP).is_ok());
-        let refused = second.send(&packet(SECOND, GROUP, "refused"), GROUP).unwrap_err().to_string();
+        assert!(send(&first, FIRST, GROUP, "lost").is_ok());
+        let refused = send(&second, SECOND, GROUP, "refused").unwrap_err().to_string();
         assert!(refused.starts_with("send an advert to 224.0.0.18 on eth0: network is "), "{refused}");
         assert!(nothing_received(&second));
         assert_eq!(second_arp.receive().unwrap(), None);
@@ -142,7 +157,7 @@ fn sockets_live_through_a_link_that_goes_down_and_up() {
         let mut monitor = hosts[0].namespace.run(|| Monitor::open().unwrap()).unwrap();
         set_up(true);
         until_up(&mut monitor, "eth0");
-        first.send(&packet(FIRST, GROUP, "heard"), GROUP).unwrap();
+        send(&first, FIRST, GROUP, "heard").unwrap();
         assert_eq!(received(&mut second).1, "heard");
         let claim = Arp::gratuitous(hosts[0].eth0.mac, VIP);
         first_arp.send(&claim).unwrap();
@@ -202,23 +217,23 @@ fn a_dropped_protocol_neither_comes_nor_goes_until_the_firewall_is_cleared() {
         let hosts = two_hosts();
         let [first, mut second] = hosts.each_ref().map(|host| vrrp(host, true));
         let [first_arp, mut second_arp] = hosts.each_ref().map(arp);
-        let in_second = |f: fn() -> Result<(), evenkeel_kernel::Error>| hosts[1].namespace.run(f).unwrap().unwrap();
+        let in_second = |f: fn() -> Result<(), Error>| hosts[1].namespace.run(f).unwrap().unwrap();
 
         in_second(firewall::clear);
         in_second(|| firewall::drop_protocol(PROTOCOL));
-        first.send(&packet(FIRST, GROUP, "dropped"), GROUP).unwrap();
+        send(&first, FIRST, GROUP, "dropped").unwrap();
         // Other protocols pass, and this frame left after the advert.
         let claim = Arp::gratuitous(hosts[0].eth0.mac, VIP);
         first_arp.send(&claim).unwrap();
         assert_eq!(awaited(&mut second_arp, |socket| socket.receive().unwrap()), claim);
         assert!(nothing_received(&second));
         assert_eq!(
-            second.send(&packet(SECOND, GROUP, "dropped"), GROUP).unwrap_err().to_string(),
+            send(&second, SECOND, GROUP, "dropped").unwrap_err().to_string(),
             "send an advert to 224.0.0.18 on eth0: operation not permitted"
         );
 
         in_second(firewall::clear);
-        first.send(&packet(FIRST, GROUP, "passes"), GROUP).unwrap();
+        send(&first, FIRST, GROUP, "passes").unwrap();
         assert_eq!(received(&mut second).1, "passes");
     });
 }
@@ -229,9 +244,79 @@ fn two_addresses_can_be_kept_apart() {
         let hosts = two_hosts();
         let [first, mut second] = hosts.each_ref().map(|host| vrrp(host, true));
         hosts[1].namespace.run(|| firewall::drop_between(SECOND, FIRST).unwrap()).unwrap();
-        first.send(&packet(FIRST, SECOND, "between the two"), SECOND).unwrap();
-        first.send(&packet(FIRST, GROUP, "to the group"), GROUP).unwrap();
+        send(&first, FIRST, SECOND, "between the two").unwrap();
+        send(&first, FIRST, GROUP, "to the group").unwrap();
         assert_eq!(received(&mut second).1, "to the group");
-        assert!(second.send(&packet(SECOND, FIRST, "and back"), FIRST).is_err());
+        assert!(send(&second, SECOND, FIRST, "and back").is_err());
     });
+}
+
+#[test]
+fn an_advert_of_ipv6_is_heard_with_what_its_header_says_and_the_checksum_that_the_kernel_makes() {
+    in_fresh_namespace(|| {
+        let hosts = two_hosts();
+        let addresses = ["fe80::1", "fe80::2"].map(|address| address.parse::<Ipv6Addr>().unwrap());
+        let group: Ipv6Addr = "ff02::12".parse().unwrap();
+        let sockets = [0, 1].map(|n| {
+            with_ipv6(&hosts[n], addresses[n]);
+            let interface = Interface::One("eth0".to_owned(), hosts[n].eth0.index);
+            hosts[n].namespace.run(|| VrrpSocket::open_v6(interface, &[group]).unwrap()).unwrap()
+        });
+        let [first, mut second] = sockets;
+        let message = [0x31, 61, 200, 0, 0, 100, 0, 0];
+        for (destination, hop_limit) in [(group, 255), (addresses[1], 7)] {
+            first.send(&message, addresses[0].into(), destination.into(), hop_limit).unwrap();
+            let mut batch = Batch::new();
+            awaited(&mut second, |socket| {
+                socket.receive(&mut batch).unwrap();
+                (!batch.is_empty()).then_some(())
+            });
+            let Some(Packet::V6(header, bytes)) = batch.packet(0) else { panic!("a packet of IPv6") };
+            assert_eq!(header, Header6 { source: addresses[0], destination, hop_limit });
+            assert_eq!((&bytes[..6], bytes.len()), (&message[..6], 8));
+            let mut pseudo = [addresses[0].octets(), destination.octets()].concat();
+            pseudo.extend_from_slice(&[0, 0, 0, 8, 0, 0, 0, PROTOCOL]);
+            assert_eq!(checksum::internet(&[&pseudo, bytes]), 0);
+        }
+        let mut batch = Batch::new();
+        first.receive(&mut batch).unwrap();
+        assert!(batch.is_empty(), "the sender hears itself");
+        let absent: Ipv6Addr = "fe80::9".parse().unwrap();
+        assert!(first.send(&message, absent.into(), group.into(), 255).is_err(), "not an address of this host");
+    });
+}
+
+#[test]
+fn an_announced_neighbour_is_heard_and_a_question_is_answered_by_the_kernel_that_has_the_address() {
+    in_fresh_namespace(|| {
+        let hosts = two_hosts();
+        let addresses = ["fe80::1", "fe80::2"].map(|address| address.parse::<Ipv6Addr>().unwrap());
+        let [mut first, mut second] = [0, 1].map(|n| {
+            with_ipv6(&hosts[n], addresses[n]);
+            let open = || NdpSocket::open("eth0", hosts[n].eth0.index).unwrap();
+            hosts[n].namespace.run(open).unwrap()
+        });
+        let claim = Advertisement::unsolicited(hosts[0].eth0.mac, addresses[0], true);
+        first.announce(&claim).unwrap();
+        assert_eq!(awaited(&mut second, |socket| socket.receive().unwrap()), claim);
+        assert_eq!(first.receive().unwrap(), None, "the sender hears itself");
+
+        first.ask(addresses[0], hosts[0].eth0.mac, addresses[1]).unwrap();
+        let answer = awaited(&mut first, |socket| socket.receive().unwrap());
+        assert!(answer.solicited);
+        assert_eq!((answer.target, answer.mac), (addresses[1], Some(hosts[1].eth0.mac)));
+        assert_eq!(second.receive().unwrap(), None, "a question claims nothing");
+    });
+}
+
+/// IFA_F_NODAD.
+const NO_DAD: u32 = 0x02;
+
+/// Switches IPv6 on, which the hosts of the other tests do without, and gives the host an address that is usable at once.
+fn with_ipv6(host: &Host, address: Ipv6Addr) {
+    for (name, value) in [("accept_dad", "0"), ("addr_gen_mode", "1"), ("disable_ipv6", "0")] {
+        host.namespace.set_sysctl(&format!("net/ipv6/conf/eth0/{name}"), value).unwrap();
+    }
+    let address = Address { flags: NO_DAD, ..Address::new(Prefix::new(address.into(), 64).unwrap()) };
+    host.namespace.run(|| Netlink::open().unwrap().add_address(host.eth0.index, &address).unwrap()).unwrap();
 }

@@ -1,5 +1,5 @@
 use crate::scenario::{LINK, NodePlan, OTHER_LINK, primary};
-use evenkeel_vrrp::config::{TrackTarget, VirtualAddress};
+use evenkeel_vrrp::config::{Family, TrackTarget, VirtualAddress};
 use evenkeel_vrrp::{Config, Interface, Router, StateName};
 use evenkeel_wire::{Instant, Mac};
 use std::collections::{BTreeMap, BTreeSet};
@@ -150,7 +150,8 @@ impl Node {
     /// What the kernel says about a link.
     pub(crate) fn facts(&self, link: &str) -> Interface {
         let addresses = if link == LINK {
-            std::iter::once(primary(self.number)).chain(self.addresses.iter().copied()).collect()
+            let own = [Family::V4, Family::V6].map(|family| primary(self.number, family));
+            own.into_iter().chain(self.addresses.iter().copied()).collect()
         } else {
             vec![IpAddr::from([192, 168, 0, 10 + self.number as u8])]
         };

@@ -2,12 +2,12 @@
 
 use crate::random::Random;
 use evenkeel_vrrp::config::{
-    Authentication, Centis, Garp, Group, Initial, Instance, Password, Preempt, Priority, Script, Track, TrackTarget,
-    UnicastPeer, Version, VirtualAddress, Vrid,
+    Authentication, Centis, Family, GROUP_V6, Garp, Group, Initial, Instance, Password, Preempt, Priority, Script,
+    Track, TrackTarget, UnicastPeer, Version, VirtualAddress, Vrid,
 };
 use evenkeel_vrrp::{Config, InstanceId, ScriptId};
 use evenkeel_wire::Prefix;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// The interface that adverts travel on.
@@ -112,9 +112,17 @@ pub(crate) enum Handover {
     Failover,
 }
 
-/// Primary address of a node.
-pub(crate) fn primary(node: usize) -> IpAddr {
-    IpAddr::from([10, 0, 0, 10 + node as u8])
+/// Primary address of a node, from which its adverts come.
+pub(crate) fn primary(node: usize, family: Family) -> IpAddr {
+    on_link(10 + node as u8, family)
+}
+
+/// An address of the LAN.
+fn on_link(last: u8, family: Family) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::from([10, 0, 0, last]),
+        Family::V6 => IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, u16::from(last)]),
+    }
 }
 
 impl Scenario {
@@ -166,6 +174,8 @@ impl Scenario {
 /// Configurations that belong together, and the longest `preempt_delay` in them.
 fn configs(random: &mut Random, n_nodes: usize, version: Version, interval: Centis) -> (Vec<Config>, Duration) {
     let n_instances = random.pick(&[1, 1, 1, 2, 2, 3]);
+    let [first, second, third, excluded_family] = [0; 4].map(|_| random.pick(&[Family::V4, Family::V4, Family::V6]));
+    let families = [first, second, third];
     let advert = interval.duration();
     let preempt_delay = advert * (1 + random.below(10) as u32);
     let preempts = match random.below(5) {
@@ -212,11 +222,16 @@ fn configs(random: &mut Random, n_nodes: usize, version: Version, interval: Cent
             instance.priority = Priority::new(priority).expect("priorities above are not 0");
             instance.initial = random.pick(&[Initial::Master, Initial::Backup]);
             instance.preempt = if is_group { preempt_of_group } else { random.pick(&preempts) };
-            instance.addresses = (0..n_addresses).map(|a| address(100 + 20 * k as u8 + a)).collect();
-            instance.excluded = excluded.then(|| address(110 + 20 * k as u8)).into_iter().collect();
+            let family = families[k];
+            if family == Family::V6 {
+                instance.group = GROUP_V6.into();
+            }
+            instance.addresses = (0..n_addresses).map(|a| address(100 + 20 * k as u8 + a, family)).collect();
+            instance.excluded = excluded.then(|| address(110 + 20 * k as u8, excluded_family)).into_iter().collect();
             instance.authentication = password.map_or(Authentication::None, Authentication::Password);
             if unicast {
-                instance.peers = (0..n_nodes).filter(|p| *p != node).map(|p| UnicastPeer::new(primary(p))).collect();
+                let others = (0..n_nodes).filter(|other| *other != node);
+                instance.peers = others.map(|other| UnicastPeer::new(primary(other, family))).collect();
             }
             instance.garp = garp;
             instance.lower_prio_no_advert = lower_prio_no_advert;
@@ -233,8 +248,8 @@ fn configs(random: &mut Random, n_nodes: usize, version: Version, interval: Cent
     (configs.collect(), preempt_delay)
 }
 
-fn address(last: u8) -> VirtualAddress {
-    VirtualAddress::new(Prefix::host(IpAddr::V4(Ipv4Addr::new(10, 0, 0, last))))
+fn address(last: u8, family: Family) -> VirtualAddress {
+    VirtualAddress::new(Prefix::host(on_link(last, family)))
 }
 
 fn tracks(random: &mut Random) -> Vec<Track> {

@@ -26,6 +26,11 @@ pub(crate) fn event(event: &Event) -> String {
             Operation::Request => format!("question for {} by {}", arp.target_ip, arp.sender_mac),
             Operation::Reply => format!("answer: {} is at {}", arp.sender_ip, arp.sender_mac),
         },
+        Event::Neighbour { advert, .. } => {
+            let what = if advert.solicited { "answer" } else { "announcement" };
+            let mac = advert.mac.map_or_else(|| "nowhere".to_owned(), |mac| mac.to_string());
+            format!("{what}: {} is at {mac}", advert.target)
+        }
         Event::AddressVanished { address, .. } => format!("address {address} vanished"),
         Event::RouteVanished { instance, what } => format!("{}: {what} vanished", instance.0),
         Event::Static { group, whole, reason } => {

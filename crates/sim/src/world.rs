@@ -4,8 +4,11 @@ use crate::node::Node;
 use crate::random::Random;
 use crate::scenario::{Fault, Handover, LINK, OTHER_LINK, Scenario, primary};
 use crate::{Summary, Trace, words};
+use evenkeel_vrrp::config::Family;
 use evenkeel_vrrp::{Action, Command, Event, InstanceId, ScriptId, ScriptOutcome, StateName};
+use evenkeel_wire::Mac;
 use evenkeel_wire::arp::{Arp, Operation};
+use evenkeel_wire::ndp::Advertisement;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -382,7 +385,8 @@ impl World {
             Action::SendAdvert { source, destination, ttl, packet, .. } => {
                 self.summary.n_adverts += 1;
                 self.broadcast(n, |node| {
-                    let meant = destination.is_multicast() || destination == primary(node.number);
+                    let meant =
+                        destination.is_multicast() || destination == primary(node.number, Family::of(destination));
                     meant.then(|| arrived(node.index(LINK), source, destination, ttl, packet.clone()))
                 });
             }
@@ -396,16 +400,16 @@ impl World {
             }
             Action::Announce { addresses, .. } => {
                 let mac = self.nodes[n].mac();
-                for address in addresses.iter().filter_map(|address| address.prefix.ipv4()) {
-                    let arp = Arp::gratuitous(mac, address);
-                    self.broadcast(n, |node| Some(Event::Arp { interface: node.index(LINK), arp }));
+                for address in addresses.iter().map(|address| address.prefix.address()) {
+                    self.broadcast(n, |node| Some(announcement(node.index(LINK), mac, address)));
                 }
             }
             Action::Probe { address, .. } => {
-                let IpAddr::V4(address) = address else { return };
-                let asker = self.nodes[n].mac();
-                let arp = Arp::probe(asker, address);
-                self.broadcast(n, |node| Some(Event::Arp { interface: node.index(LINK), arp }));
+                if let IpAddr::V4(address) = address {
+                    let arp = Arp::probe(self.nodes[n].mac(), address);
+                    self.broadcast(n, |node| Some(Event::Arp { interface: node.index(LINK), arp }));
+                }
+                // Of a question by neighbour discovery routers hear only the answer.
                 self.answer_probe(n, address);
             }
             Action::Explain(transition) => {
@@ -425,25 +429,19 @@ impl World {
     }
 
     /// Kernels that have an address answer for it, whether or not a router runs above them.
-    fn answer_probe(&mut self, asker: usize, address: Ipv4Addr) {
+    fn answer_probe(&mut self, asker: usize, address: IpAddr) {
         for holder in 0..self.nodes.len() {
             let node = &self.nodes[holder];
             let hears = self.lan.reaches(asker, holder) && self.nodes[asker].is_up(LINK) && node.is_up(LINK);
-            if !hears || !node.addresses.contains(&address.into()) || !self.lan.reaches(holder, asker) {
+            if !hears || !node.addresses.contains(&address) || !self.lan.reaches(holder, asker) {
                 continue;
             }
-            let arp = Arp {
-                operation: Operation::Reply,
-                sender_mac: node.mac(),
-                sender_ip: address,
-                target_mac: self.nodes[asker].mac(),
-                target_ip: Ipv4Addr::UNSPECIFIED,
-            };
-            let interface = self.nodes[asker].index(LINK);
+            let asking = &self.nodes[asker];
+            let event = answer(asking.index(LINK), (node.mac(), address), asking.mac());
             let arrivals: Vec<_> = self.lan.arrivals(&mut self.random).collect();
             for delay in arrivals {
                 let there_and_back = self.now + delay * 2;
-                self.schedule(there_and_back, Happening::Arrival { node: asker, event: Event::Arp { interface, arp } });
+                self.schedule(there_and_back, Happening::Arrival { node: asker, event: event.clone() });
             }
         }
     }
@@ -508,5 +506,29 @@ fn arrived(interface: u32, source: IpAddr, destination: IpAddr, ttl: u8, bytes: 
             Event::Packet6 { interface, source, destination, hop_limit: ttl, bytes }
         }
         (IpAddr::V4(_), _) | (_, IpAddr::V4(_)) => Event::Packet { interface, bytes },
+    }
+}
+
+/// What the others hear when a node announces an address.
+fn announcement(interface: u32, mac: Mac, address: IpAddr) -> Event {
+    match address {
+        IpAddr::V4(address) => Event::Arp { interface, arp: Arp::gratuitous(mac, address) },
+        IpAddr::V6(address) => Event::Neighbour { interface, advert: Advertisement::unsolicited(mac, address, false) },
+    }
+}
+
+/// What a kernel that has an address answers.
+fn answer(interface: u32, (mac, address): (Mac, IpAddr), asker: Mac) -> Event {
+    match address {
+        IpAddr::V4(address) => {
+            let target_ip = Ipv4Addr::UNSPECIFIED;
+            let operation = Operation::Reply;
+            let arp = Arp { operation, sender_mac: mac, sender_ip: address, target_mac: asker, target_ip };
+            Event::Arp { interface, arp }
+        }
+        IpAddr::V6(address) => {
+            let advert = Advertisement { solicited: true, ..Advertisement::unsolicited(mac, address, false) };
+            Event::Neighbour { interface, advert }
+        }
     }
 }

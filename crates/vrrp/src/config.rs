@@ -86,7 +86,8 @@ pub struct StaticGroup {
 pub struct Instance {
     /// The name after `vrrp_instance`.
     pub name: String,
-    /// Interface that adverts travel on and, unless an address says otherwise, that holds the addresses.
+    /// Interface that adverts travel on and, unless an address says otherwise, that holds the addresses. Empty when peers
+    /// are reached wherever routes lead: then there is a source, each address has its device, and packets have index 0.
     pub interface: String,
     /// Number of the virtual router on its link.
     pub vrid: Vrid,
@@ -229,11 +230,10 @@ impl Instance {
         self.peers.iter().any(|peer| peer.address == address)
     }
 
-    /// The simple password in the adverts of version 2.
+    /// The simple password of version 2. Over IPv6 adverts only say that there is one (keepalived, observed).
     pub fn password(&self) -> Option<Password> {
         match (&self.authentication, self.version) {
-            // Over IPv6 there is no room for one.
-            (Authentication::Password(password), Version::V2) if self.family() == Family::V4 => Some(*password),
+            (Authentication::Password(password), Version::V2) => Some(*password),
             (
                 Authentication::Password(_)
                 | Authentication::None

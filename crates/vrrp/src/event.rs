@@ -1,6 +1,7 @@
 use crate::config::{VirtualAddress, Vrid};
 use evenkeel_wire::Mac;
 use evenkeel_wire::arp::Arp;
+use evenkeel_wire::ndp::Advertisement;
 use evenkeel_wire::route::{Route, Rule};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv6Addr};
@@ -64,6 +65,13 @@ pub enum Event {
         interface: u32,
         /// The message.
         arp: Arp,
+    },
+    /// A neighbour advertisement that somebody else sent: what ARP is to IPv4.
+    Neighbour {
+        /// Index of the interface it came in on.
+        interface: u32,
+        /// The message.
+        advert: Advertisement,
     },
     /// The kernel no longer has this address, though nobody here asked for that.
     AddressVanished {
@@ -232,6 +240,8 @@ pub enum Action {
     Probe {
         /// Index of the interface to ask on.
         interface: u32,
+        /// Who asks, where that has to be said: in IPv6 answers come to it. Of the family of `address`.
+        source: IpAddr,
         /// The address.
         address: IpAddr,
     },

@@ -392,13 +392,23 @@ impl Instance {
         self.explain(Why::new(trigger, "neighbours remember the old one", decision), actions);
     }
 
+    /// Whether this is the last address that a successor announces on the instance's own interface.
+    pub(crate) fn is_announced_last(&self, address: IpAddr) -> bool {
+        let interface = &self.config.interface;
+        let is_local = |held: &&VirtualAddress| held.device.as_ref().is_none_or(|device| device == interface);
+        self.addresses().filter(is_local).last().is_some_and(|last| last.prefix.address() == address)
+    }
+
     /// Asks who else has the first address that lives on the instance's own interface.
     pub(crate) fn probe(&self, actions: &mut Vec<Action>) {
         let Some(present) = self.present().filter(|present| present.up) else { return };
-        let is_local =
-            |address: &&VirtualAddress| address.device.as_ref().is_none_or(|device| *device == self.config.interface);
+        let Some(source) = present.source else { return };
+        let is_local = |address: &&VirtualAddress| {
+            Family::of(address.prefix.address()) == self.config.family()
+                && address.device.as_ref().is_none_or(|device| *device == self.config.interface)
+        };
         let Some(address) = self.addresses().find(is_local) else { return };
-        actions.push(Action::Probe { interface: present.index, address: address.prefix.address() });
+        actions.push(Action::Probe { interface: present.index, source, address: address.prefix.address() });
     }
 
     pub(crate) fn hold_all(&mut self, actions: &mut Vec<Action>) {

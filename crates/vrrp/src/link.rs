@@ -25,6 +25,9 @@ pub(crate) struct Present {
     pub(crate) source: Option<IpAddr>,
 }
 
+/// The index in packets of instances that have no interface.
+pub(crate) const ANY: u32 = 0;
+
 /// All interfaces that were reported.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Links {
@@ -77,6 +80,9 @@ impl Links {
     /// address that is not a virtual one: those go away with the next handover. The owner may have no other. In IPv6 it
     /// has to be a link-local one (RFC 9568 5.1.2.1).
     pub(crate) fn link(&self, config: &Instance, virtuals: &HashSet<IpAddr>) -> Link {
+        if config.interface.is_empty() {
+            return Link::Present(Present { index: ANY, up: true, mac: Mac::default(), source: config.source });
+        }
         let Some(interface) = self.by_name(&config.interface) else {
             return if self.seen.contains(&config.interface) { Link::Gone } else { Link::Unreported };
         };

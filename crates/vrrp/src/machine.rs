@@ -20,10 +20,10 @@ pub(crate) enum Input<'a> {
     Deadline,
     /// An advert that passed every check.
     Advert(&'a Advert),
-    /// Gratuitous ARP in which somebody else announces one of the addresses.
+    /// Gratuitous ARP or an unsolicited neighbour advertisement, in which somebody else announces one of the addresses.
     Announced { address: IpAddr, mac: Mac },
-    /// Other ARP in which somebody else speaks for one of the addresses: it has it, but maybe not for long. A master
-    /// on its way out still answers our probes.
+    /// Other ARP or an answer to a solicitation, in which somebody else speaks for one of the addresses: it has it, but
+    /// maybe not for long. A master on its way out still answers our probes.
     Answered { address: IpAddr, mac: Mac },
     /// The kernel lost one of the addresses.
     Vanished(IpAddr),
@@ -76,6 +76,9 @@ impl Instance {
             (State::Master(mut master), Input::Answered { address, mac }) => {
                 self.suspect(now, &mut master, address, mac);
             }
+            // A successor announces its addresses in their order: with the last of them it has them all, and neighbours
+            // know. Before that, to let go would lose what is on its way to the others.
+            (State::Leaving(_), Input::Announced { address, .. }) if !self.is_announced_last(address) => {}
             (State::Leaving(leaving), Input::Announced { address, mac }) => {
                 let trigger = format!("{mac} announces {address}");
                 self.release(now, leaving, trigger, "the successor has the address", actions);

@@ -129,7 +129,7 @@ pub struct Advert {
     pub interval: Centis,
     /// The virtual addresses, at most 255.
     pub addresses: Vec<IpAddr>,
-    /// Version 2 simple password, in IPv4 only.
+    /// Version 2 simple password. Over IPv6 an advert only says that there is one.
     pub password: Option<Password>,
 }
 
@@ -252,7 +252,7 @@ impl Advert {
             guard.check_trailer(hmac, now, &covered, trailer, &config.peers).map_err(Reject::Trailer)?;
         }
         let password = match config.version {
-            Version::V2 => check_authentication(message, config.password(), is_header_wanted)?,
+            Version::V2 => check_authentication(message, family, config.password(), is_header_wanted)?,
             Version::V3 => None,
         };
         if let (Authentication::Header(password), Some(packet)) = (authentication, protected) {
@@ -385,6 +385,7 @@ fn is_length(actual: usize, expected: usize) -> bool {
 /// Version 2's own fields: the type, and the password where there is one.
 fn check_authentication(
     message: &[u8],
+    family: Family,
     expected: Option<Password>,
     is_header_wanted: bool,
 ) -> Result<Option<Password>, Reject> {
@@ -400,7 +401,9 @@ fn check_authentication(
     if kind != wanted {
         return Err(Reject::AuthenticationMismatch);
     }
-    if expected.is_some_and(|password| message[message.len() - AUTHENTICATION..] != password.0) {
+    // Over IPv6 only the type says that there is a password.
+    if family == Family::V4 && expected.is_some_and(|password| message[message.len() - AUTHENTICATION..] != password.0)
+    {
         return Err(Reject::Password);
     }
     Ok(expected)

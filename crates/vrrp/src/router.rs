@@ -10,8 +10,9 @@ use crate::packet::{Datagram, Received};
 use crate::state::{Init, State};
 use crate::status::{Status, Unclaimed};
 use crate::track::{Judge, Tracker, Verdict};
-use evenkeel_wire::Instant;
 use evenkeel_wire::arp::Arp;
+use evenkeel_wire::ndp::Advertisement;
+use evenkeel_wire::{Instant, Mac};
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -108,6 +109,7 @@ impl Router {
                 return self.receive(now, interface, datagram, actions);
             }
             Event::Arp { interface, arp } => self.arp_came(now, interface, &arp, actions),
+            Event::Neighbour { interface, advert } => self.neighbour_came(now, interface, &advert, actions),
             Event::AddressVanished { interface, address } => {
                 for i in self.holders(interface, address) {
                     self.drive(i, now, Input::Vanished(address), actions);
@@ -379,16 +381,35 @@ impl Router {
     }
 
     fn arp_came(&mut self, now: Instant, interface: u32, arp: &Arp, actions: &mut Vec<Action>) {
-        if self.links.has_mac(arp.sender_mac) {
+        let (address, mac) = (arp.sender_ip.into(), arp.sender_mac);
+        let input = if arp.target_ip == arp.sender_ip {
+            Input::Announced { address, mac }
+        } else {
+            Input::Answered { address, mac }
+        };
+        self.somebody_speaks_for(now, interface, (address, mac), input, actions);
+    }
+
+    fn neighbour_came(&mut self, now: Instant, interface: u32, advert: &Advertisement, actions: &mut Vec<Action>) {
+        // Without a MAC address nobody can say whose it is.
+        let Some(mac) = advert.mac else { return };
+        let address = advert.target.into();
+        let input = if advert.solicited { Input::Answered { address, mac } } else { Input::Announced { address, mac } };
+        self.somebody_speaks_for(now, interface, (address, mac), input, actions);
+    }
+
+    fn somebody_speaks_for(
+        &mut self,
+        now: Instant,
+        interface: u32,
+        (address, mac): (IpAddr, Mac),
+        input: Input,
+        actions: &mut Vec<Action>,
+    ) {
+        if self.links.has_mac(mac) {
             return;
         }
-        for i in self.holders(interface, arp.sender_ip.into()) {
-            let (address, mac) = (arp.sender_ip.into(), arp.sender_mac);
-            let input = if arp.target_ip == arp.sender_ip {
-                Input::Announced { address, mac }
-            } else {
-                Input::Answered { address, mac }
-            };
+        for i in self.holders(interface, address) {
             self.drive(i, now, input, actions);
         }
     }
@@ -417,6 +438,12 @@ impl Router {
         }
         self.links.insert(interface);
         self.name_changed(now, &name, &trigger, actions);
+        // What needs no interface starts with the first that is known of any.
+        for i in 0..self.instances.len() {
+            if self.instances[i].config.interface.is_empty() && matches!(self.instances[i].state, State::Init(_)) {
+                self.drive(i, now, Input::Facts("it needs no interface"), actions);
+            }
+        }
         if before.is_some_and(|before| before.mac != mac) && up {
             for instance in self.instances.iter().filter(|instance| instance.config.interface == name) {
                 instance.announce_new_mac(mac, actions);

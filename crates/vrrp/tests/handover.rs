@@ -4,9 +4,10 @@
 
 mod node;
 
-use evenkeel_vrrp::config::{Centis, Instance, Version};
+use evenkeel_vrrp::config::{Centis, GROUP_V6, Instance, Version, VirtualAddress};
 use evenkeel_vrrp::packet::Advert;
-use evenkeel_vrrp::{Action, Config, Event};
+use evenkeel_vrrp::{Action, Config, Event, Interface};
+use evenkeel_wire::ndp::Advertisement;
 use node::*;
 use std::time::Duration;
 
@@ -321,4 +322,35 @@ fn after_a_partition_the_lesser_master_speaks_once_more_so_that_the_better_one_a
     assert!(node.on(heard(PEER, 200)).contains("advert 100"), "{}", node.why());
     assert!(node.status().holding);
     assert_eq!(node.on(claim(PEER_MAC)), RELEASES);
+}
+
+#[test]
+fn a_successor_has_the_addresses_when_it_has_announced_the_last_of_them() {
+    let mut several = instance();
+    several.addresses =
+        ["fe80::100/128", "2001:db8::100/128"].map(|it| VirtualAddress::new(it.parse().unwrap())).to_vec();
+    several.excluded = vec![VirtualAddress::new("10.0.0.100/32".parse().unwrap())];
+    several.group = GROUP_V6.into();
+    let mut node = Node::new(config(several));
+    let own = "fe80::10".parse().unwrap();
+    let (name, addresses) = ("eth0".to_owned(), vec![own]);
+    node.on(Event::Interface(Interface { index: ETH0, name, up: true, mac: OUR_MAC, addresses }));
+    node.run(14.0);
+    assert_eq!(node.state(), "master");
+    let probe = node.actions.iter().find_map(|action| match action {
+        Action::Probe { source, address, .. } => Some((*source, address.to_string())),
+        _ => None,
+    });
+    assert_eq!(probe, Some((own, "fe80::100".to_owned())));
+    assert_eq!(node.on(Event::Shutdown), "advert 0, master>leaving");
+
+    let announces = |target: &str, solicited| {
+        let advert =
+            Advertisement { solicited, ..Advertisement::unsolicited(PEER_MAC, target.parse().unwrap(), false) };
+        Event::Neighbour { interface: ETH0, advert }
+    };
+    assert_eq!(node.on(announces("fe80::100", false)), "");
+    assert_eq!(node.on(announces("2001:db8::100", false)), "");
+    assert_eq!(node.on(announces("2001:db8::100", true)), "", "an answer to a question is no announcement");
+    assert_eq!(node.on(claim(PEER_MAC)), "hold 0, STOP 100, leaving>stopped, stopped");
 }

@@ -6,8 +6,10 @@ mod node;
 
 use evenkeel_vrrp::auth::Guard;
 use evenkeel_vrrp::auth::trailer::Utc;
-use evenkeel_vrrp::config::{Authentication, Centis, GROUP_V4, Instance, Password, UnicastPeer, Version};
-use evenkeel_vrrp::packet::{Advert, Checksum, Datagram, Reject};
+use evenkeel_vrrp::config::{
+    Authentication, Centis, GROUP_V4, GROUP_V6, Instance, Password, UnicastPeer, Version, Vrid,
+};
+use evenkeel_vrrp::packet::{Advert, Checksum, Datagram, Received, Reject};
 use evenkeel_vrrp::{AdvertCounters, Event};
 use evenkeel_wire::checksum;
 use node::*;
@@ -60,6 +62,38 @@ fn adverts_have_the_bytes_that_keepalived_sends() {
         assert_eq!(hex(&packet[..10]), format!("45c000{:02x}00010000ff70", packet.len()));
         assert_eq!(checksum::internet(&[&packet[..20]]), 0);
         assert_eq!(parse(&packet, &expecting(version, password.map(Password::new), checksum)), Ok(advert));
+    }
+}
+
+#[test]
+fn adverts_of_ipv6_are_what_follows_the_header_and_leave_the_checksum_to_the_kernel() {
+    let rows = [
+        (Version::V3, 200, None, "313dc8010064000020010db8000000000000000000000100"),
+        (Version::V3, 0, None, "313d00010064000020010db8000000000000000000000100"),
+        // No RFC has this one: keepalived's, without room for a password.
+        (Version::V2, 200, None, "213dc8010001000020010db8000000000000000000000100"),
+        (Version::V2, 200, Some("abcd"), "213dc8010101000020010db8000000000000000000000100"),
+    ];
+    for (version, priority, password, want) in rows {
+        let advert = Advert {
+            source: "fe80::10".parse().unwrap(),
+            destination: GROUP_V6.into(),
+            vrid: Vrid::new(61).unwrap(),
+            addresses: vec!["2001:db8::100".parse().unwrap()],
+            ..sample(version, priority, password)
+        };
+        let message = advert.build(Checksum::WithPseudoHeader, 7);
+        assert_eq!(hex(&message), want);
+        let received = |hop_limit, message| {
+            let (source, destination) = ("fe80::10".parse().unwrap(), GROUP_V6);
+            Datagram::V6 { source, destination, hop_limit, message }.open().unwrap()
+        };
+        let expected = expecting(version, password.map(Password::new), Checksum::WithPseudoHeader);
+        let expected = Instance { vrid: advert.vrid, group: GROUP_V6.into(), ..expected };
+        let parse = |received: &Received| Advert::parse(received, &expected, &mut Guard::default(), Utc::default());
+        assert_eq!(parse(&received(255, &message)), Ok(advert));
+        assert_eq!(parse(&received(254, &message)), Err(Reject::Ttl));
+        assert_eq!(parse(&received(255, &message[..23])), Err(Reject::Length));
     }
 }
 
@@ -168,7 +202,7 @@ fn a_wrong_password_and_a_missing_one_are_told_apart() {
 #[test]
 fn packets_that_belong_to_nobody_are_counted_apart() {
     let mut node = Node::backup(instance());
-    let other = Advert { vrid: evenkeel_vrrp::config::Vrid::new(52).unwrap(), ..advert(PEER, 150) };
+    let other = Advert { vrid: Vrid::new(52).unwrap(), ..advert(PEER, 150) };
     node.on(packet(&other));
     let Event::Packet { bytes, .. } = heard(PEER, 150) else { unreachable!() };
     node.on(Event::Packet { interface: 9, bytes: bytes.clone() });

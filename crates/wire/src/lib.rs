@@ -7,6 +7,7 @@ pub mod checksum;
 mod instant;
 pub mod ipv4;
 mod mac;
+pub mod ndp;
 mod prefix;
 pub mod route;
 pub mod tcp;

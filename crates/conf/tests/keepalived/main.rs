@@ -18,6 +18,7 @@ mod samples;
 mod scheduling;
 mod seeds;
 mod sync;
+mod transport;
 
 use evenkeel_conf::keepalived::{Loaded, Options, load};
 use evenkeel_conf::{DiskFiles, MemoryFiles, Severity, render};

@@ -27,6 +27,7 @@ use message::Message;
 use rustix::io::Errno;
 use socket::{ROUTE, Refusal, Socket};
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 /// An interface as the kernel describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub struct Interface {
     pub mtu: u32,
     /// Its addresses, primary ones first. Empty in a [`Change::Link`], which reports no addresses.
     pub addresses: Vec<Prefix>,
+    /// Those of them that nothing can be sent from yet.
+    pub tentative: Vec<Prefix>,
 }
 
 /// A blocking socket for requests.
@@ -65,7 +68,11 @@ impl Netlink {
         let at: HashMap<u32, usize> = interfaces.iter().enumerate().map(|(at, link)| (link.index, at)).collect();
         for entry in self.address_entries()? {
             if let Some(&at) = at.get(&entry.held.index) {
-                interfaces[at].addresses.push(entry.held.address.prefix);
+                let prefix = entry.held.address.prefix;
+                interfaces[at].addresses.push(prefix);
+                if entry.tentative {
+                    interfaces[at].tentative.push(prefix);
+                }
             }
         }
         Ok(interfaces)
@@ -147,6 +154,18 @@ impl Netlink {
         found.map_or_else(|| format!("interface {index}"), |link| link.name)
     }
 
+    /// Whether packets to an address that an interface has are taken in. Of IPv4 they always are.
+    pub(crate) fn receives(&mut self, index: u32, address: IpAddr) -> bool {
+        let IpAddr::V6(address) = address else { return true };
+        let fixed = [libc::AF_INET6 as u8, 128, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let request = Message::new(route_wire::GET_ROUTE, socket::REQUEST | socket::ACK, &fixed)
+            .attribute(route_wire::RTA_DST, &address.octets())
+            .attribute(route_wire::RTA_OIF, &index.to_ne_bytes());
+        // The eighth byte of struct rtmsg is the kind of the route.
+        let kind = self.socket.ask(&request, |message| message.payload.get(7).copied());
+        kind.is_ok_and(|kind| kind == Some(RTN_LOCAL))
+    }
+
     /// All interfaces without their addresses.
     fn links(&mut self) -> Result<Vec<Interface>, Error> {
         let links =
@@ -169,6 +188,9 @@ impl Netlink {
         }
     }
 }
+
+/// The kind of a route to the host itself.
+const RTN_LOCAL: u8 = 2;
 
 /// The errors of taking an address away that is not there, or from an interface that is not there.
 fn is_absent(errno: Errno) -> bool {

@@ -18,9 +18,9 @@ pub(super) const GET_ROUTE: u16 = 26;
 const ROUTE_FIXED: usize = 12;
 const HOP_FIXED: usize = 8;
 
-const RTA_DST: u16 = 1;
+pub(super) const RTA_DST: u16 = 1;
 const RTA_SRC: u16 = 2;
-const RTA_OIF: u16 = 4;
+pub(super) const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
 const RTA_PRIORITY: u16 = 6;
 const RTA_PREFSRC: u16 = 7;

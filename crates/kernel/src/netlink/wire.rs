@@ -46,6 +46,8 @@ const IFA_F_SECONDARY: u32 = 1;
 const IFA_F_DEPRECATED: u32 = 0x20;
 /// No end of a life.
 const FOREVER: u32 = u32::MAX;
+const IFA_F_DADFAILED: u32 = 0x08;
+const IFA_F_TENTATIVE: u32 = 0x40;
 
 /// `struct ifinfomsg` of any family: `| family u8, pad u8 | type u16 | index u32 | flags u32 | mask of flags u32 |`.
 pub(super) fn link_header(index: u32, flags: u32, mask: u32) -> [u8; LINK_FIXED] {
@@ -65,8 +67,15 @@ pub(super) fn link(payload: &[u8]) -> Option<Interface> {
         return None;
     }
     let up = flags & IFF_ALL_UP == IFF_ALL_UP;
-    let mut interface =
-        Interface { index, name: String::new(), up, mac: Mac::default(), mtu: 0, addresses: Vec::new() };
+    let mut interface = Interface {
+        index,
+        name: String::new(),
+        up,
+        mac: Mac::default(),
+        mtu: 0,
+        addresses: Vec::new(),
+        tentative: Vec::new(),
+    };
     for (kind, value) in attributes(payload, LINK_FIXED) {
         match kind {
             IFLA_IFNAME => interface.name = text(value),
@@ -84,6 +93,8 @@ pub(super) struct AddressEntry {
     pub(super) held: Held,
     /// Another address of the same network came first; removing that one may remove this.
     pub(super) secondary: bool,
+    /// Nothing can be sent from it: the kernel still asks whether somebody else has it, or somebody has.
+    pub(super) tentative: bool,
 }
 
 /// Reads `struct ifaddrmsg` and its attributes: `| family u8 | length u8 | flags u8 | scope u8 | index u32 |`.
@@ -117,6 +128,7 @@ pub(super) fn address(payload: &[u8]) -> Option<AddressEntry> {
             protocol,
         },
         secondary,
+        tentative: flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED) != 0,
     })
 }
 

@@ -199,7 +199,9 @@ impl Node {
 pub(crate) fn render(actions: &[Action]) -> String {
     let text = actions.iter().map(|action| {
         let (id, text) = match action {
-            Action::SendAdvert { instance, packet, .. } => (instance.0, format!("advert {}", packet[22])),
+            Action::SendAdvert { instance, source, packet, .. } => {
+                (instance.0, format!("advert {}", packet[if source.is_ipv4() { 22 } else { 2 }]))
+            }
             Action::Hold { instance, addresses, routes, rules } => {
                 let others = match (routes.len(), rules.len()) {
                     (0, 0) => String::new(),

@@ -4,8 +4,8 @@ use super::Host;
 use crate::Diagnostic;
 use crate::keepalived::Loaded;
 use crate::keepalived::lower::{At, InstanceDraft, TrackName};
+use evenkeel_vrrp::config::UnicastPeer;
 use std::collections::HashSet;
-use std::net::{IpAddr, Ipv4Addr};
 
 pub(super) fn instance(draft: &InstanceDraft, host: &dyn Host, found: &mut Vec<Diagnostic>) {
     interfaces(draft, host, found);
@@ -38,16 +38,21 @@ fn interfaces(draft: &InstanceDraft, host: &dyn Host, found: &mut Vec<Diagnostic
 
 /// Rules `unicast-self` and `no-redundancy`.
 fn peers(draft: &InstanceDraft, host: &dyn Host, found: &mut Vec<Diagnostic>) {
-    let is_self = |peer: &At<IpAddr>| {
-        let source = draft.unicast_source.as_ref().is_some_and(|source| source.value == peer.value);
-        source || host.has_address(peer.value) == Some(true)
+    let is_self = |peer: &&At<UnicastPeer>| {
+        let address = peer.value.address;
+        let source = draft.unicast_source.as_ref().is_some_and(|source| source.value == address);
+        source || host.has_address(address) == Some(true)
     };
-    let (own, others): (Vec<_>, Vec<_>) = draft.peers.iter().partition(|peer| is_self(peer));
+    let (own, others): (Vec<_>, Vec<_>) = draft.peers.iter().partition(is_self);
     for peer in &own {
         found.push(
-            Diagnostic::warning("unicast-self", peer.span, format!("the peer {} is this node itself", peer.value))
-                .so("the adverts to it do nothing")
-                .fix("name only the other nodes"),
+            Diagnostic::warning(
+                "unicast-self",
+                peer.span,
+                format!("the peer {} is this node itself", peer.value.address),
+            )
+            .so("the adverts to it do nothing")
+            .fix("name only the other nodes"),
         );
     }
     if let Some(unicast) = draft.unicast.filter(|_| others.is_empty()) {
@@ -110,7 +115,7 @@ pub(super) fn repeated(loaded: &Loaded, found: &mut Vec<Diagnostic>) {
 fn source(draft: &InstanceDraft, host: &dyn Host, found: &mut Vec<Diagnostic>) {
     for source in draft.unicast_source.iter().chain(&draft.multicast_source) {
         let is_virtual = draft.addresses.iter().any(|address| address.value.prefix.address() == source.value);
-        let specified = source.value != IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let specified = !source.value.is_unspecified();
         if is_virtual {
             found.push(
                 Diagnostic::warning("source-is-virtual", source.span, "adverts come from the virtual address itself")

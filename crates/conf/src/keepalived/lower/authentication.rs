@@ -2,7 +2,7 @@
 
 use super::{AuthType, InstanceDraft, Lower, hmac};
 use crate::{Diagnostic, Files};
-use evenkeel_vrrp::config::{Authentication, Instance, Password, Version};
+use evenkeel_vrrp::config::{Authentication, Family, Instance, Password, Version};
 
 /// For an instance whose version, interval and addresses are known. One way at a time: the older one goes where both are
 /// configured.
@@ -44,7 +44,7 @@ fn legacy(draft: &InstanceDraft, version: Version, strict: bool, lower: &mut Low
         _ if strict => ignored("strict mode has none", "remove it, or vrrp_strict"),
         (None, _) => ignored("there is no auth_type", "write `auth_type PASS`"),
         (Some(_), None) => ignored("there is no auth_pass", "write `auth_pass PASSWORD`"),
-        (Some(AuthType::Ah), Some(_)) if draft.ipv6().is_some() => {
+        (Some(AuthType::Ah), Some(_)) if draft.family() == Family::V6 => {
             ignored("there is no AH over IPv6, in keepalived neither", "remove it, or use `auth_hmac`")
         }
         (Some(AuthType::Pass), Some(pass)) => return Authentication::Password(Password::new(&pass.value)),

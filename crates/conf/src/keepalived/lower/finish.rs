@@ -1,11 +1,12 @@
 use super::authentication::authentication;
 use super::{
     At, Drafts, Globals, InstanceDraft, Lower, ScriptDraft, TrackDraft, TrackName, flavour, group, network, strict,
+    transport,
 };
 use crate::keepalived::settings::{CommandLine, InstanceSettings, ScriptCommand};
 use crate::{Diagnostic, Files, Span};
 use evenkeel_vrrp::config::{
-    Centis, Initial, Instance, OldChecksum, Preempt, Priority, Script, Track, TrackTarget, UnicastPeer, Version,
+    Centis, Family, Initial, Instance, OldChecksum, Preempt, Priority, Script, Track, TrackTarget, Version,
     VirtualAddress, Vrid,
 };
 use evenkeel_vrrp::{Config, ScriptId};
@@ -113,15 +114,16 @@ fn instance(
     lower: &mut Lower,
 ) -> Option<Instance> {
     let name = &draft.name.value;
-    let (interface, vrid) = (required_interface(draft, lower), required_vrid(draft, lower));
+    let (interface, vrid) = (transport::interface(draft, lower), required_vrid(draft, lower));
     let has_addresses = required_addresses(draft, lower);
     let (interface, vrid) = (interface?, vrid?);
-    if !has_addresses || !is_ipv4(draft, lower) {
+    let globals = &drafts.globals;
+    let family = draft.family();
+    let version = version(draft, globals, family);
+    let strict = draft.strict.as_ref().or(globals.strict.as_ref()).is_some_and(|strict| strict.value);
+    if !has_addresses || !transport::is_fit(draft, family, version, strict, lower) {
         return None;
     }
-    let globals = &drafts.globals;
-    let version = draft.version.as_ref().map(|version| version.value).or(globals.version).unwrap_or(Version::V2);
-    let strict = draft.strict.as_ref().or(globals.strict.as_ref()).is_some_and(|strict| strict.value);
     let priority = priority(draft, lower);
     let three = NonZeroU8::new(3).expect("3 is not 0");
     let mut instance = Instance::new(name, &interface, vrid);
@@ -135,15 +137,19 @@ fn instance(
     instance.advert_interval = advert_interval(draft, version, lower);
     instance.preempt = preempt(draft, priority, strict);
     instance.down_adverts = draft.down_adverts.or(globals.down_adverts).filter(|_| !strict).unwrap_or(three);
-    instance.addresses = same_family(&draft.addresses, draft, lower);
+    instance.addresses = same_family(&draft.addresses, draft, family, lower);
     instance.excluded = draft.excluded.iter().map(|address| address.value.clone()).collect();
     instance.refuses = priority != Priority::OWNER && (draft.no_accept || strict && !draft.accept);
     instance.routes = draft.routes.iter().map(|route| route.value.route.clone()).collect();
     instance.rules = draft.rules.iter().map(|rule| rule.value.rule.clone()).collect();
+    if draft.interface.is_none() {
+        transport::settle(&mut instance, globals);
+    }
     instance.authentication = authentication(draft, &instance, strict, files, lower);
     instance.v3_checksum_as_v2 = draft.v3_checksum_as_v2.unwrap_or(globals.v3_checksum_as_v2);
-    instance.peers = peers(draft, lower);
-    instance.source = source(draft, &instance.peers);
+    instance.group = transport::group(draft, family, globals, lower);
+    instance.peers = transport::peers(draft, family, lower);
+    instance.source = transport::source(draft, family, &instance.peers, lower);
     instance.unicast_ttl = draft.unicast_ttl.unwrap_or(255);
     instance.garp = draft.garp.over(&globals.garp);
     instance.lower_prio_no_advert = strict || draft.lower_prio_no_advert.unwrap_or(globals.lower_prio_no_advert);
@@ -189,22 +195,6 @@ fn owner_ignores_adverts(draft: &InstanceDraft, globals: &Globals, priority: Pri
     said.or(globals.owner_ignores_adverts).unwrap_or(false)
 }
 
-fn required_interface(draft: &InstanceDraft, lower: &mut Lower) -> Option<String> {
-    if draft.interface.is_none() {
-        let unicast = if draft.unicast.is_some() { " (keepalived can do without one for unicast peers)" } else { "" };
-        lower.say(
-            Diagnostic::error(
-                "no-interface",
-                draft.name.span,
-                format!("vrrp_instance `{}` names no interface", draft.name.value),
-            )
-            .so(format!("it cannot start{unicast}"))
-            .fix("write `interface eth0`"),
-        );
-    }
-    draft.interface.as_ref().map(|interface| interface.value.clone())
-}
-
 fn required_vrid(draft: &InstanceDraft, lower: &mut Lower) -> Option<Vrid> {
     if draft.vrid.is_none() {
         let has = if draft.vrid_written { "no valid" } else { "no" };
@@ -237,13 +227,13 @@ fn required_addresses(draft: &InstanceDraft, lower: &mut Lower) -> bool {
     has
 }
 
-fn is_ipv4(draft: &InstanceDraft, lower: &mut Lower) -> bool {
-    let Some(address) = draft.ipv6() else { return true };
-    lower.say(
-        Diagnostic::warning("not-acted-on", address.span, "a virtual router for IPv6 is accepted, not yet acted on")
-            .so(format!("vrrp_instance `{}` does not run: nobody holds its addresses", draft.name.value)),
-    );
-    false
+/// Unless the instance says otherwise IPv6 has version 3, the only one that an RFC has for it.
+fn version(draft: &InstanceDraft, globals: &Globals, family: Family) -> Version {
+    let otherwise = match family {
+        Family::V4 => globals.version.unwrap_or(Version::V2),
+        Family::V6 => Version::V3,
+    };
+    draft.version.as_ref().map_or(otherwise, |version| version.value)
 }
 
 fn priority(draft: &InstanceDraft, lower: &mut Lower) -> Priority {
@@ -301,9 +291,15 @@ fn preempt(draft: &InstanceDraft, priority: Priority, strict: bool) -> Preempt {
     }
 }
 
-/// The addresses of the family of the first one.
-fn same_family(addresses: &[At<VirtualAddress>], draft: &InstanceDraft, lower: &mut Lower) -> Vec<VirtualAddress> {
-    let (same, other): (Vec<_>, Vec<_>) = addresses.iter().partition(|a| a.value.prefix.address().is_ipv4());
+/// The addresses of the instance's family.
+fn same_family(
+    addresses: &[At<VirtualAddress>],
+    draft: &InstanceDraft,
+    family: Family,
+    lower: &mut Lower,
+) -> Vec<VirtualAddress> {
+    let is_same = |address: &&At<VirtualAddress>| Family::of(address.value.prefix.address()) == family;
+    let (same, other): (Vec<_>, Vec<_>) = addresses.iter().partition(is_same);
     for address in other {
         lower.say(
             Diagnostic::warning(
@@ -316,42 +312,6 @@ fn same_family(addresses: &[At<VirtualAddress>], draft: &InstanceDraft, lower: &
         );
     }
     same.into_iter().map(|address| address.value.clone()).collect()
-}
-
-fn peers(draft: &InstanceDraft, lower: &mut Lower) -> Vec<UnicastPeer> {
-    let mut peers = Vec::<UnicastPeer>::new();
-    for peer in &draft.peers {
-        match peer.value {
-            address @ IpAddr::V4(_) if peers.iter().any(|peer| peer.address == address) => lower.say(
-                Diagnostic::warning("repeated", peer.span, format!("the peer {address} is there twice"))
-                    .so("it gets one copy of each advert")
-                    .fix("remove one of them"),
-            ),
-            address @ IpAddr::V4(_) => {
-                let limited = draft.peer_limits.iter().find(|limited| limited.address == address);
-                peers.push(limited.copied().unwrap_or(UnicastPeer::new(address)));
-            }
-            IpAddr::V6(address) => lower.say(
-                Diagnostic::warning(
-                    "mixed-families",
-                    peer.span,
-                    format!("the peer {address} is IPv6, the instance is IPv4"),
-                )
-                .so("it is left out")
-                .fix("name the peer's IPv4 address"),
-            ),
-        }
-    }
-    peers
-}
-
-/// keepalived uses the source that belongs to the way it sends.
-fn source(draft: &InstanceDraft, peers: &[UnicastPeer]) -> Option<IpAddr> {
-    let source = match peers {
-        [] => draft.multicast_source.as_ref().or(draft.unicast_source.as_ref()),
-        _ => draft.unicast_source.as_ref().or(draft.multicast_source.as_ref()),
-    };
-    Some(source?.value).filter(IpAddr::is_ipv4)
 }
 
 fn tracks(
@@ -482,8 +442,9 @@ fn same_vrid(drafts: &Drafts, lower: &mut Lower) {
     let mut seen = HashMap::<_, (String, Vec<IpAddr>)>::new();
     for draft in drafts.instances.iter().filter(|draft| !draft.duplicate) {
         let (Some(interface), Some(vrid)) = (&draft.interface, &draft.vrid) else { continue };
-        let link = (interface.value.clone(), vrid.value, draft.ipv6().is_some());
-        let unicast: Vec<_> = draft.peers.iter().map(|peer| peer.value).collect();
+        let group = draft.group.as_ref().map(|group| group.value).filter(|_| draft.peers.is_empty());
+        let link = (interface.value.clone(), vrid.value, draft.family(), group);
+        let unicast: Vec<_> = draft.peers.iter().map(|peer| peer.value.address).collect();
         let Some((first, peers)) = seen.get(&link) else {
             seen.insert(link, (draft.name.value.clone(), unicast));
             continue;

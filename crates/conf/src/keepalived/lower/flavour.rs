@@ -4,7 +4,7 @@ use super::number::Garbage;
 use super::{At, Drafts, InstanceDraft, Lower};
 use crate::Diagnostic;
 use crate::keepalived::language::{Node, Word};
-use evenkeel_vrrp::config::{Instance, LinkKind, OwnLink, Version};
+use evenkeel_vrrp::config::{Family, Instance, LinkKind, OwnLink, Version};
 use evenkeel_wire::{Mac, Prefix};
 use std::collections::HashSet;
 
@@ -128,7 +128,7 @@ pub(super) fn finish(drafts: &Drafts, instances: &mut [Instance], lower: &mut Lo
     for draft in drafts.instances.iter().filter(|draft| !draft.duplicate) {
         let Some(flavour) = &draft.flavour else { continue };
         let Some(instance) = instances.iter_mut().find(|instance| instance.name == draft.name.value) else { continue };
-        let is_ipv6 = draft.ipv6().is_some();
+        let is_ipv6 = draft.family() == Family::V6;
         let kind = match &flavour.value.kind {
             Some(Kind::Vmac(octets)) => LinkKind::Vmac(mac(octets.as_deref(), instance.vrid.get(), is_ipv6)),
             Some(Kind::Ipvlan(flags, address)) => {

@@ -3,9 +3,9 @@
 use super::garp::Zero;
 use super::number::{Garbage, Grain};
 use super::{At, Lower, value};
-use crate::Diagnostic;
 use crate::keepalived::language::Node;
 use evenkeel_vrrp::config::Version;
+use std::net::IpAddr;
 use std::num::NonZeroU8;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -78,20 +78,32 @@ impl Lower {
         NonZeroU8::new(u8::try_from(number).ok()?)
     }
 
-    /// The only group that adverts are sent to here.
-    pub(super) fn multicast_group(&mut self, node: &Node) {
-        let Some(word) = node.argument(1) else { return };
-        if word.text != "224.0.0.18" && self.address(word).is_some() {
-            self.say(
-                Diagnostic::warning("not-acted-on", word.span, "another multicast group is accepted, not yet acted on")
-                    .so("adverts go to 224.0.0.18, where a peer that uses this group does not listen"),
-            );
+    /// An address that adverts can be sent to for all to hear.
+    pub(super) fn multicast_group(&mut self, node: &Node) -> Option<At<IpAddr>> {
+        let word = node.argument(1)?;
+        let group = self.address(word)?;
+        if !group.is_multicast() {
+            self.refuse(word, format!("{group} is no multicast group"));
+            return None;
         }
+        Some(At::of(word, group))
     }
 }
 
 pub(in crate::keepalived) fn vrrp_mcast_group4(lower: &mut Lower, node: &Node) {
-    lower.multicast_group(node);
+    match (lower.multicast_group(node), node.argument(1)) {
+        (Some(At { value: IpAddr::V4(group), .. }), _) => lower.drafts.globals.group_v4 = Some(group),
+        (Some(At { value: IpAddr::V6(group), .. }), Some(word)) => lower.refuse(word, format!("{group} is IPv6")),
+        (Some(_) | None, _) => {}
+    }
+}
+
+pub(in crate::keepalived) fn vrrp_mcast_group6(lower: &mut Lower, node: &Node) {
+    match (lower.multicast_group(node), node.argument(1)) {
+        (Some(At { value: IpAddr::V6(group), .. }), _) => lower.drafts.globals.group_v6 = Some(group),
+        (Some(At { value: IpAddr::V4(group), .. }), Some(word)) => lower.refuse(word, format!("{group} is IPv4")),
+        (Some(_) | None, _) => {}
+    }
 }
 
 pub(in crate::keepalived) fn vrrp_garp_master_delay(lower: &mut Lower, node: &Node) {

@@ -38,8 +38,10 @@ pub(in crate::keepalived) fn begin(lower: &mut Lower, node: &Node) {
         xmit_base: false,
         unicast_source: None,
         multicast_source: None,
+        group: None,
+        native_ipv6: false,
+        vrf: None,
         peers: Vec::new(),
-        peer_limits: Vec::new(),
         unicast: None,
         unicast_ttl: None,
         v3_checksum_as_v2: None,
@@ -304,18 +306,29 @@ pub(in crate::keepalived) fn mcast_src_ip(lower: &mut Lower, node: &Node) {
 }
 
 pub(in crate::keepalived) fn mcast_dst_ip(lower: &mut Lower, node: &Node) {
-    lower.multicast_group(node);
+    let Some(group) = lower.multicast_group(node) else { return };
+    let Some(draft) = lower.drafts.instances.last_mut() else { return };
+    draft.group = Some(group);
+}
+
+pub(in crate::keepalived) fn native_ipv6(lower: &mut Lower, _: &Node) {
+    let Some(draft) = lower.drafts.instances.last_mut() else { return };
+    draft.native_ipv6 = true;
+}
+
+pub(in crate::keepalived) fn vrf(lower: &mut Lower, node: &Node) {
+    let Some(word) = node.argument(1) else { return };
+    let Some(draft) = lower.drafts.instances.last_mut() else { return };
+    draft.vrf = Some(At::of(word, word.text.clone()));
 }
 
 /// `ADDR [min_ttl N] [max_ttl N]` a line.
 pub(in crate::keepalived) fn unicast_peer(lower: &mut Lower, node: &Node) {
     let mut peers = Vec::new();
-    let mut limits = Vec::new();
     for line in &node.children {
         let Some((first, rest)) = line.words.split_first() else { continue };
-        let Some(peer) = lower.address(first) else { continue };
-        peers.push(At::of(first, peer));
-        let mut limited = UnicastPeer::new(peer);
+        let Some(address) = lower.address(first) else { continue };
+        let mut limited = UnicastPeer::new(address);
         let mut rest = rest.iter();
         while let Some(word) = rest.next() {
             let limit = match word.text.as_str() {
@@ -336,11 +349,10 @@ pub(in crate::keepalived) fn unicast_peer(lower: &mut Lower, node: &Node) {
                 *limit = ttl;
             }
         }
-        limits.push(limited);
+        peers.push(At::of(first, limited));
     }
     let Some(draft) = lower.drafts.instances.last_mut() else { return };
     draft.peers.extend(peers);
-    draft.peer_limits.extend(limits);
     draft.unicast = node.span();
 }
 

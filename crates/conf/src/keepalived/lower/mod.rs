@@ -22,6 +22,7 @@ pub(in crate::keepalived) mod scheduling;
 pub(in crate::keepalived) mod script;
 mod strict;
 mod track;
+mod transport;
 mod value;
 
 pub(in crate::keepalived) use finish::finish;
@@ -31,10 +32,9 @@ pub(in crate::keepalived) use track::{TrackDraft, TrackName};
 use super::language::{Node, Word};
 use super::settings::{NotifyCommands, Settings, TrackedProcess};
 use crate::{Diagnostic, Severity, Span};
-use evenkeel_vrrp::config::{Initial, OldChecksum, Priority, UnicastPeer, Version, VirtualAddress, Vrid};
-use evenkeel_wire::Prefix;
+use evenkeel_vrrp::config::{Family, Initial, OldChecksum, Priority, UnicastPeer, Version, VirtualAddress, Vrid};
 use std::collections::HashSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU8;
 use std::time::Duration;
 
@@ -125,6 +125,16 @@ pub(in crate::keepalived) struct Globals {
     /// `default_interface`.
     pub(in crate::keepalived) interface: Option<String>,
     pub(in crate::keepalived) check_unicast_src: bool,
+    /// The multicast groups of instances that name none.
+    pub(in crate::keepalived) group_v4: Option<Ipv4Addr>,
+    pub(in crate::keepalived) group_v6: Option<Ipv6Addr>,
+}
+
+impl Globals {
+    /// The interface of addresses that belong to none.
+    fn default_interface(&self) -> &str {
+        self.interface.as_deref().unwrap_or("eth0")
+    }
 }
 
 /// A value and where it was written.
@@ -182,9 +192,12 @@ pub(in crate::keepalived) struct InstanceDraft {
     pub(in crate::keepalived) xmit_base: bool,
     pub(in crate::keepalived) unicast_source: Option<At<IpAddr>>,
     pub(in crate::keepalived) multicast_source: Option<At<IpAddr>>,
-    pub(in crate::keepalived) peers: Vec<At<IpAddr>>,
-    /// The same with the limits of their TTL.
-    pub(in crate::keepalived) peer_limits: Vec<UnicastPeer>,
+    /// `mcast_dst_ip`.
+    pub(in crate::keepalived) group: Option<At<IpAddr>>,
+    pub(in crate::keepalived) native_ipv6: bool,
+    /// The VRF of an instance without an interface.
+    pub(in crate::keepalived) vrf: Option<At<String>>,
+    pub(in crate::keepalived) peers: Vec<At<UnicastPeer>>,
     /// The place of `unicast_peer`.
     pub(in crate::keepalived) unicast: Option<Span>,
     pub(in crate::keepalived) unicast_ttl: Option<u8>,
@@ -231,10 +244,16 @@ impl InstanceDraft {
         self.state.as_ref().is_some_and(|state| state.value == Initial::Master) && !is_ah
     }
 
-    /// The first address in IPv6: such an instance speaks IPv6.
-    pub(in crate::keepalived) fn ipv6(&self) -> Option<At<Prefix>> {
-        let first = self.addresses.first()?;
-        (!first.value.prefix.address().is_ipv4()).then(|| At::new(first.value.prefix, first.span))
+    /// What the instance speaks: the family of its first address, or else of whatever other address it names.
+    pub(in crate::keepalived) fn family(&self) -> Family {
+        if self.native_ipv6 {
+            return Family::V6;
+        }
+        let first = self.addresses.first().map(|address| address.value.prefix.address());
+        let source = [&self.unicast_source, &self.multicast_source, &self.group];
+        let source = source.into_iter().flatten().next().map(|source| source.value);
+        let peer = self.peers.first().map(|peer| peer.value.address);
+        first.or(source).or(peer).map_or(Family::V4, Family::of)
     }
 }
 

@@ -77,7 +77,7 @@ rows! {
         "umask" "N or IRUSR|IWGRP..." 1..1 T3 line does(daemon::umask) "umask for files the daemon creates (-u on the command line wins).";
         "vrrp_version" "2 | 3" 1..1 T2 line does(global::vrrp_version) "Default protocol version (IPv6 instances become 3).";
         "vrrp_mcast_group4" "IPv4 mcast" 1..1 T3 line does(global::vrrp_mcast_group4) "Default group.";
-        "vrrp_mcast_group6" "IPv6 mcast" 1..1 T3 line later() "Default IPv6 group.";
+        "vrrp_mcast_group6" "IPv6 mcast" 1..1 T3 line does(global::vrrp_mcast_group6) "Default IPv6 group.";
         "vrrp_garp_master_delay" "SECONDS" 1..1 T2 line does(global::vrrp_garp_master_delay) "Delay of the second GARP/NA burst after becoming master.";
         "vrrp_garp_master_repeat" "N (0->1)" 1..1 T2 line does(global::vrrp_garp_master_repeat) "Messages per address per burst.";
         "vrrp_garp_master_refresh" "SECONDS" 1..1 T2 line does(global::vrrp_garp_master_refresh) "Period of background refresh while master.";
@@ -104,7 +104,7 @@ rows! {
         "vmac_prefix" "STRING" 1..1 T3 line does(flavour::vmac_prefix) "Prefix of generated VMAC interface names.";
         "vmac_addr_prefix" "STRING" 1..1 T3 line later() "Prefix for VMACs made for addresses on other interfaces.";
         "dynamic_interfaces" "[allow_if_changes]" 0..1 T2 line later() "Accept interfaces that do not exist yet / come and go.";
-        "default_interface" "IFNAME" 1..1 T3 line does(global::default_interface) "Interface of static addresses that name none.";
+        "default_interface" "IFNAME" 1..1 T3 line does(global::default_interface) "Interface of static addresses that name none, and of those of unicast instances without an interface.";
         "disable_local_igmp" "" 0..0 T3 line moot("the setting belongs to the machine: set the sysctl") "Do not report link-local multicast groups.";
         "vrrp_iptables" "[IN-chain [OUT-chain]]" 0..2 T4 line moot("nftables does it, as in keepalived built without iptables") "Use iptables for no_accept.";
         "vrrp_ipsets" "[up to 6 set names]" 0..6 T4 line moot("nftables has sets of its own") "ipset names used with iptables.";

@@ -1,6 +1,6 @@
 //! vrrp_instance, authentication, auth_hmac.
 
-use super::{Directive, MANY, does, later, missed, moot, rows};
+use super::{Directive, MANY, does, later, moot, rows};
 use crate::keepalived::lower::balance::sync_daemon;
 use crate::keepalived::lower::{flavour, hmac, instance, network, nothing};
 
@@ -24,12 +24,12 @@ rows! {
         "owner_ignore_adverts" "[BOOL]" 0..1 T3 line does(instance::owner_ignore_adverts) "Address owner drops adverts.";
         "strict_mode" "[BOOL]" 0..1 T2 line does(instance::strict_mode) "vrrp_strict for this instance.";
         "debug" "0..4" 1..1 T4 line moot("keepalived does nothing with it either") "Stored, not used.";
-        "native_ipv6" "" 0..0 T4 line missed() "Force IPv6.";
+        "native_ipv6" "" 0..0 T4 line does(instance::native_ipv6) "Speak IPv6, whatever the addresses are.";
         "use_vmac" "[[name] IF] [MAC|5 octets] [netlink_notify_msg] [group G]" 0..MANY T2 line does(flavour::use_vmac) "Use the virtual MAC address on an interface of its own.";
         "use_vmac_addr" "" 0..0 T3 line later() "Also create VMACs for addresses that sit on other interfaces.";
         "vmac_xmit_base" "" 0..0 T2 line does(flavour::vmac_xmit_base) "Send and receive adverts on the interface below the one of its own.";
         "use_ipvlan" "[[name] IF] [ADDR] [bridge|private|vepa] [group G]" 0..MANY T3 line does(flavour::use_ipvlan) "Hold the addresses on an ipvlan of its own.";
-        "vrf" "IF" 1..1 T3 line missed() "VRF for interface-less unicast instances.";
+        "vrf" "IF" 1..1 T3 line does(instance::vrf) "VRF for interface-less unicast instances.";
         "dont_track_primary" "" 0..0 T2 line does(instance::dont_track_primary) "Link state of the own interface does not cause FAULT.";
         "linkbeat_use_polling" "" 0..0 T4 line later() "Poll the link state of this interface.";
         "promote_secondaries" "" 0..0 T3 line moot("addresses are reconciled: one that goes with another comes back") "Keep secondary addresses when the primary one goes.";

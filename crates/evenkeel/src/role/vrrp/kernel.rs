@@ -2,19 +2,17 @@
 
 use super::own_links::OwnLinks;
 use super::routing::Routing;
-use super::watch::{Watch, advert_socket, arp_socket};
+use super::sockets::{Sockets, usable};
+use super::watch::Watch;
 use evenkeel_kernel::Error;
 use evenkeel_kernel::addresses::{self, Address, Held, PROTOCOL};
-use evenkeel_kernel::arp_socket::ArpSocket;
 use evenkeel_kernel::netlink::{self, Netlink};
 use evenkeel_kernel::routes::Desired;
 use evenkeel_kernel::vip_filter::{self, Style, VipFilter};
-use evenkeel_kernel::vrrp_socket::{Batch, VrrpSocket};
 use evenkeel_vrrp::auth::header;
-use evenkeel_vrrp::config::{Authentication, VirtualAddress};
+use evenkeel_vrrp::config::{Family, VirtualAddress};
 use evenkeel_vrrp::{Config, Event, InstanceId, Interface};
-use evenkeel_wire::arp::Arp;
-use evenkeel_wire::{Mac, Prefix};
+use evenkeel_wire::Prefix;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -38,35 +36,8 @@ pub struct Kernel {
     style: Style,
     /// What is filtered; `None` before the first look, when a killed run may have left a table.
     filtered: Option<VipFilter>,
-    sockets: BTreeMap<u32, Sockets>,
-    /// The adverts that were read last.
-    batch: Batch,
-}
-
-struct Sockets {
-    name: String,
-    /// What they were opened for: a reload may want it otherwise.
-    uses: Uses,
-    vrrp: VrrpSocket,
-    /// Adverts behind an Authentication Header.
-    protected: Option<VrrpSocket>,
-    arp: Option<ArpSocket>,
-}
-
-/// How adverts come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Envelope {
-    /// As protocol 112.
-    Plain,
-    /// Behind an Authentication Header.
-    Protected,
-}
-
-/// What the instances of an interface need there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Uses {
-    multicast: bool,
-    authentication_header: bool,
+    /// What is heard and sent.
+    pub sockets: Sockets,
 }
 
 /// What a look at the kernel showed.
@@ -91,8 +62,7 @@ impl Kernel {
             refusing: refusing(config),
             style: style(config),
             filtered: None,
-            sockets: BTreeMap::new(),
-            batch: Batch::new(),
+            sockets: Sockets::new(),
         };
         kernel.own_links.clean_leftovers(&mut kernel.netlink);
         kernel.own_links.ensure(&mut kernel.netlink);
@@ -351,7 +321,7 @@ impl Kernel {
         self.interfaces = list
             .into_iter()
             .map(|i| {
-                let addresses = i.addresses.iter().map(|prefix| prefix.address()).collect();
+                let addresses = usable(&i.addresses, &i.tentative);
                 (i.index, Interface { index: i.index, name: i.name, up: i.up, mac: i.mac, addresses })
             })
             .collect();
@@ -360,75 +330,15 @@ impl Kernel {
 
     /// A socket for each interface in use that exists; those of interfaces that are gone are closed.
     pub fn open_sockets(&mut self, config: &Config, watch: &Watch) {
-        let mut wanted: BTreeMap<&str, Uses> = BTreeMap::new();
-        for instance in &config.instances {
-            let uses = wanted.entry(instance.speaks_on()).or_default();
-            uses.multicast |= !instance.is_unicast();
-            uses.authentication_header |= matches!(instance.authentication, Authentication::Header(_));
-        }
-        let interfaces = &self.interfaces;
-        self.sockets.retain(|index, sockets| {
-            wanted.get(sockets.name.as_str()) == Some(&sockets.uses)
-                && interfaces.get(index).is_some_and(|interface| interface.name == sockets.name)
-        });
-        for interface in self.interfaces.values() {
-            let Some(&uses) = wanted.get(interface.name.as_str()) else { continue };
-            if self.sockets.contains_key(&interface.index) {
-                continue;
-            }
-            match open_pair(interface, uses, watch) {
-                Ok(sockets) => drop(self.sockets.insert(interface.index, sockets)),
-                Err(error) => tracing::error!(target: "vrrp", "{error}"),
-            }
-        }
+        self.sockets.open(config, &self.interfaces, watch);
     }
 
-    /// Reads a batch of packets of protocol 112, or of 51, and says how many: [`packet`](Self::packet) has them.
-    pub fn receive_packets(&mut self, interface: u32, envelope: Envelope) -> usize {
-        let Some(sockets) = self.sockets.get(&interface) else { return 0 };
-        let socket = match envelope {
-            Envelope::Plain => &sockets.vrrp,
-            Envelope::Protected => match &sockets.protected {
-                Some(socket) => socket,
-                None => return 0,
-            },
-        };
-        match socket.receive(&mut self.batch) {
-            Ok(()) => self.batch.len(),
-            Err(error) => {
-                tracing::warn!(target: "vrrp", "{error}");
-                0
-            }
-        }
+    /// What somebody says about an address.
+    pub fn receive_neighbour(&self, interface: u32, family: Family) -> Option<Event> {
+        self.sockets.receive_neighbour(interface, self.own_links.below(interface), family)
     }
 
-    /// A packet of the last batch.
-    pub fn packet(&self, at: usize) -> Option<&[u8]> {
-        self.batch.packet(at)
-    }
-
-    pub fn receive_arp(&mut self, interface: u32) -> Option<Event> {
-        let received = self.sockets.get(&interface)?.arp.as_ref()?.receive();
-        match received {
-            Ok(arp) => Some(Event::Arp { interface: self.own_links.below(interface), arp: arp? }),
-            Err(error) => {
-                tracing::warn!(target: "vrrp", "{error}");
-                None
-            }
-        }
-    }
-
-    pub fn send_advert(&mut self, interface: u32, destination: IpAddr, packet: &[u8]) -> Result<(), String> {
-        let (Some(sockets), IpAddr::V4(destination)) = (self.sockets.get(&interface), destination) else {
-            return Err(format!("no socket on {}", self.name(interface)));
-        };
-        sockets.vrrp.send(packet, destination).map_err(|error| {
-            tracing::warn!(target: "vrrp", "{error}");
-            error.to_string()
-        })
-    }
-
-    /// Gratuitous ARP, `count` for each address; what was done, in words.
+    /// Gratuitous ARP or unsolicited neighbour advertisements, `count` for each address; what was done, in words.
     pub fn announce(&self, id: InstanceId, config: &Config, list: &[VirtualAddress], count: u8) -> String {
         let own = config.instances.get(id.0 as usize).map_or("", |instance| instance.device());
         let mut n_sent = 0u32;
@@ -437,44 +347,41 @@ impl Kernel {
         // the first.
         for _ in 0..count {
             for address in list {
-                let device = address.device.as_deref().unwrap_or(own);
-                let Some(ip) = address.prefix.ipv4() else { continue };
-                match self.send_arp(device, |mac| Arp::gratuitous(mac, ip)) {
+                match self.announce_once(address.device.as_deref().unwrap_or(own), address.prefix.address()) {
                     Ok(()) => n_sent += 1,
                     Err(error) => failure = Some(error),
                 }
             }
         }
+        let has = |v6| list.iter().any(|address| address.prefix.address().is_ipv6() == v6);
+        let what = match (has(false), has(true)) {
+            (_, false) => "gratuitous ARPs",
+            (false, true) => "neighbour advertisements",
+            (true, true) => "gratuitous ARPs and neighbour advertisements",
+        };
         if let Some(failure) = failure {
             tracing::warn!(target: "vrrp", "{failure}");
-            return format!("sent {n_sent} gratuitous ARPs, then could not: {failure}");
+            return format!("sent {n_sent} {what}, then could not: {failure}");
         }
         let names: Vec<_> = list.iter().map(|address| address.prefix.address().to_string()).collect();
         match &names[..] {
-            [one] => format!("sent {n_sent} gratuitous ARPs for {one}"),
-            names => format!("sent {n_sent} gratuitous ARPs for {} addresses", names.len()),
+            [one] => format!("sent {n_sent} {what} for {one}"),
+            names => format!("sent {n_sent} {what} for {} addresses", names.len()),
         }
     }
 
-    pub fn probe(&self, interface: u32, address: IpAddr) {
-        let IpAddr::V4(address) = address else { return };
-        let name = self.name(interface);
-        if let Err(error) = self.send_arp(&name, |mac| Arp::probe(mac, address)) {
-            tracing::debug!(target: "vrrp", "{error}");
-        }
-    }
-
-    fn send_arp(&self, device: &str, arp: impl Fn(Mac) -> Arp) -> Result<(), String> {
+    fn announce_once(&self, device: &str, address: IpAddr) -> Result<(), String> {
         let Some(interface) = self.interfaces.values().find(|interface| interface.name == device) else {
             return Err(format!("no interface {device}"));
         };
-        let arp = arp(interface.mac);
-        let sent = match self.sockets.get(&interface.index).and_then(|sockets| sockets.arp.as_ref()) {
-            Some(socket) => socket.send(&arp),
-            // An address on an interface where no virtual router speaks.
-            None => ArpSocket::open(interface.index).and_then(|socket| socket.send(&arp)),
-        };
-        sent.map_err(|error| error.to_string())
+        self.sockets.announce(interface, address).map_err(|error| error.to_string())
+    }
+
+    pub fn probe(&self, interface: u32, source: IpAddr, address: IpAddr) {
+        let Some(interface) = self.interfaces.get(&interface) else { return };
+        if let Err(error) = self.sockets.probe(interface, source, address) {
+            tracing::debug!(target: "vrrp", "{error}");
+        }
     }
 
     /// Before a new configuration: its interfaces are made, and the old ones stay until nothing is held on them.
@@ -506,8 +413,8 @@ impl Kernel {
             return index;
         }
         // One that departs is in no configuration any more: where a socket is, it spoke.
-        let above = || self.sockets.keys().copied().find(|index| self.own_links.below(*index) == interface);
-        if self.sockets.contains_key(&interface) { interface } else { above().unwrap_or(interface) }
+        let above = || self.sockets.interfaces().find(|index| self.own_links.below(*index) == interface);
+        if self.sockets.has(interface) { interface } else { above().unwrap_or(interface) }
     }
 
     /// Whether there are routes or rules to watch over, and which protocols they carry.
@@ -563,24 +470,6 @@ impl Kernel {
     fn index_of(&self, name: &str) -> Option<u32> {
         self.interfaces.values().find(|interface| interface.name == name).map(|interface| interface.index)
     }
-}
-
-fn open_pair(interface: &Interface, uses: Uses, watch: &Watch) -> Result<Sockets, Error> {
-    let vrrp = VrrpSocket::open(&interface.name, interface.index, uses.multicast)?;
-    watch.add_patient(&vrrp, advert_socket(interface.index))?;
-    let protected = match uses.authentication_header {
-        true => Some(VrrpSocket::open_protected(&interface.name, interface.index, uses.multicast)?),
-        false => None,
-    };
-    if let Some(protected) = &protected {
-        watch.add_patient(protected, advert_socket(interface.index))?;
-    }
-    // A link without Ethernet has no ARP, and needs none.
-    let arp = if interface.mac == Mac::default() { None } else { Some(ArpSocket::open(interface.index)?) };
-    if let Some(arp) = &arp {
-        watch.add_patient(arp, arp_socket(interface.index))?;
-    }
-    Ok(Sockets { name: interface.name.clone(), uses, vrrp, protected, arp })
 }
 
 /// `sent advert priority 150`, or why not.

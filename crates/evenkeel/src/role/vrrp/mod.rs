@@ -11,6 +11,7 @@ mod pace;
 mod phrases;
 mod recorder;
 mod routing;
+mod sockets;
 mod wall;
 mod watch;
 
@@ -22,19 +23,18 @@ use evenkeel_kernel::privilege::{self, Capability};
 use evenkeel_kernel::routes::Desired;
 use evenkeel_kernel::vrrp_socket::BATCH;
 use evenkeel_kernel::{clock, memory};
-use evenkeel_vrrp::packet::Datagram;
 use evenkeel_vrrp::{Action, Config, Event, InstanceId, Router};
 use evenkeel_wire::Instant;
-use kernel::{Envelope, Kernel};
+use kernel::Kernel;
 use lateness::{Due, Lateness};
 use pace::{Pace, Reading};
 use phrases::{log_transition, phrase};
 use recorder::Recorder;
 use std::time::Duration;
 use wall::Wall;
-use watch::{BUS, MONITOR, ROUTING, TIMER, Watch};
+use watch::{BUS, MONITOR, ROUTING, Socket, TIMER, Watch};
 
-/// ARPs taken from one socket before others get their turn.
+/// ARPs, or what IPv6 has instead, taken from one socket before others get their turn.
 const BURST: usize = 64;
 
 /// Runs until told to stop, or until the bus closes.
@@ -222,7 +222,7 @@ impl VrrpRole {
                     MONITOR => self.read_monitor()?,
                     ROUTING => self.read_routing()?,
                     // Adverts, and what BFD sent, have been read above.
-                    token => self.read_arp(token)?,
+                    token => self.read_neighbours(token)?,
                 }
             }
         }
@@ -392,7 +392,8 @@ impl VrrpRole {
 
     /// A virtual router without its interface does nothing, and its log would be empty.
     fn report_absent(&self) {
-        for instance in self.config.instances.iter().filter(|instance| !self.kernel.has(&instance.interface)) {
+        let is_absent = |interface: &str| !interface.is_empty() && !self.kernel.has(interface);
+        for instance in self.config.instances.iter().filter(|instance| is_absent(&instance.interface)) {
             let (name, interface) = (&instance.name, &instance.interface);
             tracing::warn!(target: "vrrp", "({name}) interface {interface} does not exist; waiting for it");
         }
@@ -505,9 +506,10 @@ impl VrrpRole {
     /// One batch from each socket that has adverts; what is left shows at the next wait.
     fn read_adverts(&mut self, ready: &[Token]) -> anyhow::Result<()> {
         let mut reading = Reading::default();
-        for interface in ready.iter().filter_map(|token| watch::adverts_of(*token)) {
-            for envelope in [Envelope::Plain, Envelope::Protected] {
-                let n_packets = self.read_batch(interface, envelope)?;
+        for token in ready {
+            let Some((socket, interface)) = Socket::from_token(*token) else { continue };
+            if socket.has_adverts() {
+                let n_packets = self.read_batch(socket, interface)?;
                 reading.n_packets += n_packets;
                 reading.left_some |= n_packets == BATCH;
             }
@@ -516,19 +518,19 @@ impl VrrpRole {
         Ok(())
     }
 
-    fn read_batch(&mut self, interface: u32, envelope: Envelope) -> anyhow::Result<usize> {
-        let n_packets = self.kernel.receive_packets(interface, envelope);
+    fn read_batch(&mut self, socket: Socket, interface: u32) -> anyhow::Result<usize> {
+        let n_packets = self.kernel.sockets.receive_packets(interface, socket);
         let interface = self.kernel.below(interface);
         let now = clock::now();
         if n_packets > 0 {
             self.tell_time(now);
         }
         for at in 0..n_packets {
-            let Some(bytes) = self.kernel.packet(at) else { break };
+            let Some(datagram) = self.kernel.sockets.packet(at) else { break };
             if let Some(recorder) = &mut self.recorder {
-                recorder.packet(now, interface, &self.config, Datagram::V4(bytes));
+                recorder.packet(now, interface, &self.config, datagram);
             }
-            self.router.receive(now, interface, Datagram::V4(bytes), &mut self.actions);
+            self.router.receive(now, interface, datagram, &mut self.actions);
             self.perform_decided()?;
         }
         self.due.note(now, self.router.deadline());
@@ -543,10 +545,10 @@ impl VrrpRole {
         self.router.handle(now, event, &mut self.actions);
     }
 
-    fn read_arp(&mut self, token: Token) -> anyhow::Result<()> {
-        let Some(interface) = watch::arp_of(token) else { return Ok(()) };
+    fn read_neighbours(&mut self, token: Token) -> anyhow::Result<()> {
+        let Some((Socket::Neighbours(family), interface)) = Socket::from_token(token) else { return Ok(()) };
         for _ in 0..BURST {
-            let Some(event) = self.kernel.receive_arp(interface) else { break };
+            let Some(event) = self.kernel.receive_neighbour(interface, family) else { break };
             self.handle(event)?;
         }
         Ok(())
@@ -587,10 +589,9 @@ impl VrrpRole {
         for action in actions.drain(..) {
             let began_at = clock::now();
             let (instance, what) = match action {
-                Action::SendAdvert { instance, interface, destination, packet, .. } => {
+                Action::SendAdvert { instance, interface, source, destination, ttl, packet } => {
                     let interface = self.kernel.speaks_on(instance, &self.config, interface);
-                    let sent = self.kernel.send_advert(interface, destination, &packet);
-                    // The priority is the third byte of the advert, behind a header of 20 bytes.
+                    let sent = self.kernel.sockets.send_advert(interface, (source, destination), ttl, &packet);
                     (instance, explains.then(|| kernel::tell_advert(&packet, destination, sent)))
                 }
                 Action::Hold { instance, addresses, routes, rules } => {
@@ -602,8 +603,8 @@ impl VrrpRole {
                 Action::Announce { instance, addresses, count } => {
                     (instance, Some(self.kernel.announce(instance, &self.config, &addresses, count)))
                 }
-                Action::Probe { interface, address } => {
-                    self.kernel.probe(interface, address);
+                Action::Probe { interface, source, address } => {
+                    self.kernel.probe(interface, source, address);
                     continue;
                 }
                 Action::Unclaimed { interface, vrid } => {

@@ -3,8 +3,9 @@
 use super::bfd::Door;
 use evenkeel_bfd::Reach;
 use evenkeel_kernel::Error;
-use evenkeel_kernel::bfd_socket::Family;
+use evenkeel_kernel::bfd_socket::Family as BfdFamily;
 use evenkeel_kernel::poll::{Interest, Poller, Token};
+use evenkeel_vrrp::config::Family;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -18,21 +19,55 @@ const FIRST_BFD: u64 = 4;
 
 /// By the token's distance from the first.
 const DOORS: [Door; 4] = [
-    (Family::V4, Reach::SingleHop),
-    (Family::V4, Reach::Multihop),
-    (Family::V6, Reach::SingleHop),
-    (Family::V6, Reach::Multihop),
+    (BfdFamily::V4, Reach::SingleHop),
+    (BfdFamily::V4, Reach::Multihop),
+    (BfdFamily::V6, Reach::SingleHop),
+    (BfdFamily::V6, Reach::Multihop),
 ];
 
-/// The sockets of interface `n` are `n * 2 + FIRST_SOCKET` for adverts and one more for ARP.
+/// The sockets of interface `n` are `n * 5 + FIRST_SOCKET` and the four after it, in the order of [`Socket::ALL`].
 const FIRST_SOCKET: u64 = 16;
 
-pub fn advert_socket(interface: u32) -> Token {
-    Token(FIRST_SOCKET + u64::from(interface) * 2)
+/// One of the sockets of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Socket {
+    /// Adverts.
+    Adverts(Family),
+    /// Adverts of IPv4 behind an Authentication Header.
+    Protected,
+    /// ARP, or neighbour discovery.
+    Neighbours(Family),
 }
 
-pub fn arp_socket(interface: u32) -> Token {
-    Token(FIRST_SOCKET + u64::from(interface) * 2 + 1)
+impl Socket {
+    const ALL: [Socket; 5] = [
+        Socket::Adverts(Family::V4),
+        Socket::Adverts(Family::V6),
+        Socket::Protected,
+        Socket::Neighbours(Family::V4),
+        Socket::Neighbours(Family::V6),
+    ];
+
+    /// Whether adverts come by this socket.
+    pub fn has_adverts(self) -> bool {
+        match self {
+            Socket::Adverts(_) | Socket::Protected => true,
+            Socket::Neighbours(_) => false,
+        }
+    }
+
+    /// The token of this socket of an interface.
+    pub fn of(self, interface: u32) -> Token {
+        let at = Socket::ALL.iter().take_while(|socket| **socket != self).count();
+        Token(FIRST_SOCKET + u64::from(interface) * Socket::ALL.len() as u64 + at as u64)
+    }
+
+    /// Which socket of which interface a token names.
+    pub fn from_token(token: Token) -> Option<(Socket, u32)> {
+        let number = token.0.checked_sub(FIRST_SOCKET)?;
+        let n_sockets = Socket::ALL.len() as u64;
+        Some((Socket::ALL[(number % n_sockets) as usize], (number / n_sockets) as u32))
+    }
 }
 
 pub fn bfd_socket(door: Door) -> Token {
@@ -44,18 +79,6 @@ pub fn bfd_socket(door: Door) -> Token {
 pub fn bfd_of(token: Token) -> Option<Door> {
     let at = usize::try_from(token.0.checked_sub(FIRST_BFD)?).ok()?;
     DOORS.get(at).copied()
-}
-
-/// The interface whose socket for adverts this is.
-pub fn adverts_of(token: Token) -> Option<u32> {
-    let at = token.0.checked_sub(FIRST_SOCKET)?;
-    at.is_multiple_of(2).then_some((at / 2) as u32)
-}
-
-/// The interface whose socket for ARP this is.
-pub fn arp_of(token: Token) -> Option<u32> {
-    let at = token.0.checked_sub(FIRST_SOCKET + 1)?;
-    at.is_multiple_of(2).then_some((at / 2) as u32)
 }
 
 pub struct Watch {
@@ -102,18 +125,18 @@ mod tests {
     #[test]
     fn a_token_names_one_socket() {
         for interface in [0, 1, 7, u32::MAX] {
-            assert_eq!(adverts_of(advert_socket(interface)), Some(interface));
-            assert_eq!(arp_of(arp_socket(interface)), Some(interface));
-            assert_eq!((adverts_of(arp_socket(interface)), arp_of(advert_socket(interface))), (None, None));
+            for socket in Socket::ALL {
+                assert_eq!(Socket::from_token(socket.of(interface)), Some((socket, interface)));
+            }
         }
         for token in [BUS, TIMER, MONITOR, ROUTING] {
-            assert_eq!((adverts_of(token), arp_of(token), bfd_of(token)), (None, None, None));
+            assert_eq!((Socket::from_token(token), bfd_of(token)), (None, None));
         }
         for door in DOORS {
             let token = bfd_socket(door);
-            assert_eq!((adverts_of(token), arp_of(token), bfd_of(token)), (None, None, Some(door)));
+            assert_eq!((Socket::from_token(token), bfd_of(token)), (None, Some(door)));
         }
-        assert_eq!(bfd_of(advert_socket(0)), None);
+        assert_eq!(bfd_of(Socket::Adverts(Family::V4).of(0)), None);
     }
 
     #[test]
@@ -121,22 +144,22 @@ mod tests {
         let watch = Watch::new().unwrap();
         let [(ours, mut theirs), (socket, mut peer)] = [UnixStream::pair().unwrap(), UnixStream::pair().unwrap()];
         watch.add_urgent(&ours, BUS).unwrap();
-        watch.add_patient(&socket, advert_socket(3)).unwrap();
+        watch.add_patient(&socket, Socket::Adverts(Family::V6).of(3)).unwrap();
         let mut ready = Vec::new();
         peer.write_all(b"advert").unwrap();
         watch.wait(&mut ready, None).unwrap();
-        assert_eq!(ready, [advert_socket(3)]);
+        assert_eq!(ready, [Socket::Adverts(Family::V6).of(3)]);
 
         let began_at = std::time::Instant::now();
         let span = Duration::from_millis(2);
         watch.wait(&mut ready, Some(span)).unwrap();
         assert!(began_at.elapsed() >= span, "adverts gathered for the whole span");
-        assert_eq!(ready, [advert_socket(3)]);
+        assert_eq!(ready, [Socket::Adverts(Family::V6).of(3)]);
 
         theirs.write_all(b"stop").unwrap();
         // Returns at once: this test would not end before the span does.
         watch.wait(&mut ready, Some(Duration::from_secs(1_000_000))).unwrap();
         ready.sort();
-        assert_eq!(ready, [BUS, advert_socket(3)]);
+        assert_eq!(ready, [BUS, Socket::Adverts(Family::V6).of(3)]);
     }
 }

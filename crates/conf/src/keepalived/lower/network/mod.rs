@@ -83,13 +83,10 @@ pub(in crate::keepalived) fn members(lower: &mut Lower, node: &Node) {
     group.members.extend(members);
 }
 
-/// The interface of a static address that names none.
-const DEFAULT_INTERFACE: &str = "eth0";
-
 /// Makes of the drafts what the role is told; instances depend on the groups that they are members of.
 pub(super) fn finish(drafts: &super::Drafts, instances: &mut [Instance], lower: &mut Lower) -> Network {
     let own = &drafts.network;
-    let default = drafts.globals.interface.as_deref().unwrap_or(DEFAULT_INTERFACE);
+    let default = drafts.globals.default_interface();
     let mut network = Network { firewall: drafts.globals.firewall.clone(), ..Network::default() };
     for draft in &own.addresses {
         let mut address = draft.value.address.clone();
