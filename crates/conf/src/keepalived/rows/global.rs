@@ -1,8 +1,11 @@
 //! What stands outside every block, and global_defs.
 
-use super::{Directive, MANY, NOT_YET, does, kept, later, missed, moot, rows};
+use super::{Directive, MANY, NOT_YET, does, kept, lacks, later, missed, moot, rows};
 use crate::keepalived::lower::balance::{globals, sync_daemon};
 use crate::keepalived::lower::{daemon, fifo, flavour, global, mail, nothing, scheduling};
+
+/// Why, and what to use instead: docs/decisions says what was looked at.
+const NO_SNMP: &str = "evenkeel is no SNMP subagent; `evenkeel status --json` and notify scripts tell the same";
 
 rows! {
     in [Root] {
@@ -128,16 +131,16 @@ rows! {
         "lvs_notify_fifo" "PATH [user [group]]" 1..3 T3 line does(fifo::lvs_notify_fifo) "FIFO for server events.";
         "lvs_notify_fifo_script" "\"CMD\" [user [:][group]]" 1..4 T3 line does(fifo::lvs_notify_fifo_script) "Reader that is started for lvs_notify_fifo.";
         "fifo_write_vrrp_states_on_reload" "" 0..0 T3 line does(fifo::fifo_write_vrrp_states_on_reload) "Re-emit all current states after a reload.";
-        "snmp_socket" "ADDR" 1..1 T3 line later() "AgentX master address (-A).";
-        "enable_traps" "" 0..0 T3 line later() "Send SNMP traps.";
-        "enable_snmp_vrrp" "" 0..0 T3 line missed() "Serve the VRRP subtree of KEEPALIVED-MIB.";
-        "enable_snmp_keepalived" "" 0..0 T4 line later() "Pre-2.0 name of enable_snmp_vrrp.";
-        "enable_snmp_checker" "" 0..0 T3 line later() "Serve the checker subtree.";
-        "enable_snmp_rfc" "" 0..0 T3 line later() "Serve both RFC 2787 and RFC 6527 MIBs.";
-        "enable_snmp_rfcv2" "" 0..0 T3 line later() "Serve VRRP-MIB only.";
-        "enable_snmp_rfcv3" "" 0..0 T3 line later() "Serve VRRPV3-MIB only.";
-        "snmp_vs_stats_update_interval" "0.001..30 s" 1..1 T3 line later() "Minimum age before virtual server statistics are read again.";
-        "snmp_rs_stats_update_interval" "0.001..30 s" 1..1 T3 line later() "Minimum age before real server statistics are read again.";
+        "snmp_socket" "ADDR" 1..1 T3 line moot(NO_SNMP) "AgentX master address (-A).";
+        "enable_traps" "" 0..0 T3 line lacks(NO_SNMP) "Send SNMP traps.";
+        "enable_snmp_vrrp" "" 0..0 T3 line lacks(NO_SNMP) "Serve the VRRP subtree of KEEPALIVED-MIB.";
+        "enable_snmp_keepalived" "" 0..0 T4 line lacks(NO_SNMP) "Pre-2.0 name of enable_snmp_vrrp.";
+        "enable_snmp_checker" "" 0..0 T3 line lacks(NO_SNMP) "Serve the checker subtree.";
+        "enable_snmp_rfc" "" 0..0 T3 line lacks(NO_SNMP) "Serve both RFC 2787 and RFC 6527 MIBs.";
+        "enable_snmp_rfcv2" "" 0..0 T3 line lacks(NO_SNMP) "Serve VRRP-MIB only.";
+        "enable_snmp_rfcv3" "" 0..0 T3 line lacks(NO_SNMP) "Serve VRRPV3-MIB only.";
+        "snmp_vs_stats_update_interval" "0.001..30 s" 1..1 T3 line moot(NO_SNMP) "Minimum age before virtual server statistics are read again.";
+        "snmp_rs_stats_update_interval" "0.001..30 s" 1..1 T3 line moot(NO_SNMP) "Minimum age before real server statistics are read again.";
         "enable_dbus" "" 0..0 T3 line missed() "Offer a DBus service.";
         "dbus_service_name" "NAME" 1..1 T3 line later() "Bus name to own.";
         "dbus_no_interface_name" "NAME" 1..1 T3 line later() "Path element for instances without interface.";

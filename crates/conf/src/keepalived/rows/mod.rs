@@ -222,6 +222,11 @@ const fn moot(reason: &'static str) -> Act {
     (Support::Accepted { reason, missed: false }, None)
 }
 
+/// Without effect for good, and somebody relies on it.
+const fn lacks(reason: &'static str) -> Act {
+    (Support::Accepted { reason, missed: true }, None)
+}
+
 /// Its absence does not change who serves.
 const fn later() -> Act {
     (Support::Accepted { reason: NOT_YET, missed: false }, None)
