@@ -10,6 +10,7 @@
 mod balance;
 mod channel;
 mod codec;
+mod dbus;
 mod explanation;
 mod mail;
 mod message;
@@ -21,6 +22,7 @@ mod wall;
 pub use balance::{Administered, FromBalance, Kept, ScriptEnd, ToBalance};
 pub use channel::{Channel, ChannelError, MAX_PENDING, Received};
 pub use codec::{Codec, Frame, FrameError, MAX_DESCRIPTORS, MAX_FRAME};
+pub use dbus::{DbusCall, DbusInstance, DbusSignal, FromDbus, ToDbus};
 pub use explanation::{Effect, Explanation};
 pub use mail::{FromMail, Letter, Relay, ToMail};
 pub use message::{FromProxy, FromVrrp, ProxyOptions, Reply, Request, ToProxy, ToVrrp, VrrpOptions};

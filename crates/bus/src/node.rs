@@ -47,7 +47,7 @@ pub struct NodeStatus {
 /// One process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoleView {
-    /// `vrrp`, `balance`, `proxy` or `mail`.
+    /// `vrrp`, `balance`, `proxy`, `mail` or `dbus`.
     pub name: String,
     /// Whether it runs.
     pub state: RoleState,

@@ -138,6 +138,7 @@ fn file_of(path: &Path, role: &str) -> PathBuf {
         "balance" => "_healthcheckers",
         "proxy" => "_proxy",
         "mail" => "_mail",
+        "dbus" => "_dbus",
         _ => return path.to_owned(),
     };
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();

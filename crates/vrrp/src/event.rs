@@ -195,6 +195,8 @@ pub enum Command {
     Failover(InstanceId),
     /// End the effect of `Failover`.
     Failback(InstanceId),
+    /// Announce the addresses once more, if they are here.
+    Announce(InstanceId),
 }
 
 /// What the shell has to do, in order.

@@ -43,6 +43,8 @@ pub(crate) enum Input<'a> {
     Failover,
     /// Take back when the time comes.
     Failback,
+    /// Announce the addresses once more.
+    Announce,
     /// Hand over and stop.
     Shutdown,
 }
@@ -152,6 +154,15 @@ impl Instance {
                 }
             }
 
+            // Once, as keepalived (observed), whatever its repetitions are configured as.
+            (State::Master(_), Input::Announce) => {
+                self.announce(1, actions);
+                let decision = format!("announce {} again", self.address_names());
+                self.explain(Why::new("an announcement was asked for", "this node is master", decision), actions);
+            }
+            // Nothing is here to be announced, or a successor may have announced it already.
+            (State::Init(_) | State::Backup(_) | State::Leaving(_) | State::Fault, Input::Announce) => {}
+
             (State::Init(_) | State::Backup(_) | State::Fault, Input::Shutdown) => {
                 self.enter(now, State::Stopped, Why::new("shutdown", "no address is held here", "stop"), actions);
             }
@@ -198,6 +209,7 @@ impl Instance {
                 | Input::Outranked
                 | Input::Failover
                 | Input::Failback
+                | Input::Announce
                 | Input::Shutdown,
             ) => {}
         }

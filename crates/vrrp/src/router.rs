@@ -149,6 +149,8 @@ impl Router {
             Event::Clock { utc } => self.clock = Clock { told_at: now, utc },
             Event::Command(Command::Failover(id)) => self.command_all(id, now, Input::Failover, actions),
             Event::Command(Command::Failback(id)) => self.command_all(id, now, Input::Failback, actions),
+            // Of one alone: its group has other addresses.
+            Event::Command(Command::Announce(id)) => self.command(id, now, Input::Announce, actions),
             Event::Shutdown => {
                 if self.phase == Phase::Running {
                     self.phase = Phase::Stopping;

@@ -77,6 +77,7 @@ fn events() -> Vec<(&'static str, Event)> {
         ("resume", resume(2.0)),
         ("failover", failover()),
         ("failback", failback()),
+        ("announce", announce()),
         ("shutdown", Event::Shutdown),
     ]
 }

@@ -19,7 +19,7 @@ pub use markdown::directives_markdown;
 pub use process::{Defaults, Dumps, Hook, ProcessNames, Processes, Reload};
 pub use rows::{Block, Body, Directive, Support, Tier, directives};
 pub use settings::{
-    CommandLine, GroupSettings, InstanceSettings, Mail, NotifyCommands, NotifyFifo, Parameters, Scheduling,
+    CommandLine, Dbus, GroupSettings, InstanceSettings, Mail, NotifyCommands, NotifyFifo, Parameters, Scheduling,
     ScriptCommand, Settings, TrackedFile, TrackedProcess,
 };
 

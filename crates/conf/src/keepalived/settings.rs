@@ -45,6 +45,8 @@ pub struct Settings {
     pub log_unknown_vrids: bool,
     /// `notification_email` and its companions.
     pub mail: Mail,
+    /// `enable_dbus` and `dbus_service_name`.
+    pub dbus: Dbus,
     /// `nginx_conf PATH` in global_defs (ours): the proxy's configuration, when the command line names none.
     pub nginx_conf: Option<PathBuf>,
 }
@@ -73,6 +75,17 @@ pub struct CommandLine {
     pub words: Vec<String>,
     /// User and group named after the command.
     pub user: Option<(String, Option<String>)>,
+}
+
+/// What is offered on the message bus.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dbus {
+    /// `enable_dbus`.
+    pub enabled: bool,
+    /// `dbus_service_name`; without it keepalived's own.
+    pub service: Option<String>,
+    /// `dbus_no_interface_name`: what stands in paths for the interface that an instance has not.
+    pub no_interface: Option<String>,
 }
 
 /// How a role's process is scheduled: `vrrp_priority`, `checker_priority` and their companions.

@@ -10,6 +10,7 @@ mod groups;
 mod language;
 mod lints;
 mod mail;
+mod management;
 mod mistakes;
 mod network;
 mod noise;

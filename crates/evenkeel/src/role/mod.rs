@@ -4,13 +4,15 @@
 //! else from it.
 
 pub mod balance;
+pub mod dbus;
 pub mod mail;
 pub mod proxy;
 pub mod vrrp;
 
 use crate::log;
+use anyhow::Context;
 use evenkeel_bus::Channel;
-use evenkeel_kernel::{privilege, signal};
+use evenkeel_kernel::{privilege, sandbox, signal};
 use rustix::process::Signal;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -27,6 +29,8 @@ pub enum Role {
     Proxy,
     /// Conversations with the mail server.
     Mail,
+    /// keepalived's service on the message bus.
+    Dbus,
 }
 
 impl Role {
@@ -37,6 +41,7 @@ impl Role {
             Role::Balance => "balance",
             Role::Proxy => "proxy",
             Role::Mail => "mail",
+            Role::Dbus => "dbus",
         }
     }
 }
@@ -75,7 +80,8 @@ fn parse(words: &[String]) -> Option<Words> {
     {
         return None;
     }
-    let role = [Role::Vrrp, Role::Balance, Role::Proxy, Role::Mail].into_iter().find(|known| known.name() == role)?;
+    let roles = [Role::Vrrp, Role::Balance, Role::Proxy, Role::Mail, Role::Dbus];
+    let role = roles.into_iter().find(|known| known.name() == role)?;
     Some(Words { role, parent: parent.parse().ok()?, comm: comm.clone(), is_locked: !rest.is_empty() })
 }
 
@@ -96,7 +102,7 @@ pub fn main(words: &[String]) -> ExitCode {
     }
     // The vrrp role is not killed with its supervisor: it sees the bus close, says that it leaves and lets go of its
     // addresses, which a killed one would leave behind.
-    if matches!(role, Role::Proxy | Role::Mail) {
+    if matches!(role, Role::Proxy | Role::Mail | Role::Dbus) {
         match privilege::die_with_parent(parent) {
             Ok(true) => {}
             // The supervisor died before we asked: nobody is there to serve.
@@ -116,6 +122,7 @@ pub fn main(words: &[String]) -> ExitCode {
         Role::Balance => balance::run(channel),
         Role::Proxy => proxy::run(channel, parent),
         Role::Mail => mail::run(channel, parent),
+        Role::Dbus => dbus::run(channel, parent),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -125,10 +132,36 @@ pub fn main(words: &[String]) -> ExitCode {
                 Role::Balance => tracing::error!(target: "balance", "{error:#}"),
                 Role::Proxy => tracing::error!(target: "proxy", "{error:#}"),
                 Role::Mail => tracing::error!(target: "mail", "{error:#}"),
+                Role::Dbus => tracing::error!(target: "dbus", "{error:#}"),
             }
             ExitCode::FAILURE
         }
     }
+}
+
+/// Who the roles without any right are.
+const NOBODY: &str = "nobody";
+
+/// For a role without any right: from here on this process can change nothing on this machine.
+fn give_all_away(parent: u32) -> anyhow::Result<()> {
+    if rustix::process::geteuid().is_root() {
+        let user = privilege::lookup_user(NOBODY)?.with_context(|| format!("user {NOBODY} does not exist"))?;
+        match privilege::is_known_here(&user) {
+            true => privilege::become_user(&user)?,
+            // In a user namespace of a single user.
+            false => privilege::drop_all_capabilities()?,
+        }
+        // The kernel forgets it when the user changes.
+        if !privilege::die_with_parent(parent)? {
+            anyhow::bail!("the supervisor is gone");
+        }
+    } else {
+        privilege::drop_all_capabilities()?;
+    }
+    privilege::no_new_privileges()?;
+    // What the proxy never does is never done here either.
+    sandbox::proxy()?;
+    Ok(())
 }
 
 fn bus() -> std::io::Result<Channel> {

@@ -5,6 +5,7 @@ mod admin;
 mod backoff;
 mod balance;
 mod control;
+mod dbus;
 mod dump;
 mod fifo;
 mod health;
@@ -39,8 +40,8 @@ pub use trust::weakness;
 use anyhow::Context;
 use control::RuntimeDirectory;
 use evenkeel_bus::{
-    Explanation, FromBalance, FromMail, FromProxy, FromVrrp, Reply, Request, RoleState, ScriptEnd, ToBalance, ToMail,
-    ToProxy, ToVrrp, WallTime,
+    Explanation, FromBalance, FromDbus, FromMail, FromProxy, FromVrrp, Reply, Request, RoleState, ScriptEnd, ToBalance,
+    ToMail, ToProxy, ToVrrp, WallTime,
 };
 use evenkeel_kernel::privilege;
 use evenkeel_site::config::{ErrorLog, ErrorLogTarget};
@@ -74,6 +75,8 @@ pub enum Happening {
     Balance(Generation, Heard<FromBalance>),
     /// From the mail role.
     Mail(Generation, Heard<FromMail>),
+    /// From the dbus role.
+    Dbus(Generation, Heard<FromDbus>),
     /// A mail that could not be sent before is to be tried again.
     MailDue,
     /// The wait before a role is started again is over.
@@ -149,6 +152,7 @@ struct Supervisor {
     layer4: balance::Balance,
     mailer: RoleSlot<ToMail>,
     letters: mail::Queue,
+    dbus: dbus::Dbus,
     listeners: Listeners,
     health: Health,
     health_since: Instant,
@@ -257,6 +261,7 @@ async fn daemon(plan: Plan, compiled: Compiled, on_ready: OnReady) -> anyhow::Re
         layer4: balance::Balance::open(&plan),
         mailer: RoleSlot::default(),
         letters: mail::Queue::default(),
+        dbus: dbus::Dbus::default(),
         listeners: Listeners::default(),
         health: Health::default(),
         health_since: Instant::now(),
@@ -326,6 +331,7 @@ impl Supervisor {
         if self.wants_vrrp() {
             self.start_vrrp();
         }
+        self.follow_dbus();
         self.follow_fifos();
         if self.wants_balance() {
             self.start_balance();
@@ -371,8 +377,12 @@ impl Supervisor {
             Happening::Proxy(generation, heard) if generation == self.proxy.generation => self.hear_proxy(heard),
             Happening::Balance(generation, heard) if generation == self.balance.generation => self.hear_balance(heard),
             Happening::Mail(generation, heard) if generation == self.mailer.generation => self.hear_mail(heard),
+            Happening::Dbus(generation, heard) if generation == self.dbus.slot.generation => {
+                self.hear_dbus(heard).await;
+            }
             // A process that is already replaced.
-            Happening::Vrrp(..) | Happening::Proxy(..) | Happening::Balance(..) | Happening::Mail(..) => {}
+            Happening::Vrrp(..) | Happening::Proxy(..) | Happening::Balance(..) => {}
+            Happening::Mail(..) | Happening::Dbus(..) => {}
             Happening::MailDue => self.post(),
             Happening::Respawn(role) => self.respawn(role),
             Happening::ScriptEnded { round, id, outcome } if round == self.checks.round => {

@@ -150,6 +150,7 @@ impl Supervisor {
         self.follow_fifos();
         self.sessions.retain(|name, _| self.compiled.bfd.sessions.iter().any(|session| session.name == *name));
         self.pass_on_vrrp();
+        self.follow_dbus();
         self.pass_on_balance(&before.balance);
         self.readdress_mail();
         if self.compiled.site.is_none() {
@@ -292,6 +293,7 @@ impl Supervisor {
         self.tell_fifos_states();
         service::tell(service::Doing::Ready);
         tracing::info!(target: "supervisor", "Reload finished: the new configuration is in force");
+        self.dbus_signal(evenkeel_bus::DbusSignal::Reloaded);
         let message = match self.compiled.remarks.len() {
             0 => "the new configuration is in force".to_owned(),
             n => format!("the new configuration is in force; {n} remarks: see `evenkeel check`"),

@@ -276,6 +276,7 @@ impl Supervisor {
             }
             Heard::Message(FromVrrp::Notify { instance, state, priority }) => {
                 self.mail_of_instance(&instance, state);
+                self.dbus_state(&instance, state);
                 self.fifos.tell("INSTANCE", &instance, state, priority);
                 let known = self.compiled.settings.instances.iter().chain(&self.departed);
                 let settings = known.into_iter().find(|settings| settings.name == instance);
@@ -318,6 +319,7 @@ impl Supervisor {
             self.vrrp.is_done = true;
             self.vrrp.enter(RoleState::Stopped);
         } else {
+            self.dbus_knows_nothing();
             let wait = self.vrrp.wait_after(lived);
             tracing::error!(target: "supervisor", "the vrrp role {how}; it is started again in {wait:?}");
             self.vrrp.enter(RoleState::Waiting);
@@ -436,6 +438,7 @@ impl Supervisor {
                 self.start_proxy();
             }
             Role::Mail => self.respawn_mail(),
+            Role::Dbus => self.respawn_dbus(),
             // Stopped meanwhile.
             Role::Vrrp | Role::Balance | Role::Proxy => {}
         }

@@ -143,6 +143,9 @@ impl Supervisor {
         if self.mailer.state != RoleState::Stopped {
             roles.push(view("mail", &self.mailer, self.mailer.process.as_ref().map(|p| p.pid)));
         }
+        if self.dbus.slot.state != RoleState::Stopped {
+            roles.push(view("dbus", &self.dbus.slot, self.dbus.slot.process.as_ref().map(|p| p.pid)));
+        }
         let mut node = NodeStatus {
             node: self.compiled.settings.router_id.clone().unwrap_or_else(load::host_name),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -1,7 +1,7 @@
 //! Stopping: the address moves first, while the proxy still serves; then everything else goes.
 
 use super::{CHILD_WAIT, End, Signals, Supervisor, Told, service};
-use evenkeel_bus::{RoleState, ToBalance, ToProxy, ToVrrp};
+use evenkeel_bus::{DbusSignal, RoleState, ToBalance, ToProxy, ToVrrp};
 use std::time::{Duration, Instant};
 
 /// Requests under way may finish within this when the daemon is told to stop.
@@ -18,6 +18,7 @@ impl Supervisor {
         self.checks = self.checks.stopped();
         self.watchers = super::watch::Watchers::default();
         self.stop_vrrp().await;
+        self.stop_dbus().await;
         self.stop_balance().await;
         self.stop_proxy(end, signals).await;
         let scripts_until = Instant::now() + self.child_wait();
@@ -96,6 +97,13 @@ impl Supervisor {
         self.forget_mail("the daemon stops");
         self.let_mail_go();
         self.attend_until(Instant::now() + QUIT, |supervisor| supervisor.mailer.state != RoleState::Stopping).await;
+    }
+
+    /// After the virtual routers, whose last states clients are told.
+    async fn stop_dbus(&mut self) {
+        self.dbus_signal(DbusSignal::Stopped);
+        self.let_dbus_go();
+        self.attend_until(Instant::now() + QUIT, |supervisor| supervisor.dbus.slot.state != RoleState::Stopping).await;
     }
 
     async fn stop_proxy(&mut self, end: End, signals: &mut Signals) {

@@ -102,6 +102,10 @@ pub(crate) fn failback() -> Event {
     Event::Command(Command::Failback(InstanceId(0)))
 }
 
+pub(crate) fn announce() -> Event {
+    Event::Command(Command::Announce(InstanceId(0)))
+}
+
 /// The process before this one died as master.
 pub(crate) fn resume(seconds: f64) -> Event {
     Event::Resume { instance: InstanceId(0), within: Duration::from_secs_f64(seconds) }

@@ -187,3 +187,28 @@ pub(in crate::keepalived) fn vrrp_strict(lower: &mut Lower, node: &Node) {
     let Some(keyword) = node.words.first() else { return };
     lower.drafts.globals.strict = lower.boolean(node.argument(1)).map(|strict| At::of(keyword, strict));
 }
+
+pub(in crate::keepalived) fn enable_dbus(lower: &mut Lower, _: &Node) {
+    lower.settings.dbus.enabled = true;
+}
+
+pub(in crate::keepalived) fn dbus_service_name(lower: &mut Lower, node: &Node) {
+    let Some(word) = node.argument(1) else { return };
+    if !is_bus_name(&word.text) {
+        return lower.refuse(word, format!("`{}` is no name on a message bus, such as org.example.Vrrp1", word.text));
+    }
+    lower.settings.dbus.service = Some(word.text.clone());
+}
+
+pub(in crate::keepalived) fn dbus_no_interface_name(lower: &mut Lower, node: &Node) {
+    lower.settings.dbus.no_interface = node.argument(1).map(|word| word.text.clone());
+}
+
+/// Well-known names of the DBus specification: elements between dots, two at least, none of which begins with a digit.
+fn is_bus_name(name: &str) -> bool {
+    let is_element = |element: &str| {
+        element.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+            && element.chars().next().is_some_and(|first| !first.is_ascii_digit())
+    };
+    name.len() <= 255 && name.contains('.') && name.split('.').all(is_element)
+}

@@ -1,6 +1,6 @@
 //! What stands outside every block, and global_defs.
 
-use super::{Directive, MANY, NOT_YET, does, kept, lacks, later, missed, moot, rows};
+use super::{Directive, MANY, NOT_YET, does, kept, lacks, later, moot, rows};
 use crate::keepalived::lower::balance::{globals, sync_daemon};
 use crate::keepalived::lower::{daemon, fifo, flavour, global, mail, nothing, scheduling};
 
@@ -141,9 +141,9 @@ rows! {
         "enable_snmp_rfcv3" "" 0..0 T3 line lacks(NO_SNMP) "Serve VRRPV3-MIB only.";
         "snmp_vs_stats_update_interval" "0.001..30 s" 1..1 T3 line moot(NO_SNMP) "Minimum age before virtual server statistics are read again.";
         "snmp_rs_stats_update_interval" "0.001..30 s" 1..1 T3 line moot(NO_SNMP) "Minimum age before real server statistics are read again.";
-        "enable_dbus" "" 0..0 T3 line missed() "Offer a DBus service.";
-        "dbus_service_name" "NAME" 1..1 T3 line later() "Bus name to own.";
-        "dbus_no_interface_name" "NAME" 1..1 T3 line later() "Path element for instances without interface.";
+        "enable_dbus" "" 0..0 T3 line does(global::enable_dbus) "Offer a DBus service.";
+        "dbus_service_name" "NAME" 1..1 T3 line does(global::dbus_service_name) "Bus name to own.";
+        "dbus_no_interface_name" "NAME" 1..1 T3 line does(global::dbus_no_interface_name) "Path element for instances without interface.";
         "include_check" "[[+|-]readable|match|wildcard_match|brace_match ...]" 0..MANY T3 line does(nothing) "How strict a failing include is, in this file.";
         "reload_check_config" "[LOGFILE]" 0..1 T2 line kept(daemon::reload_check_config, "every reload is checked first, and changes nothing when it fails") "Check the configuration before a reload.";
         "reload_time_file" "ABS-PATH" 1..1 T3 line kept(daemon::reload_time_file, NOT_YET) "File holding a scheduled reload time, watched with inotify.";

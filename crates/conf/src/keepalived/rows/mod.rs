@@ -232,11 +232,6 @@ const fn later() -> Act {
     (Support::Accepted { reason: NOT_YET, missed: false }, None)
 }
 
-/// Its absence changes the service.
-const fn missed() -> Act {
-    (Support::Accepted { reason: NOT_YET, missed: true }, None)
-}
-
 /// The reason of most accepted rows.
 pub(super) const NOT_YET: &str = "not yet acted on";
 

@@ -4,21 +4,17 @@
 mod conversation;
 mod text;
 
-use anyhow::Context;
 use conversation::Outcome;
 use evenkeel_bus::{Channel, ChannelError, FromMail, Letter, Relay, ToMail};
-use evenkeel_kernel::{privilege, sandbox};
 use std::net::ToSocketAddrs;
 use std::time::Duration;
 
-/// Who talks to the server.
-const USER: &str = "nobody";
 /// As good as for ever.
 const LONG: Duration = Duration::from_secs(86_400);
 
 /// Runs until the bus closes.
 pub fn run(mut bus: Channel, parent: u32) -> anyhow::Result<()> {
-    lock_up(parent)?;
+    super::give_all_away(parent)?;
     tell(&mut bus, &FromMail::Ready);
     loop {
         match bus.receive_blocking::<ToMail>(LONG) {
@@ -32,28 +28,6 @@ pub fn run(mut bus: Channel, parent: u32) -> anyhow::Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
-}
-
-/// From here on this process can change nothing on this machine.
-fn lock_up(parent: u32) -> anyhow::Result<()> {
-    if rustix::process::geteuid().is_root() {
-        let user = privilege::lookup_user(USER)?.with_context(|| format!("user {USER} does not exist"))?;
-        match privilege::is_known_here(&user) {
-            true => privilege::become_user(&user)?,
-            // In a user namespace of a single user.
-            false => privilege::drop_all_capabilities()?,
-        }
-        // The kernel forgets it when the user changes.
-        if !privilege::die_with_parent(parent)? {
-            anyhow::bail!("the supervisor is gone");
-        }
-    } else {
-        privilege::drop_all_capabilities()?;
-    }
-    privilege::no_new_privileges()?;
-    // What the proxy never does is never done here either.
-    sandbox::proxy()?;
-    Ok(())
 }
 
 fn deliver(relay: &Relay, to: &[String], letter: &Letter) -> Outcome {
