@@ -3,7 +3,7 @@
 
 mod support;
 
-use evenkeel_kernel::addresses::Address;
+use evenkeel_kernel::addresses::{Address, Held, reconcile};
 use evenkeel_kernel::arp_socket::ArpSocket;
 use evenkeel_kernel::ndp_socket::NdpSocket;
 use evenkeel_kernel::netlink::{Monitor, Netlink};
@@ -318,5 +318,9 @@ fn with_ipv6(host: &Host, address: Ipv6Addr) {
         host.namespace.set_sysctl(&format!("net/ipv6/conf/eth0/{name}"), value).unwrap();
     }
     let address = Address { flags: NO_DAD, ..Address::new(Prefix::new(address.into(), 64).unwrap()) };
-    host.namespace.run(|| Netlink::open().unwrap().add_address(host.eth0.index, &address).unwrap()).unwrap();
+    let held = Held::new(host.eth0.index, address);
+    // Returns when the kernel takes in what comes for it.
+    let reconciled =
+        host.namespace.run(|| reconcile(&mut Netlink::open().unwrap(), &[held], |_| false).unwrap()).unwrap();
+    assert_eq!((reconciled.made.len(), reconciled.errors.len()), (1, 0));
 }
