@@ -8,11 +8,14 @@ use evenkeel_e2e::able_to_run;
 use evenkeel_e2e::scenario::{Program, Programs, Scenario, run};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Most of a scenario is waiting.
 const AT_ONCE: usize = 6;
+
+/// One test after the other, so that there are no more at once.
+static TURN: Mutex<()> = Mutex::new(());
 
 fn scenarios() -> Vec<Scenario> {
     Scenario::load_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios")).unwrap()
@@ -25,6 +28,7 @@ fn run_all(under_test: &str, programs: Programs) {
     if std::env::var("UNDER_TEST").is_ok_and(|wanted| wanted != under_test) {
         return;
     }
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let wanted = std::env::var("SCENARIO").unwrap_or_default();
     let is_mixed = programs.first != programs.others;
     let uses_keepalived = [programs.first, programs.others].contains(&Program::Keepalived);
