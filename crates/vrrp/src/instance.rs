@@ -220,7 +220,7 @@ impl Instance {
             Link::Present(present) if !present.up && !self.config.dont_track_primary => {
                 return Some(format!("interface {interface} is down"));
             }
-            Link::Present(Present { source: None, .. }) => {
+            Link::Present(Present { source: None, .. }) if !self.awaits_source() => {
                 let what = match self.config.family() {
                     Family::V4 => "IPv4 address",
                     Family::V6 => "link-local IPv6 address",
@@ -231,6 +231,12 @@ impl Instance {
         }
         let tracker = self.trackers.iter().find(|tracker| tracker.forbids())?;
         Some(format!("{}: {}", tracker.name, tracker.verdict.detail))
+    }
+
+    /// A link that has just come up has its link-local address only once nobody else was found to have it: at the start that
+    /// is waited for, and no fault (keepalived, observed).
+    fn awaits_source(&self) -> bool {
+        matches!((self.state, self.config.family()), (State::Init(_), Family::V6))
     }
 
     /// How many conditions without weight fail now, the interface among them.
@@ -250,6 +256,9 @@ impl Instance {
         }
         if self.link == Link::Unreported {
             return Some(format!("interface {} has not been reported yet", self.config.interface));
+        }
+        if self.awaits_source() && self.present().is_some_and(|present| present.source.is_none()) {
+            return Some(format!("interface {} has no link-local IPv6 address yet", self.config.interface));
         }
         let tracker = self.trackers.iter().find(|tracker| tracker.is_awaited())?;
         Some(format!("{} {}", tracker.name, tracker.verdict.detail))
