@@ -48,7 +48,7 @@ fn multicast(priority: u8, _: &str, _: &str) -> String {
 /// The addresses of a machine as `ip` shows them, without what depends on the machine.
 fn shown(machine: &Machine) -> Vec<String> {
     let text = machine.shell("ip -o addr show dev eth0");
-    let is_virtual = |line: &&str| line.contains("::10") && !line.contains("::10/") || line.contains("10.0.0.100/");
+    let is_virtual = |line: &&str| ["::100/", "::101/", "::102/", "10.0.0.100/"].iter().any(|end| line.contains(end));
     let mut lines: Vec<_> =
         text.lines().filter(is_virtual).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     lines.iter_mut().for_each(|line| *line = line.replace(" proto 18", "").replace(" proto keepalived", ""));

@@ -98,7 +98,7 @@ fn through_a_machine() -> Result<String> {
 
 /// What one of ours is compared with: IPVS by the same method, or nftables.
 fn beside<'a>(cost: &Cost, costs: &'a [Cost]) -> Option<&'a Cost> {
-    let Balancer::Xdp(forward, _) = cost.balancer else { return None };
+    let Balancer::Xdp(forward) = cost.balancer else { return None };
     let of = |balancer| costs.iter().find(|cost| cost.balancer == balancer);
     of(Balancer::Ipvs(forward)).or_else(|| of(Balancer::Nftables))
 }
