@@ -77,7 +77,7 @@ fn through_a_machine() -> Result<String> {
         None => println!("{line}"),
     })?;
     let mut text = String::from(
-        "\n### Through a machine\n\nDatagrams of 64 clients through a director on a veth, all in the sender's own system call, so that time is CPU; what the\nsame call takes when the director throws the datagram away at once is taken off. The fastest of 15 rounds.\n\n",
+        "\n### Through a machine\n\nDatagrams of 64 clients through a director on a veth, all in the sender's own system call, so that time is CPU; what the\nsame call takes when the director balances nothing and throws the datagram away at once is taken off. The fastest of 15 rounds.\n\n",
     );
     for (kernel, costs) in [("this machine's kernel", here), ("the guest: Linux 6.1 on an emulated processor", there)] {
         let _ = writeln!(
