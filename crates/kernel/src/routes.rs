@@ -8,7 +8,7 @@ use crate::netlink::Netlink;
 pub(crate) use crate::netlink::There;
 use evenkeel_wire::route::{Route, Rule};
 
-/// What [`reconcile`] did, in words: `added route 10.0.0.0/8 via 10.0.0.1`.
+/// What a reconciliation did, in words: `added route 10.0.0.0/8 via 10.0.0.1`.
 #[derive(Debug, Default)]
 pub struct Reconciled {
     /// What was done, in order.

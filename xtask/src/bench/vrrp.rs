@@ -52,16 +52,20 @@ pub(super) fn run() -> Result<()> {
         ours.private / theirs.private
     );
     println!("{table}");
+    let text = format!(
+        "## Virtual routers\n\n`cargo xtask bench vrrp`: {ROUTERS} virtual routers at {ADVERTS_PER_SECOND} adverts a second each for {} s. CPU is what the kernel charged to the vrrp process\n(`/proc/PID/schedstat`), so it holds the kernel's share of sending and receiving too. The two that receive hear the same\nadverts at the same time. Memory is `VmRSS` and `RssAnon` of the process that sends.\n\n{table}",
+        MEASURED.as_secs()
+    );
+    report::write("vrrp", &text)?;
     let large = large()?;
     println!("{large}");
     let text = format!(
-        "## Virtual routers\n\n`cargo xtask bench vrrp`: {ROUTERS} virtual routers at {ADVERTS_PER_SECOND} adverts a second each for {} s. CPU is what the kernel charged to the vrrp process\n(`/proc/PID/schedstat`), so it holds the kernel's share of sending and receiving too. The two that receive hear the same\nadverts at the same time. Memory is `VmRSS` and `RssAnon` of the process that sends.\n\n{table}\n{} virtual routers on {LANS} interfaces with {ADDRESSES_OF_ONE} addresses each, `advert_int 1`, alone on their LANs; the median of {RUNS}. A start is from the\ncommand until the kernel has the last of the {} addresses, which can be no sooner than the 3 s and more of the protocol. A reload adds\none address to one of them: from the signal until the kernel has it. CPU is the vrrp process's for an advert, {} s long, once all are master.\n\n{large}",
-        MEASURED.as_secs(),
+        "## Many virtual routers\n\n`cargo xtask bench vrrp` too: {} virtual routers on {LANS} interfaces with {ADDRESSES_OF_ONE} addresses each, `advert_int 1`, alone on their LANs; the median of {RUNS}. A start is from the\ncommand until the kernel has the last of the {} addresses, which can be no sooner than the 3 s and more of the protocol. A reload adds\none address to one of them: from the signal until the kernel has it. CPU is the vrrp process's for an advert, {} s long, once all are master.\n\n{large}",
         LANS * ROUTERS,
         LANS * ROUTERS * ADDRESSES_OF_ONE,
         MEASURED.as_secs()
     );
-    report::write("vrrp", &text)
+    report::write("vrrp-many", &text)
 }
 
 /// The cost of each program as the only master.
