@@ -23,7 +23,7 @@ const HELPERS: &[(&str, &str)] = &[
     ("note", "echo \"$@\" >>/tmp/notified"),
     (
         "addresses",
-        "ip -o addr show | sed -E 's/^[0-9]+: //; s/\\\\\\\\? *valid_lft.*//; s/ +/ /g; s/@[^ ]+//' | grep -vE '^lo |10\\.0\\.0\\.1[0-3]/|fd00::1[0-3]/|inet6 fe80::[0-9a-f]+:[0-9a-f]+ff:fe' | sort",
+        "ip -o addr show | sed -E 's/^[0-9]+: //; s/\\\\\\\\? *valid_lft.*//; s/ +/ /g; s/@[^ ]+//' | grep -vE '^lo |10\\.0\\.0\\.1[0-3]/|fd00::1[0-3]/|inet6 fe80::([0-9a-f]+:)?[0-9a-f]*ff:fe' | sort",
     ),
 ];
 
