@@ -1,10 +1,18 @@
 //! The laws: what must hold at every instant, after settling, and while a master goes in good order.
+//!
+//! Machines that run the model of keepalived are under the same laws, but for what it is known not to do, however well
+//! its neighbours behave:
+//! - Its first advert comes before its addresses, so that of it "who advertises holds" is not demanded.
+//! - Told to stop it lets go before anybody else can have the addresses: the law that a handover leaves no gap begins to
+//!   hold when its successor's skew is over.
+//! - It has no `failover`: as master it is made to go by stopping it.
 
+use crate::daemon::Seen;
 use crate::node::Node;
 use crate::scenario::LINK;
 use crate::world::{Broken, World};
 use evenkeel_vrrp::config::Preempt;
-use evenkeel_vrrp::{Action, InstanceStatus, StateName, Status};
+use evenkeel_vrrp::{Action, StateName};
 use evenkeel_wire::ipv4;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -15,15 +23,14 @@ pub(crate) struct Watch {
     /// Who could serve them.
     pub(crate) component: Vec<usize>,
     pub(crate) master: usize,
+    /// From when on. A keepalived that is told to stop lets go first: until its successor's skew is over nobody answers,
+    /// and no neighbour can do anything about that.
+    pub(crate) from: Duration,
 }
 
 impl Node {
     /// Within this time an address that was removed by hand is back.
     pub(crate) const REPAIR_TIME: Duration = Duration::from_secs(1);
-
-    fn status(&self, now: Duration) -> Option<Status> {
-        self.router.as_ref().map(|router| router.status(self.clock(now)))
-    }
 }
 
 impl World {
@@ -49,7 +56,8 @@ impl World {
                     return Err(format!("an advert is a packet of its family: {name} sends {packet:?}"));
                 };
                 let held = node.holds_all(instance.0 as usize);
-                if priority != 0 && !held {
+                // A keepalived that becomes master sends its first advert before it adds the addresses.
+                if priority != 0 && !held && node.is_ours() {
                     return Err(format!(
                         "who advertises holds: {name} advertises priority {priority} without its addresses"
                     ));
@@ -82,11 +90,11 @@ impl World {
     /// says so. What an earlier process held is left there until this one knows its links, and for a moment longer where it
     /// takes the place of one that died as master.
     pub(crate) fn check_node(&self, node: &Node) -> Result<(), Broken> {
-        let Some(status) = node.status(self.now) else {
+        let Some(seen) = node.see(self.now) else {
             return Ok(());
         };
         let name = node.name();
-        for (k, instance) in status.instances.iter().enumerate() {
+        for (k, instance) in seen.into_iter().enumerate() {
             let state = instance.state;
             if state != node.states[k] {
                 let told = node.states[k];
@@ -176,27 +184,22 @@ impl World {
     }
 
     fn check_component(&self, component: &[usize], handed_over: Option<usize>) -> Result<(), Broken> {
-        let statuses: Vec<(&Node, Status)> = component
+        let seen: Vec<(&Node, Vec<Seen>)> = component
             .iter()
             .map(|n| &self.nodes[*n])
             .filter(|node| node.runs())
-            .filter_map(|node| Some((node, node.status(self.now)?)))
+            .filter_map(|node| Some((node, node.see(self.now)?)))
             .collect();
         let n_instances = self.nodes[component[0]].config.instances.len();
         for k in 0..n_instances {
-            let members: Vec<(&Node, &InstanceStatus)> =
-                statuses.iter().filter_map(|(node, status)| Some((*node, status.instances.get(k)?))).collect();
+            let members: Vec<(&Node, Seen)> =
+                seen.iter().filter_map(|(node, seen)| Some((*node, *seen.get(k)?))).collect();
             self.check_instance(&members, k, handed_over)?;
         }
         Ok(())
     }
 
-    fn check_instance(
-        &self,
-        members: &[(&Node, &InstanceStatus)],
-        k: usize,
-        handed_over: Option<usize>,
-    ) -> Result<(), Broken> {
+    fn check_instance(&self, members: &[(&Node, Seen)], k: usize, handed_over: Option<usize>) -> Result<(), Broken> {
         let said: Vec<_> = members.iter().map(|(node, status)| format!("{} {:?}", node.name(), status.state)).collect();
         let said = said.join(", ");
         let eligible: Vec<_> = members.iter().filter(|(node, _)| node.is_eligible()).collect();
@@ -216,16 +219,16 @@ impl World {
         };
         let preempts = |node: &Node| node.config.instances[k].preempt != Preempt::Never;
         let best = eligible.iter().filter(|(node, _)| preempts(node) && handed_over != Some(node.number));
-        if let Some((other, better)) = best.max_by_key(|(_, status)| status.effective_priority)
-            && better.effective_priority > status.effective_priority
+        if let Some((other, better)) = best.max_by_key(|(_, status)| status.effective)
+            && better.effective > status.effective
         {
             return Err(format!(
                 "the highest priority that preempts is master: instance {} is with {} ({}), {} has {}",
                 k + 1,
                 master.name(),
-                status.effective_priority,
+                status.effective,
                 other.name(),
-                better.effective_priority
+                better.effective
             ));
         }
         Ok(())
@@ -233,7 +236,7 @@ impl World {
 
     /// While a master goes in good order: there is no instant at which nobody serves.
     pub(crate) fn check_watch(&self) -> Result<(), Broken> {
-        let Some(watch) = &self.watch else {
+        let Some(watch) = self.watch.as_ref().filter(|watch| watch.from <= self.now) else {
             return Ok(());
         };
         for k in &watch.instances {

@@ -1,14 +1,17 @@
 //! A seeded clock, LAN and kernel for the pure cores.
 //!
 //! [`run`] makes a scenario of a seed: two to five routers with some configuration on a LAN that loses, delays,
-//! duplicates and reorders, on machines that crash, restart, lose links and are handed over. Then everything heals (but
-//! for faults that last), the nodes get a bounded time to agree, and the master of the first virtual router is made to
-//! go in good order. The laws that must hold meanwhile stand in `laws.rs`.
+//! duplicates and reorders, on machines that crash, restart, lose links and are handed over. On every other LAN some of
+//! them run a model of keepalived (`keepalived.rs`). Then everything heals (but for faults that last), the nodes get a
+//! bounded time to agree, and the master of the first virtual router is made to go in good order. The laws that must hold
+//! meanwhile stand in `laws.rs`, which says too what they do not demand of a keepalived.
 //!
 //! Nothing here reads a clock or any randomness but the seed: the same seed gives the same run, so a seed that breaks a
 //! law is a regression test.
 
 pub mod balance;
+mod daemon;
+mod keepalived;
 mod lan;
 mod laws;
 mod mishaps;
@@ -34,6 +37,8 @@ pub struct Summary {
     pub n_adverts: u64,
     /// Changes of state.
     pub n_transitions: u64,
+    /// Those of them that the model of keepalived made.
+    pub n_peer_transitions: u64,
     /// Mishaps that took effect.
     pub n_faults: u64,
     /// Planned handovers that were watched for a gap.
@@ -47,6 +52,7 @@ impl Summary {
             n_events: self.n_events + other.n_events,
             n_adverts: self.n_adverts + other.n_adverts,
             n_transitions: self.n_transitions + other.n_transitions,
+            n_peer_transitions: self.n_peer_transitions + other.n_peer_transitions,
             n_faults: self.n_faults + other.n_faults,
             n_handovers: self.n_handovers + other.n_handovers,
         }

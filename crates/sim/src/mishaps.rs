@@ -69,7 +69,7 @@ impl World {
     }
 
     fn command(&mut self, n: usize, instance: usize, command: fn(InstanceId) -> Command) -> Result<(), Broken> {
-        if !self.nodes[n].runs() || instance >= self.nodes[n].config.instances.len() {
+        if !self.nodes[n].runs() || !self.nodes[n].is_ours() || instance >= self.nodes[n].config.instances.len() {
             return Ok(());
         }
         self.tell(n, Event::Command(command(InstanceId(instance as u32))))

@@ -1,6 +1,7 @@
+use crate::daemon::{Daemon, Program, Seen};
 use crate::scenario::{LINK, NodePlan, OTHER_LINK, primary};
 use evenkeel_vrrp::config::{Family, TrackTarget, VirtualAddress};
-use evenkeel_vrrp::{Config, Interface, Router, StateName};
+use evenkeel_vrrp::{Config, Interface, StateName};
 use evenkeel_wire::{Instant, Mac};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -9,12 +10,13 @@ use std::time::Duration;
 /// A machine: its kernel, as much of it as matters here, and its router while the process runs.
 pub(crate) struct Node {
     pub(crate) number: usize,
+    pub(crate) program: Program,
     pub(crate) config: Config,
     clock_offset: Duration,
     first_index: u32,
 
     pub(crate) powered: bool,
-    pub(crate) router: Option<Router>,
+    pub(crate) router: Option<Daemon>,
     /// The process has not learnt of its links yet, so it cannot have cleaned up after an earlier one.
     pub(crate) starting: bool,
     /// Counts the starts, so that what was meant for an earlier process does not reach a later one.
@@ -44,6 +46,7 @@ impl Node {
     pub(crate) fn new(number: usize, plan: &NodePlan) -> Self {
         Node {
             number,
+            program: plan.program,
             config: plan.config.clone(),
             clock_offset: plan.clock_offset,
             first_index: plan.first_index,
@@ -66,7 +69,20 @@ impl Node {
     }
 
     pub(crate) fn name(&self) -> String {
-        format!("lb{:02}", self.number + 1)
+        let program = match self.program {
+            Program::Evenkeel => "lb",
+            Program::Keepalived => "ka",
+        };
+        format!("{program}{:02}", self.number + 1)
+    }
+
+    pub(crate) fn is_ours(&self) -> bool {
+        self.program == Program::Evenkeel
+    }
+
+    /// What its router says of itself, while there is one.
+    pub(crate) fn see(&self, now: Duration) -> Option<Vec<Seen>> {
+        self.router.as_ref().map(|router| router.see(self.clock(now)))
     }
 
     /// This node's clock.
@@ -81,7 +97,7 @@ impl Node {
 
     pub(crate) fn start(&mut self, seed: u64) {
         self.powered = true;
-        self.router = Some(Router::new(self.config.clone(), seed));
+        self.router = Some(Daemon::new(self.program, self.config.clone(), seed));
         self.starting = true;
         self.incarnation += 1;
         self.stopped = false;
@@ -95,7 +111,8 @@ impl Node {
     /// is left: until then no peer can have taken over.
     pub(crate) fn resumptions(&mut self, now: Duration) -> Vec<(usize, Duration)> {
         self.resumes_until.clear();
-        let Some((died_at, masters)) = self.died.take() else { return Vec::new() };
+        let died = self.died.take().filter(|_| self.is_ours());
+        let Some((died_at, masters)) = died else { return Vec::new() };
         let mut left = Vec::new();
         for k in masters {
             let instance = &self.config.instances[k];

@@ -1,5 +1,6 @@
 //! What one seed stands for: the nodes, how bad the LAN is, what goes wrong and when, and what stays wrong.
 
+use crate::daemon::Program;
 use crate::random::Random;
 use evenkeel_vrrp::config::{
     Authentication, Centis, Family, GROUP_V6, Garp, Group, Initial, Instance, Password, Preempt, Priority, Script,
@@ -29,6 +30,8 @@ pub(crate) struct Scenario {
     pub(crate) lasting: Vec<Fault>,
     /// Upper bound of the master-down interval of any node.
     pub(crate) down_interval: Duration,
+    /// Upper bound of the time from a priority 0 to an answer by its hearers.
+    pub(crate) longest_skew: Duration,
     /// How long after healing the nodes have to agree.
     pub(crate) settles_for: Duration,
     pub(crate) handover: Handover,
@@ -37,6 +40,7 @@ pub(crate) struct Scenario {
 
 #[derive(Clone, Debug)]
 pub(crate) struct NodePlan {
+    pub(crate) program: Program,
     pub(crate) config: Config,
     /// What its clock shows when the simulation starts.
     pub(crate) clock_offset: Duration,
@@ -139,15 +143,19 @@ impl Scenario {
         let (configs, preempt_delay) = configs(random, n_nodes, version, interval);
         let chaos = advert * (20 + random.below(60) as u32);
         let down_interval = advert * 5;
-        let nodes = configs
-            .into_iter()
-            .map(|config| NodePlan {
-                config,
+        let programs: &[Program] =
+            if random.percent(50) { &[Program::Evenkeel] } else { &[Program::Evenkeel, Program::Keepalived] };
+        let mut plan = |config| {
+            let program = random.pick(programs);
+            NodePlan {
+                program,
+                config: fit(program, config),
                 clock_offset: random.span(Duration::ZERO, Duration::from_secs(1_000_000)),
                 starts_at: random.span(Duration::ZERO, advert * 2),
                 first_index: 1 + random.below(9) as u32,
-            })
-            .collect();
+            }
+        };
+        let nodes = configs.into_iter().map(&mut plan).collect();
         let delay = random.span(Duration::from_micros(20), (advert / 20).min(Duration::from_millis(5)));
         let good_lan = Quality { loss_percent: 0, duplicate_percent: 0, delay, jitter: Duration::ZERO };
         let bad_lan = Quality {
@@ -164,6 +172,8 @@ impl Scenario {
             heals_at: chaos,
             lasting: lasting(random, n_nodes),
             down_interval,
+            // In version 2 it is a second at most, and so is the interval at least; in version 3 it is one interval.
+            longest_skew: advert + delay * 2 + Duration::from_millis(5),
             settles_for: down_interval * 6 + preempt_delay * 2 + script_interval * 6 + Duration::from_millis(200),
             handover: random.pick(&[Handover::Shutdown, Handover::Failover]),
             script_interval,
@@ -246,6 +256,16 @@ fn configs(random: &mut Random, n_nodes: usize, version: Version, interval: Cent
         Config { instances, scripts: vec![script.clone()], groups, ..Config::default() }
     });
     (configs.collect(), preempt_delay)
+}
+
+/// A keepalived has no proxy of ours to track.
+fn fit(program: Program, mut config: Config) -> Config {
+    if program == Program::Keepalived {
+        for instance in &mut config.instances {
+            instance.tracks.retain(|track| track.target != TrackTarget::Proxy);
+        }
+    }
+    config
 }
 
 fn address(last: u8, family: Family) -> VirtualAddress {

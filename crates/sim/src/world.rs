@@ -192,7 +192,8 @@ impl World {
         if component.iter().all(|n| *n == master || !self.nodes[*n].is_eligible()) {
             return Ok(());
         }
-        let left = match self.scenario.handover {
+        let handover = if self.nodes[master].is_ours() { self.scenario.handover } else { Handover::Shutdown };
+        let left = match handover {
             Handover::Failover if self.nodes[master].config.groups.is_empty() => vec![0],
             Handover::Failover | Handover::Shutdown => {
                 let states = self.nodes[master].states.iter().enumerate();
@@ -200,15 +201,17 @@ impl World {
             }
         };
         self.summary.n_handovers += 1;
-        self.watch = Some(Watch { instances: left.clone(), component: component.clone(), master });
-        match self.scenario.handover {
+        let gap = if self.nodes[master].is_ours() { Duration::ZERO } else { self.scenario.longest_skew };
+        self.watch =
+            Some(Watch { instances: left.clone(), component: component.clone(), master, from: self.now + gap });
+        match handover {
             Handover::Shutdown => self.befall(Fault::Shutdown(master))?,
             Handover::Failover => self.befall(Fault::Failover { node: master, instance: 0 })?,
         }
         self.run_until(self.now + self.scenario.down_interval * 3)?;
         self.check_handed_over(master, &left)?;
         self.watch = None;
-        if self.scenario.handover == Handover::Failover {
+        if handover == Handover::Failover {
             self.tell(master, Event::Command(Command::Failback(InstanceId(0))))?;
             self.run_until(self.now + self.scenario.settles_for)?;
             self.check_settled()?;
@@ -415,6 +418,7 @@ impl World {
             Action::Explain(transition) => {
                 if transition.from != transition.to {
                     self.summary.n_transitions += 1;
+                    self.summary.n_peer_transitions += u64::from(!self.nodes[n].is_ours());
                 }
                 self.nodes[n].states[transition.instance.0 as usize] = transition.to;
             }
