@@ -43,7 +43,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         // The cause is part of the text above; a chain printer would say it twice.
-        self.cause.get_ref().map(|inner| inner as &(dyn std::error::Error + 'static))
+        self.cause.get_ref()?.source()
     }
 }
 
@@ -74,5 +74,12 @@ mod tests {
         let error = Error::new("add 10.0.0.100/32 to eth0", Errno::PERM);
         assert_eq!(error.to_string(), "add 10.0.0.100/32 to eth0: operation not permitted");
         assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    #[test]
+    fn a_chain_of_causes_says_each_once() {
+        let error = Error::new("open IPVS", io::Error::new(io::ErrorKind::NotFound, "this kernel has no IPVS"));
+        assert_eq!(error.to_string(), "open IPVS: this kernel has no IPVS");
+        assert!(std::error::Error::source(&error).is_none());
     }
 }
