@@ -1,6 +1,7 @@
 //! How tables are written for people, and how counters add up.
 
-use crate::table::{DestinationKey, DestinationStatistics, Family, Protocol, ServiceKey, Traffic};
+use crate::table::{DestinationKey, DestinationStatistics, Protocol, ServiceKey, Traffic};
+use evenkeel_wire::Family;
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Add;

@@ -4,7 +4,8 @@ mod node;
 
 use evenkeel_balance::config::{Config, Pool};
 use evenkeel_balance::names::{find_pool, find_server};
-use evenkeel_balance::table::{Family, Protocol, ServiceKey};
+use evenkeel_balance::table::{Protocol, ServiceKey};
+use evenkeel_wire::Family;
 use node::{config, pool, server, service};
 use std::net::IpAddr;
 

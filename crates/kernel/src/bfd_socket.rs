@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::error::During;
+use evenkeel_wire::Family;
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -25,36 +26,6 @@ const TRAFFIC_CLASS: u32 = 0xc0;
 
 /// Longer datagrams are cut: they are no packets then either.
 const LONGEST: usize = 256;
-
-/// IPv4 or IPv6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
-}
-
-impl Family {
-    /// The family of an address.
-    pub fn of(address: IpAddr) -> Self {
-        if address.is_ipv4() { Family::V4 } else { Family::V6 }
-    }
-
-    fn domain(self) -> Domain {
-        match self {
-            Family::V4 => Domain::IPV4,
-            Family::V6 => Domain::IPV6,
-        }
-    }
-
-    fn unspecified(self) -> IpAddr {
-        match self {
-            Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
-            Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
-        }
-    }
-}
 
 /// What came to a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +51,7 @@ impl BfdListener {
     /// A socket on this port.
     pub fn open(family: Family, port: u16) -> Result<Self, Error> {
         let during = || format!("listen on UDP port {port} for BFD");
-        let socket = Socket::new(family.domain(), Type::DGRAM, Some(Protocol::UDP)).during(during)?;
+        let socket = Socket::new(domain(family), Type::DGRAM, Some(Protocol::UDP)).during(during)?;
         socket.set_nonblocking(true).during(during)?;
         let options = match family {
             Family::V4 => [(libc::IPPROTO_IP, libc::IP_RECVTTL), (libc::IPPROTO_IP, libc::IP_PKTINFO)],
@@ -130,7 +101,7 @@ impl BfdSender {
         let family = Family::of(neighbour.ip());
         let source = source.unwrap_or(family.unspecified());
         let during = || format!("open a socket for BFD from {source} to {neighbour}");
-        let socket = Socket::new(family.domain(), Type::DGRAM, Some(Protocol::UDP)).during(during)?;
+        let socket = Socket::new(domain(family), Type::DGRAM, Some(Protocol::UDP)).during(during)?;
         socket.set_nonblocking(true).during(during)?;
         socket.set_priority(PRIORITY).during(during)?;
         // Nothing is read here: what is sent to this port is not to take up memory.
@@ -265,6 +236,10 @@ fn address_of(sender: &libc::sockaddr_storage) -> Option<IpAddr> {
         }
         _ => None,
     }
+}
+
+fn domain(family: Family) -> Domain {
+    Domain::for_address(SocketAddr::new(family.unspecified(), 0))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::ancillary::{self, Ancillary};
 use crate::error::During;
+use evenkeel_wire::Family;
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 use rustix::net::sockopt;
@@ -45,12 +46,6 @@ pub struct VrrpSocket {
     socket: Socket,
     family: Family,
     interface: Interface,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Family {
-    V4,
-    V6,
 }
 
 /// Where a socket sends and hears.

@@ -605,7 +605,7 @@ fn what_the_program_cannot_do_is_refused() {
         let tcp = key(Protocol::Tcp, VIP, 80);
         let sctp = key(Protocol::Sctp, VIP, 80);
         apply(&mut plane, &[Change::AddService(tcp, maglev()), Change::AddService(sctp, maglev())]);
-        let mark = ServiceKey::Mark { family: evenkeel_balance::table::Family::V4, mark: NonZeroU32::new(7).unwrap() };
+        let mark = ServiceKey::Mark { family: evenkeel_wire::Family::V4, mark: NonZeroU32::new(7).unwrap() };
         let csum = Forward::Tunnel(Tunnel::Gue { port: 6080, checksum: TunnelChecksum::Present });
         let add = |key, to: &str, forward| Change::AddDestination(key, server(to, 80), destination(forward, 1));
         let timeout = NonZeroU32::new(60).unwrap();

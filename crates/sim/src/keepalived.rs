@@ -21,10 +21,10 @@ mod track;
 
 use evenkeel_vrrp::auth::Guard;
 use evenkeel_vrrp::auth::trailer::Utc;
-use evenkeel_vrrp::config::{self, Family, Preempt, Priority, Version, VirtualAddress};
+use evenkeel_vrrp::config::{self, Preempt, Priority, Version, VirtualAddress};
 use evenkeel_vrrp::packet::{Advert, Checksum, Datagram, TTL};
 use evenkeel_vrrp::{Action, Config, Event, InstanceId, Interface, StateName, Transition, timers};
-use evenkeel_wire::Instant;
+use evenkeel_wire::{Family, Instant};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -1,8 +1,8 @@
 use crate::daemon::{Daemon, Program, Seen};
 use crate::scenario::{LINK, NodePlan, OTHER_LINK, primary};
-use evenkeel_vrrp::config::{Family, TrackTarget, VirtualAddress};
+use evenkeel_vrrp::config::{TrackTarget, VirtualAddress};
 use evenkeel_vrrp::{Config, Interface, StateName};
-use evenkeel_wire::{Instant, Mac};
+use evenkeel_wire::{Family, Instant, Mac};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;

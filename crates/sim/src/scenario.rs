@@ -3,11 +3,11 @@
 use crate::daemon::Program;
 use crate::random::Random;
 use evenkeel_vrrp::config::{
-    Authentication, Centis, Family, GROUP_V6, Garp, Group, Initial, Instance, Password, Preempt, Priority, Script,
-    Track, TrackTarget, UnicastPeer, Version, VirtualAddress, Vrid,
+    Authentication, Centis, GROUP_V6, Garp, Group, Initial, Instance, Password, Preempt, Priority, Script, Track,
+    TrackTarget, UnicastPeer, Version, VirtualAddress, Vrid,
 };
 use evenkeel_vrrp::{Config, InstanceId, ScriptId};
-use evenkeel_wire::Prefix;
+use evenkeel_wire::{Family, Prefix};
 use std::net::IpAddr;
 use std::time::Duration;
 

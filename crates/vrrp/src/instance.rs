@@ -3,7 +3,7 @@
 
 use crate::auth::Guard;
 use crate::auth::trailer::{Refusal, Utc};
-use crate::config::{self, Family, Preempt, Priority, Version, VirtualAddress};
+use crate::config::{self, Preempt, Priority, Version, VirtualAddress};
 use crate::event::{Action, InstanceId, Report, StateName, Transition};
 use crate::explain::{self, Why};
 use crate::group::{Bond, Word};
@@ -15,7 +15,7 @@ use crate::state::{Burst, Init, Leave, Leaving, Master, State};
 use crate::status::{AdvertCounters, ConflictStatus, InstanceStatus, PeerStatus, TrackerStatus};
 use crate::timers;
 use crate::track::{self, Tracker};
-use evenkeel_wire::{Instant, Mac};
+use evenkeel_wire::{Family, Instant, Mac};
 use std::net::IpAddr;
 use std::time::Duration;
 

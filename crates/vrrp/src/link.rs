@@ -1,8 +1,8 @@
 //! What the node's interfaces look like to its instances.
 
-use crate::config::{Config, Family, Instance, Priority};
+use crate::config::{Config, Instance, Priority};
 use crate::event::Interface;
-use evenkeel_wire::Mac;
+use evenkeel_wire::{Family, Mac};
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 

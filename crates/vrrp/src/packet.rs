@@ -11,9 +11,9 @@
 
 use crate::auth::trailer::{Covered, Utc};
 use crate::auth::{Guard, header, trailer};
-use crate::config::{Authentication, Centis, Family, Instance, OldChecksum, Password, Priority, Version, Vrid};
+use crate::config::{Authentication, Centis, Instance, OldChecksum, Password, Priority, Version, Vrid};
 use crate::timers;
-use evenkeel_wire::{checksum, ipv4};
+use evenkeel_wire::{Family, checksum, ipv4};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The IP protocol number of VRRP.

@@ -1,5 +1,5 @@
 use crate::auth::trailer::Utc;
-use crate::config::{Config, Family, TrackTarget, Vrid};
+use crate::config::{Config, TrackTarget, Vrid};
 use crate::deadlines::Deadlines;
 use crate::event::{Action, Command, Event, InstanceId, Interface, ScriptId, ScriptOutcome};
 use crate::group::Group;
@@ -12,7 +12,7 @@ use crate::status::{Status, Unclaimed};
 use crate::track::{Judge, Tracker, Verdict};
 use evenkeel_wire::arp::Arp;
 use evenkeel_wire::ndp::Advertisement;
-use evenkeel_wire::{Instant, Mac};
+use evenkeel_wire::{Family, Instant, Mac};
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;

@@ -4,6 +4,7 @@
 
 pub mod arp;
 pub mod checksum;
+mod family;
 mod instant;
 pub mod ipv4;
 mod mac;
@@ -12,6 +13,7 @@ mod prefix;
 pub mod route;
 pub mod tcp;
 
+pub use family::Family;
 pub use instant::Instant;
 pub use mac::Mac;
 pub use prefix::{ParsePrefixError, Prefix};

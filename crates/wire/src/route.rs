@@ -1,40 +1,16 @@
 //! Routes and policy rules, as rtnetlink numbers what is in them; interfaces go by their names.
 
-use crate::Prefix;
+use crate::{Family, Prefix};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// The mark of a VRRP daemon on addresses, routes and rules: keepalived's number.
 pub const PROTOCOL: u8 = 18;
 
 /// `RT_TABLE_MAIN`.
 pub const MAIN_TABLE: u32 = 254;
-
-/// IPv4 or IPv6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
-pub enum Family {
-    V4,
-    V6,
-}
-
-impl Family {
-    /// The family of an address.
-    pub fn of(address: IpAddr) -> Self {
-        if address.is_ipv4() { Family::V4 } else { Family::V6 }
-    }
-
-    /// Everything: `0.0.0.0/0` or `::/0`.
-    pub fn any(self) -> Prefix {
-        let address = match self {
-            Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        };
-        Prefix::new(address, 0).expect("0 is no longer than any address")
-    }
-}
 
 /// A route.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,11 +2,12 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use evenkeel_balance::table::{
-    Change, Destination, DestinationKey, Entry, Family, Forward, Persistence, Plane, Protocol, Scheduler, Service,
+    Change, Destination, DestinationKey, Entry, Forward, Persistence, Plane, Protocol, Scheduler, Service,
     ServiceFlags, ServiceKey, Table, Tunnel, TunnelChecksum,
 };
 use evenkeel_guest::{in_fresh_namespace, output, run};
 use evenkeel_kernel::ipvs::{Ipvs, SyncDaemon, SyncState, Timeouts};
+use evenkeel_wire::Family;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;

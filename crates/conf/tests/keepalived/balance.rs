@@ -2,9 +2,10 @@
 
 use crate::{rules, said, text};
 use evenkeel_balance::config::{Check, Config, Pool, Probe, Server, Timing};
-use evenkeel_balance::table::{Family, Forward, Protocol, Scheduler, ServiceFlags, ServiceKey, Tunnel, TunnelChecksum};
+use evenkeel_balance::table::{Forward, Protocol, Scheduler, ServiceFlags, ServiceKey, Tunnel, TunnelChecksum};
 use evenkeel_conf::Severity;
 use evenkeel_conf::keepalived::Loaded;
+use evenkeel_wire::Family;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;

@@ -3,9 +3,10 @@
 use crate::balance::{address, left_out, loaded, mark, pool, quiet, service, virtual_server};
 use crate::{rules, said, text};
 use evenkeel_balance::config::{Config, FlushAtStop, PlaneChoice, Sorry, SyncDaemon, Timeouts};
-use evenkeel_balance::table::{Family, Forward, Protocol, ServiceKey};
+use evenkeel_balance::table::{Forward, Protocol, ServiceKey};
 use evenkeel_conf::Severity;
 use evenkeel_conf::keepalived::Loaded;
+use evenkeel_wire::Family;
 use std::num::NonZeroU32;
 
 /// A virtual_server for a group with these lines.

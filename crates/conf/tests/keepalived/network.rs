@@ -3,7 +3,8 @@
 use crate::{rules, said, text};
 use evenkeel_conf::keepalived::Loaded;
 use evenkeel_vrrp::config::TrackTarget;
-use evenkeel_wire::route::{Family, Hop, Place, Route, RouteKind, Rule, RuleAction, Wrap};
+use evenkeel_wire::Family;
+use evenkeel_wire::route::{Hop, Place, Route, RouteKind, Rule, RuleAction, Wrap};
 
 fn instance(lines: &str) -> Loaded {
     text(&format!(

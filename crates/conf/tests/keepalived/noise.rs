@@ -1,8 +1,9 @@
 use crate::{fixtures, options, said};
 use evenkeel_balance::config::Probe;
-use evenkeel_balance::table::{Family, Forward};
+use evenkeel_balance::table::Forward;
 use evenkeel_conf::keepalived::{Block, NoHost, directives, lint, load};
 use evenkeel_conf::{DiskFiles, MemoryFiles};
+use evenkeel_wire::Family;
 use proptest::prelude::*;
 use std::path::Path;
 

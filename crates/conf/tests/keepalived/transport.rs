@@ -2,7 +2,8 @@
 
 use crate::{rules, said, text};
 use evenkeel_conf::keepalived::Loaded;
-use evenkeel_vrrp::config::{Family, UnicastPeer, Version};
+use evenkeel_vrrp::config::{UnicastPeer, Version};
+use evenkeel_wire::Family;
 
 fn instance(globals: &str, lines: &str, addresses: &str) -> Loaded {
     text(&format!(

@@ -1,7 +1,8 @@
 //! Services and destinations of IPVS, as `ipvsadm` prints and saves them. The columns were read off its output.
 
-use evenkeel_balance::table::{DestinationKey, Family, Forward, Protocol, ServiceKey, Tunnel, TunnelChecksum};
+use evenkeel_balance::table::{DestinationKey, Forward, Protocol, ServiceKey, Tunnel, TunnelChecksum};
 use evenkeel_kernel::ipvs::{DestinationRecord, Info, Mask, ServiceRecord, SyncDaemon, SyncState, Timeouts};
+use evenkeel_wire::Family;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::net::IpAddr;

@@ -3,7 +3,7 @@
 use super::numbers::{attribute, daemon as at, info};
 use super::service::{address_bytes, parse_address};
 use crate::netlink::message::{Message, attributes, text, u16_at, u32_at};
-use evenkeel_balance::table::Family;
+use evenkeel_wire::Family;
 use std::net::IpAddr;
 
 /// Which way connections are carried.

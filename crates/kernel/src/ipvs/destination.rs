@@ -4,9 +4,8 @@ use super::counters::traffic;
 use super::numbers::{attribute, destination as at, forward, tunnel};
 use super::service::{address_bytes, be16_at, family_number, parse_address, parse_family};
 use crate::netlink::message::{Message, attributes, u16_at, u32_at};
-use evenkeel_balance::table::{
-    Destination, DestinationKey, DestinationStatistics, Family, Forward, Tunnel, TunnelChecksum,
-};
+use evenkeel_balance::table::{Destination, DestinationKey, DestinationStatistics, Forward, Tunnel, TunnelChecksum};
+use evenkeel_wire::Family;
 
 /// A destination as the kernel lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 use super::counters::traffic;
 use super::numbers::{attribute, flag, service as at};
 use crate::netlink::message::{Message, attributes, text, u16_at, u32_at};
-use evenkeel_balance::table::{Family, Persistence, Protocol, Scheduler, Service, ServiceFlags, ServiceKey, Traffic};
+use evenkeel_balance::table::{Persistence, Protocol, Scheduler, Service, ServiceFlags, ServiceKey, Traffic};
+use evenkeel_wire::Family;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
 

@@ -3,8 +3,9 @@
 use super::*;
 use crate::netlink::message::Message;
 use evenkeel_balance::table::{
-    DestinationStatistics, Family, Forward, Persistence, Scheduler, Service, ServiceFlags, Tunnel, TunnelChecksum,
+    DestinationStatistics, Forward, Persistence, Scheduler, Service, ServiceFlags, Tunnel, TunnelChecksum,
 };
+use evenkeel_wire::Family;
 use proptest::prelude::*;
 use std::num::NonZeroU32;
 

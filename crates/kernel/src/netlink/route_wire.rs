@@ -8,8 +8,8 @@
 use super::message::{Message, attributes, text, u16_at, u32_at};
 use super::socket::{ACK, REQUEST};
 use super::wire;
-use evenkeel_wire::Prefix;
-use evenkeel_wire::route::{Family, Hop, Metrics, Place, Route, RouteKind, Wrap};
+use evenkeel_wire::route::{Hop, Metrics, Place, Route, RouteKind, Wrap};
+use evenkeel_wire::{Family, Prefix};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub(super) const DELETE_ROUTE: u16 = 25;

@@ -8,8 +8,8 @@ use super::message::{Message, attributes, text, u16_at, u32_at};
 use super::route_wire::{masked, masked_prefix};
 use super::socket::{ACK, REQUEST};
 use super::wire;
-use evenkeel_wire::Prefix;
-use evenkeel_wire::route::{Family, Rule, RuleAction};
+use evenkeel_wire::route::{Rule, RuleAction};
+use evenkeel_wire::{Family, Prefix};
 use std::net::IpAddr;
 
 pub(super) const NEW_RULE: u16 = 32;

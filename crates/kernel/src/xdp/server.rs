@@ -4,9 +4,10 @@ use super::network::Path;
 use super::rings;
 use crate::Error;
 use evenkeel_balance::table::{
-    Destination, DestinationKey, Family, Forward, Persistence, Protocol, Scheduler, Service, ServiceFlags, ServiceKey,
-    Tunnel, TunnelChecksum,
+    Destination, DestinationKey, Forward, Persistence, Protocol, Scheduler, Service, ServiceFlags, ServiceKey, Tunnel,
+    TunnelChecksum,
 };
+use evenkeel_wire::Family;
 use evenkeel_xdp::abi;
 use std::io;
 use std::net::IpAddr;

@@ -2,7 +2,8 @@
 
 use super::{AuthType, InstanceDraft, Lower, hmac};
 use crate::{Diagnostic, Files};
-use evenkeel_vrrp::config::{Authentication, Family, Instance, Password, Version};
+use evenkeel_vrrp::config::{Authentication, Instance, Password, Version};
+use evenkeel_wire::Family;
 
 /// For an instance whose version, interval and addresses are known. One way at a time: the older one goes where both are
 /// configured.

@@ -6,10 +6,11 @@ use super::{
 use crate::keepalived::settings::{CommandLine, InstanceSettings, ScriptCommand};
 use crate::{Diagnostic, Files, Span};
 use evenkeel_vrrp::config::{
-    Centis, Family, Initial, Instance, OldChecksum, Preempt, Priority, Script, Track, TrackTarget, Version,
-    VirtualAddress, Vrid,
+    Centis, Initial, Instance, OldChecksum, Preempt, Priority, Script, Track, TrackTarget, Version, VirtualAddress,
+    Vrid,
 };
 use evenkeel_vrrp::{Config, ScriptId};
+use evenkeel_wire::Family;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::num::NonZeroU8;

@@ -4,8 +4,8 @@ use super::number::Garbage;
 use super::{At, Drafts, InstanceDraft, Lower};
 use crate::Diagnostic;
 use crate::keepalived::language::{Node, Word};
-use evenkeel_vrrp::config::{Family, Instance, LinkKind, OwnLink, Version};
-use evenkeel_wire::{Mac, Prefix};
+use evenkeel_vrrp::config::{Instance, LinkKind, OwnLink, Version};
+use evenkeel_wire::{Family, Mac, Prefix};
 use std::collections::HashSet;
 
 /// What a line says.

@@ -2,7 +2,8 @@
 
 use super::{At, Globals, InstanceDraft, Lower};
 use crate::Diagnostic;
-use evenkeel_vrrp::config::{Family, GROUP_V4, GROUP_V6, Instance, UnicastPeer, Version};
+use evenkeel_vrrp::config::{GROUP_V4, GROUP_V6, Instance, UnicastPeer, Version};
+use evenkeel_wire::Family;
 use std::net::IpAddr;
 
 /// The interface, empty where unicast peers make one needless; `None` after saying that one is needed.

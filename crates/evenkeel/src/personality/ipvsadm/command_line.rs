@@ -5,9 +5,10 @@ use super::{Failure, help, value};
 use crate::render::connections::Engines;
 use crate::render::table::View;
 use evenkeel_balance::table::{
-    Destination, DestinationKey, Family, Forward, Protocol, ServiceFlags, ServiceKey, Traffic, Tunnel, TunnelChecksum,
+    Destination, DestinationKey, Forward, Protocol, ServiceFlags, ServiceKey, Traffic, Tunnel, TunnelChecksum,
 };
 use evenkeel_kernel::ipvs::{Mask, PersistenceRecord, ServiceRecord, SyncDaemon, SyncState, Timeouts};
+use evenkeel_wire::Family;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 

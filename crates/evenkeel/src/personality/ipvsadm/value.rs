@@ -1,8 +1,9 @@
 //! Values of options.
 
 use super::Failure;
-use evenkeel_balance::table::{Family, Protocol};
+use evenkeel_balance::table::Protocol;
 use evenkeel_kernel::ipvs::Mask;
+use evenkeel_wire::Family;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 
 /// Longest timeout in seconds: 31 days.

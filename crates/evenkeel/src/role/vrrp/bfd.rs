@@ -4,11 +4,11 @@ use super::lateness::Due;
 use super::watch::{self, Watch};
 use evenkeel_bfd::{Action, Config, Event, Reach, Received, SessionId, Sessions, StateName, Transition};
 use evenkeel_bus::{Effect, Explanation, WallTime};
-use evenkeel_kernel::bfd_socket::{BfdListener, BfdSender, Family};
+use evenkeel_kernel::bfd_socket::{BfdListener, BfdSender};
 use evenkeel_kernel::clock;
 use evenkeel_kernel::poll::Token;
 use evenkeel_vrrp::config::{Track, TrackTarget};
-use evenkeel_wire::Instant;
+use evenkeel_wire::{Family, Instant};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 

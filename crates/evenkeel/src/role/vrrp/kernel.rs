@@ -10,9 +10,9 @@ use evenkeel_kernel::netlink::{self, Netlink};
 use evenkeel_kernel::routes::Desired;
 use evenkeel_kernel::vip_filter::{self, Style, VipFilter};
 use evenkeel_vrrp::auth::header;
-use evenkeel_vrrp::config::{Family, VirtualAddress};
+use evenkeel_vrrp::config::VirtualAddress;
 use evenkeel_vrrp::{Config, Event, InstanceId, Interface};
-use evenkeel_wire::Prefix;
+use evenkeel_wire::{Family, Prefix};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 

@@ -3,9 +3,8 @@
 use super::bfd::Door;
 use evenkeel_bfd::Reach;
 use evenkeel_kernel::Error;
-use evenkeel_kernel::bfd_socket::Family as BfdFamily;
 use evenkeel_kernel::poll::{Interest, Poller, Token};
-use evenkeel_vrrp::config::Family;
+use evenkeel_wire::Family;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -19,10 +18,10 @@ const FIRST_BFD: u64 = 4;
 
 /// By the token's distance from the first.
 const DOORS: [Door; 4] = [
-    (BfdFamily::V4, Reach::SingleHop),
-    (BfdFamily::V4, Reach::Multihop),
-    (BfdFamily::V6, Reach::SingleHop),
-    (BfdFamily::V6, Reach::Multihop),
+    (Family::V4, Reach::SingleHop),
+    (Family::V4, Reach::Multihop),
+    (Family::V6, Reach::SingleHop),
+    (Family::V6, Reach::Multihop),
 ];
 
 /// The sockets of interface `n` are `n * 5 + FIRST_SOCKET` and the four after it, in the order of [`Socket::ALL`].

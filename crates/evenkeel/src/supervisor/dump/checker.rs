@@ -3,8 +3,9 @@
 use super::Facts;
 use super::text::{Text, enabled, ids, seconds, words, yes};
 use evenkeel_balance::config::{Check, Config, HttpProbe, HttpVersion, Pool, Probe, ScriptId, Server};
-use evenkeel_balance::table::{Family, Forward, Protocol, Scheduler, ServiceKey, Tunnel, TunnelChecksum};
+use evenkeel_balance::table::{Forward, Protocol, Scheduler, ServiceKey, Tunnel, TunnelChecksum};
 use evenkeel_bus::{BalanceView, CheckView, PoolView, RealServerView};
+use evenkeel_wire::Family;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 

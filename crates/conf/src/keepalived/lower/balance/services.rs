@@ -3,7 +3,8 @@
 use super::super::Lower;
 use super::{Drafts, Member, PoolDraft, Virtual};
 use crate::{Diagnostic, Span};
-use evenkeel_balance::table::{Family, Protocol, ServiceKey};
+use evenkeel_balance::table::{Protocol, ServiceKey};
+use evenkeel_wire::Family;
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;

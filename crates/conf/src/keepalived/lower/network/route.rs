@@ -4,7 +4,8 @@ use super::super::{At, Lower};
 use super::words::{PROTOCOLS, SCOPES, TABLES, Words, locator, number};
 use crate::Diagnostic;
 use crate::keepalived::language::{Node, Word};
-use evenkeel_wire::route::{Family, Hop, Place, Route, RouteKind, Wrap};
+use evenkeel_wire::Family;
+use evenkeel_wire::route::{Hop, Place, Route, RouteKind, Wrap};
 
 /// A line, with the track_group that it names.
 #[derive(Clone, Debug)]

@@ -4,8 +4,8 @@ use super::super::{At, Lower};
 use super::words::{PROTOCOLS, TABLES, Words, number};
 use crate::Diagnostic;
 use crate::keepalived::language::{Node, Word};
-use evenkeel_wire::Prefix;
-use evenkeel_wire::route::{Family, Rule, RuleAction};
+use evenkeel_wire::route::{Rule, RuleAction};
+use evenkeel_wire::{Family, Prefix};
 
 /// A line, with the track_group that it names.
 #[derive(Clone, Debug)]

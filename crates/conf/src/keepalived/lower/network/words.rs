@@ -3,8 +3,7 @@
 use super::super::Lower;
 use crate::Diagnostic;
 use crate::keepalived::language::{Node, Word};
-use evenkeel_wire::Prefix;
-use evenkeel_wire::route::Family;
+use evenkeel_wire::{Family, Prefix};
 use std::net::IpAddr;
 
 /// A line that is being read.
