@@ -1,5 +1,5 @@
 use crate::{Explanation, LatenessView, NodeStatus};
-use evenkeel_vrrp::{Command, Report, ScriptId, ScriptOutcome};
+use evenkeel_vrrp::{Event, Report};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -18,40 +18,11 @@ pub enum ToVrrp {
         options: VrrpOptions,
         /// What a process before this one was, and what trackers reported to it: told to the routers before they hear of
         /// any interface. Only the first configuration of a process has it.
-        known: Vec<evenkeel_vrrp::Event>,
+        known: Vec<Event>,
     },
-    /// One run of a check script is over.
-    ScriptEnded {
-        /// Which script.
-        script: ScriptId,
-        /// How.
-        outcome: ScriptOutcome,
-    },
-    /// The number in a tracked file is another one.
-    File {
-        /// Name of the `track_file`.
-        name: String,
-        /// The number.
-        value: i32,
-    },
-    /// As many tracked processes run as there should, or do no longer.
-    Processes {
-        /// Name of the `vrrp_track_process`.
-        name: String,
-        /// Whether it is as many.
-        well: bool,
-        /// How many, in words.
-        detail: String,
-    },
-    /// The health of the local proxy changed.
-    Proxy {
-        /// It runs, answers, and has a live upstream for each site.
-        healthy: bool,
-        /// Why, in words.
-        reason: String,
-    },
-    /// A person asked for something.
-    Command(Command),
+    /// Something for the virtual routers that happened outside of their process: what a tracker found, what became of the
+    /// proxy, what a person asked for.
+    Event(Event),
     /// Asks for [`FromVrrp::Status`] with the same number.
     Status {
         /// Ties the answer to the question.

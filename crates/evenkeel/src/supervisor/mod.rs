@@ -2,12 +2,15 @@
 //! script, and answers on the control socket. It reads nothing from the network.
 
 mod admin;
+mod answer;
 mod backoff;
 mod balance;
 mod control;
 mod dbus;
 mod dump;
 mod fifo;
+mod guard;
+mod happening;
 mod health;
 mod history;
 mod hook;
@@ -23,109 +26,45 @@ mod reload;
 mod roles;
 mod script;
 mod service;
+mod signals;
 mod status;
 mod stop;
+mod trackers;
 mod trust;
 mod watch;
 
 pub use control::SOCKET;
 pub use dump::configuration as dump_configuration;
+pub use happening::Happening;
 pub use listeners::{append, errno, log_paths, open_log};
 pub use load::{Compiled, NginxOptions, compile, judge_scripts, load_keepalived, load_nginx, nginx_line, render_all};
 pub use pidfile::PidFile;
 pub use plan::{Plan, runtime_directory};
 pub use script::group_id;
+pub use signals::{SIGNAL_JSON, SIGNAL_STATS_CLEAR};
 pub use trust::weakness;
 
 use anyhow::Context;
 use control::RuntimeDirectory;
-use evenkeel_bus::{
-    Explanation, FromBalance, FromDbus, FromMail, FromProxy, FromVrrp, Reply, Request, RoleState, ScriptEnd, ToBalance,
-    ToMail, ToProxy, ToVrrp, WallTime,
-};
+use evenkeel_bus::{Explanation, ToBalance, ToMail, ToProxy, ToVrrp, WallTime};
 use evenkeel_kernel::privilege;
 use evenkeel_site::config::{ErrorLog, ErrorLogTarget};
-use evenkeel_vrrp::{Command, InstanceId, ScriptId, ScriptOutcome};
-use health::{Findings, Health};
+use evenkeel_vrrp::{ScriptId, ScriptOutcome};
+use health::Health;
 use history::History;
 use listeners::Listeners;
 use mastership::Mastership;
-
-use process::{Generation, Heard};
 use roles::RoleSlot;
-use script::{Checks, Round};
+use script::Checks;
+use signals::{Signals, Told};
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 /// Happenings that may wait for the supervisor; who reports more waits itself.
 const MAX_WAITING: usize = 1024;
-
-/// Everything that can happen to the supervisor.
-#[derive(Debug)]
-pub enum Happening {
-    /// From the vrrp role.
-    Vrrp(Generation, Heard<FromVrrp>),
-    /// From the proxy role.
-    Proxy(Generation, Heard<FromProxy>),
-    /// From the balance role.
-    Balance(Generation, Heard<FromBalance>),
-    /// From the mail role.
-    Mail(Generation, Heard<FromMail>),
-    /// From the dbus role.
-    Dbus(Generation, Heard<FromDbus>),
-    /// A mail that could not be sent before is to be tried again.
-    MailDue,
-    /// The wait before a role is started again is over.
-    Respawn(crate::role::Role),
-    /// One run of a check script.
-    ScriptEnded {
-        /// For which configuration: after a reload another script may have the number.
-        round: Round,
-        /// Which.
-        id: ScriptId,
-        /// How.
-        outcome: ScriptOutcome,
-    },
-    /// What is tracked besides scripts reported, for which configuration.
-    Watched {
-        /// For which start of the watchers.
-        round: Round,
-        /// What to tell.
-        message: ToVrrp,
-    },
-    /// The program of a MISC_CHECK.
-    MiscEnded {
-        /// Of which life of the balance role.
-        generation: Generation,
-        /// The number it was asked for with.
-        run: u64,
-        /// How.
-        outcome: ScriptEnd,
-    },
-    /// The notify scripts of one state have ended.
-    NotifyEnded(String),
-    /// A check of the proxy.
-    Checked(Generation, Findings),
-    /// A client asks.
-    Asked {
-        /// What.
-        request: Request,
-        /// Where the answer goes.
-        answer: oneshot::Sender<Reply>,
-    },
-    /// A role had its time to take the configuration of this number.
-    ReloadOverdue(u64),
-    /// A signal asked for a reload while one was under way.
-    ReloadAgain,
-    /// The states of the virtual routers after a reload, for the FIFOs.
-    States(evenkeel_vrrp::Status),
-    /// The counters of the dumps start anew from these.
-    Cleared(dump::Cleared),
-}
 
 /// Why the main loop ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -388,9 +327,9 @@ impl Supervisor {
             Happening::ScriptEnded { round, id, outcome } if round == self.checks.round => {
                 self.script_ended(id, outcome);
             }
-            Happening::Watched { round, message } => {
+            Happening::Watched { round, source, event } => {
                 if round == self.checks.round {
-                    self.watched_changed(message);
+                    self.watched_changed(source, event);
                 }
             }
             Happening::MiscEnded { generation, run, outcome } => {
@@ -418,202 +357,8 @@ impl Supervisor {
         }
     }
 
-    async fn answer(&mut self, request: Request, answer: oneshot::Sender<Reply>) {
-        let reply = match request {
-            Request::Status => return self.answer_status(answer),
-            Request::Stats => return self.answer_stats(answer),
-            Request::Why { instance, limit } => match self.unknown_subject(instance.as_deref()) {
-                Some(message) => Reply::Failed { message },
-                None => Reply::Why(self.history.last(&self.meant_by(instance), limit.min(History::KEPT))),
-            },
-            Request::Reload => return self.reload(Some(answer)).await,
-            Request::Failover { instance } => self.command(&instance, Command::Failover, "hands over to its peer"),
-            Request::Failback { instance } => self.command(&instance, Command::Failback, "may be master again"),
-            Request::Server { server, state } => self.administer(&server, state),
-            Request::Stop => {
-                self.end = Some(End::Stop);
-                Reply::Done { message: "stopping".to_owned() }
-            }
-        };
-        // A client that is gone needs no answer.
-        let _ = answer.send(reply);
-    }
-
-    fn command(&self, name: &str, command: fn(InstanceId) -> Command, what: &str) -> Reply {
-        if let Some(message) = self.unknown_instance(Some(name)) {
-            return Reply::Failed { message };
-        }
-        // Of a group any member: they go together.
-        let member = self.group(name).and_then(|group| Some(group.members.first()?.0 as usize));
-        let named = self.compiled.vrrp.instances.iter().position(|instance| instance.name == name);
-        let at = named.or(member);
-        let (Some(at), Some(process)) = (at, &self.vrrp.process) else {
-            return Reply::Failed { message: "the vrrp role does not run now: see `evenkeel status`".to_owned() };
-        };
-        process.send(ToVrrp::Command(command(InstanceId(u32::try_from(at).unwrap_or(u32::MAX)))));
-        Reply::Done { message: format!("{name} {what}") }
-    }
-
-    /// What to tell somebody who asks for reasons of something that is not there.
-    fn unknown_subject(&self, name: Option<&str>) -> Option<String> {
-        let is_session = |name| self.compiled.bfd.sessions.iter().any(|session| session.name == name);
-        if name.is_some_and(is_session) { None } else { self.unknown_instance(name) }
-    }
-
-    /// What to tell somebody who named an instance that is not there.
-    fn unknown_instance(&self, name: Option<&str>) -> Option<String> {
-        let name = name?;
-        let names: Vec<&str> = self.compiled.vrrp.instances.iter().map(|instance| instance.name.as_str()).collect();
-        let is_group = self.group(name).is_some();
-        if is_group || names.contains(&name) || (name == roles::PROXY && self.compiled.site.is_some()) {
-            return None;
-        }
-        Some(match names.as_slice() {
-            [] => format!("no instance `{name}`: this node has no virtual router"),
-            names => format!("no instance `{name}`; there is {}", names.join(", ")),
-        })
-    }
-
-    fn group(&self, name: &str) -> Option<&evenkeel_vrrp::config::Group> {
-        self.compiled.vrrp.groups.iter().find(|group| group.name == name)
-    }
-
-    /// The instances that a name stands for: itself, or the members of the group; none stands for all.
-    fn meant_by(&self, name: Option<String>) -> Vec<String> {
-        let Some(name) = name else { return Vec::new() };
-        let instances = &self.compiled.vrrp.instances;
-        match self.group(&name).filter(|_| instances.iter().all(|instance| instance.name != name)) {
-            Some(group) => {
-                let members = group.members.iter().filter_map(|id| instances.get(id.0 as usize));
-                members.map(|instance| instance.name.clone()).collect()
-            }
-            None => vec![name],
-        }
-    }
-
     fn keep(&mut self, explanation: Explanation) {
         self.history.push(explanation);
-    }
-
-    fn start_checks(&mut self) {
-        let tracked: std::collections::BTreeSet<ScriptId> = self
-            .compiled
-            .vrrp
-            .instances
-            .iter()
-            .flat_map(|instance| &instance.tracks)
-            .filter_map(|track| match track.target {
-                evenkeel_vrrp::config::TrackTarget::Script(id) => Some(id),
-                _ => None,
-            })
-            .collect();
-        let tracked: Vec<_> = tracked.into_iter().collect();
-        let settings = &self.compiled.settings;
-        self.checks = match self.vrrp.process {
-            Some(_) => {
-                let round = self.checks.round.next();
-                Checks::start(round, &settings.scripts, &tracked, &settings.script_user, &self.happenings)
-            }
-            None => self.checks.stopped(),
-        };
-        self.watchers = match self.vrrp.process {
-            Some(_) => watch::Watchers::start(self.checks.round, settings, &self.happenings),
-            None => watch::Watchers::default(),
-        };
-    }
-
-    fn watched_changed(&mut self, message: ToVrrp) {
-        let event = match &message {
-            ToVrrp::File { name, value } => {
-                Some((format!("file {name}"), evenkeel_vrrp::Event::File { name: name.clone(), value: *value }))
-            }
-            ToVrrp::Processes { name, well, detail } => {
-                let (name, well, detail) = (name.clone(), *well, detail.clone());
-                Some((format!("process {name}"), evenkeel_vrrp::Event::Processes { name, well, detail }))
-            }
-            _ => None,
-        };
-        self.watched.extend(event);
-        if let Some(process) = &self.vrrp.process {
-            process.send(message);
-        }
-    }
-
-    fn script_ended(&mut self, id: ScriptId, outcome: ScriptOutcome) {
-        let is_well = |outcome| outcome == ScriptOutcome::Success;
-        let well = is_well(outcome);
-        if self.outcomes.insert(id, outcome).map(is_well) != Some(well) {
-            let name = self.compiled.settings.scripts.get(id.0 as usize).map_or("", |script| script.name.as_str());
-            match well {
-                true => tracing::info!(target: "script", "VRRP_Script({name}) succeeded"),
-                false => tracing::warn!(target: "script", "VRRP_Script({name}) failed ({})", script::words(outcome)),
-            }
-        }
-        if let Some(process) = &self.vrrp.process {
-            process.send(ToVrrp::ScriptEnded { script: id, outcome });
-        }
-    }
-
-    fn run_notify(&self, job: notify::Job) {
-        let happenings = self.happenings.clone();
-        let user = self.compiled.settings.script_user.clone();
-        tokio::spawn(async move {
-            let notify::Job { instance, state, commands } = job;
-            let run = tokio::spawn(script::notify(instance.clone(), commands, user));
-            if tokio::time::timeout(NOTIFY_PATIENCE, run).await.is_err() {
-                tracing::warn!(target: "script", "({instance}) a notify script for {state} runs for {NOTIFY_PATIENCE:?}; the next state does not wait for it");
-            }
-            let _ = happenings.send(Happening::NotifyEnded(instance)).await;
-        });
-    }
-
-    /// The judgement over the proxy is another one.
-    fn health_changed(&mut self) {
-        let Health { healthy, reason, .. } = &self.health;
-        match healthy {
-            true => tracing::info!(target: "supervisor", "the proxy serves: {reason}"),
-            false => tracing::warn!(target: "supervisor", "the proxy does not serve: {reason}"),
-        }
-        self.health_since = Instant::now();
-        self.tell_health();
-    }
-
-    fn tell_health(&self) {
-        let Some((healthy, reason)) = self.health.judgement() else { return };
-        if let (Some(process), Some(_)) = (&self.vrrp.process, &self.compiled.site) {
-            process.send(ToVrrp::Proxy { healthy, reason });
-        }
-    }
-
-    fn proxy_checked(&mut self, findings: &Findings) {
-        let now = Instant::now();
-        if self.health.judge(now, findings) {
-            self.health_changed();
-        }
-        if self.health.silent_for(now) >= health::PATIENCE_TO_KILL {
-            self.kill_proxy(format!(
-                "was killed: it had not answered its supervisor for {:?}",
-                health::PATIENCE_TO_KILL
-            ));
-        }
-    }
-
-    fn check_proxy(&mut self) {
-        if self.proxy.state == RoleState::Starting && self.proxy.since.elapsed() >= health::PATIENCE_TO_KILL {
-            self.kill_proxy(format!("was killed: it was not ready {:?} after its start", health::PATIENCE_TO_KILL));
-        }
-        if !self.proxy.is_running() {
-            return;
-        }
-        let answer = self.questions.ask_proxy(&self.proxy);
-        let addresses: Vec<_> = self.listeners.addresses().cloned().collect();
-        let (happenings, generation) = (self.happenings.clone(), self.proxy.generation);
-        tokio::spawn(async move {
-            let (status, failed) =
-                tokio::join!(tokio::time::timeout(health::LIMIT, answer), health::connect_all(addresses));
-            let findings = Findings { status: status.ok().and_then(Result::ok), failed };
-            let _ = happenings.send(Happening::Checked(generation, findings)).await;
-        });
     }
 
     /// SIGUSR1: nginx reopens its logs, keepalived writes its data.
@@ -624,67 +369,6 @@ impl Supervisor {
         }
     }
 }
-
-/// keepalived's SIGRTMIN+2, as `--signum` prints it. Exporters send it at every scrape, and what is not handled ends the
-/// daemon.
-pub const SIGNAL_JSON: i32 = 36;
-/// keepalived's SIGRTMAX-1: the counters are written, and the dumps count anew.
-pub const SIGNAL_STATS_CLEAR: i32 = 63;
-
-/// The signals that the daemon acts on.
-struct Signals {
-    term: Signal,
-    int: Signal,
-    quit: Signal,
-    hup: Signal,
-    usr1: Signal,
-    usr2: Signal,
-    json: Signal,
-    stats_clear: Signal,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
-    Stop,
-    Interrupt,
-    Quit,
-    Reload,
-    Reopen,
-    Stats,
-    StatsClear,
-    Json,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Signals {
-            term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-            quit: signal(SignalKind::quit())?,
-            hup: signal(SignalKind::hangup())?,
-            usr1: signal(SignalKind::user_defined1())?,
-            usr2: signal(SignalKind::user_defined2())?,
-            json: signal(SignalKind::from_raw(SIGNAL_JSON))?,
-            stats_clear: signal(SignalKind::from_raw(SIGNAL_STATS_CLEAR))?,
-        })
-    }
-
-    async fn next(&mut self) -> Told {
-        tokio::select! {
-            _ = self.term.recv() => Told::Stop,
-            _ = self.int.recv() => Told::Interrupt,
-            _ = self.quit.recv() => Told::Quit,
-            _ = self.hup.recv() => Told::Reload,
-            _ = self.usr1.recv() => Told::Reopen,
-            _ = self.usr2.recv() => Told::Stats,
-            _ = self.json.recv() => Told::Json,
-            _ = self.stats_clear.recv() => Told::StatsClear,
-        }
-    }
-}
-
-/// A notify script that runs longer (one that never ends, say) does not keep the next state from being told.
-const NOTIFY_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long a stop waits for scripts and roles, unless `child_wait_time` says otherwise.
 const CHILD_WAIT: Duration = Duration::from_secs(5);

@@ -206,7 +206,10 @@ impl Supervisor {
             None => self.proxy.enter(RoleState::Stopped),
         }
         if let Some(process) = &self.vrrp.process {
-            process.send(ToVrrp::Proxy { healthy: false, reason: "no proxy is configured".to_owned() });
+            process.send(ToVrrp::Event(evenkeel_vrrp::Event::Proxy {
+                healthy: false,
+                reason: "no proxy is configured".to_owned(),
+            }));
         }
     }
 

@@ -1,6 +1,7 @@
 //! Stopping: the address moves first, while the proxy still serves; then everything else goes.
 
-use super::{CHILD_WAIT, End, Signals, Supervisor, Told, service};
+use super::signals::{Signals, Told};
+use super::{CHILD_WAIT, End, Supervisor, service};
 use evenkeel_bus::{DbusSignal, RoleState, ToBalance, ToProxy, ToVrrp};
 use std::time::{Duration, Instant};
 

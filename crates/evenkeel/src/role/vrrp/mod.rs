@@ -6,8 +6,10 @@
 mod bfd;
 mod kernel;
 mod lateness;
+mod network;
 mod own_links;
 mod pace;
+mod perform;
 mod phrases;
 mod recorder;
 mod routing;
@@ -16,11 +18,10 @@ mod wall;
 mod watch;
 
 use bfd::{Bfd, Word};
-use evenkeel_bus::{Channel, ChannelError, Effect, Explanation, FromVrrp, ToVrrp, VrrpOptions, WallTime};
-use evenkeel_kernel::netlink::{Change, Monitor, RoutingMonitor};
+use evenkeel_bus::{Channel, ChannelError, FromVrrp, ToVrrp, VrrpOptions};
+use evenkeel_kernel::netlink::{Monitor, RoutingMonitor};
 use evenkeel_kernel::poll::{Interest, Timer, Token};
 use evenkeel_kernel::privilege::{self, Capability};
-use evenkeel_kernel::routes::Desired;
 use evenkeel_kernel::vrrp_socket::BATCH;
 use evenkeel_kernel::{clock, memory};
 use evenkeel_vrrp::{Action, Config, Event, InstanceId, Router};
@@ -28,7 +29,6 @@ use evenkeel_wire::Instant;
 use kernel::Kernel;
 use lateness::{Due, Lateness};
 use pace::{Pace, Reading};
-use phrases::{log_transition, phrase};
 use recorder::Recorder;
 use std::time::Duration;
 use wall::Wall;
@@ -78,12 +78,7 @@ fn await_configuration(bus: &mut Channel) -> anyhow::Result<Option<First>> {
                     return Ok(Some(First { number, config, bfd, options, known }));
                 }
                 ToVrrp::Stop => return Ok(None),
-                ToVrrp::ScriptEnded { .. }
-                | ToVrrp::File { .. }
-                | ToVrrp::Processes { .. }
-                | ToVrrp::Proxy { .. }
-                | ToVrrp::Command(_)
-                | ToVrrp::Status { .. } => {}
+                ToVrrp::Event(_) | ToVrrp::Status { .. } => {}
             },
             Err(ChannelError::Closed) => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -304,13 +299,7 @@ impl VrrpRole {
                     self.log_unknown_vrids = options.log_unknown_vrids;
                     self.reconfigure(number, config, bfd)?;
                 }
-                ToVrrp::ScriptEnded { script, outcome } => self.handle(Event::ScriptEnded { script, outcome })?,
-                ToVrrp::File { name, value } => self.handle(Event::File { name, value })?,
-                ToVrrp::Processes { name, well, detail } => {
-                    self.handle(Event::Processes { name, well, detail })?;
-                }
-                ToVrrp::Proxy { healthy, reason } => self.handle(Event::Proxy { healthy, reason })?,
-                ToVrrp::Command(command) => self.handle(Event::Command(command))?,
+                ToVrrp::Event(event) => self.handle(event)?,
                 ToVrrp::Status { id } => {
                     let now = clock::now();
                     let (status, bfd) = (self.router.status(now), self.bfd.status(now));
@@ -390,119 +379,6 @@ impl VrrpRole {
         Ok(())
     }
 
-    /// A virtual router without its interface does nothing, and its log would be empty.
-    fn report_absent(&self) {
-        let is_absent = |interface: &str| !interface.is_empty() && !self.kernel.has(interface);
-        for instance in self.config.instances.iter().filter(|instance| is_absent(&instance.interface)) {
-            let (name, interface) = (&instance.name, &instance.interface);
-            tracing::warn!(target: "vrrp", "({name}) interface {interface} does not exist; waiting for it");
-        }
-    }
-
-    /// Every interface as it is now.
-    fn report_interfaces(&mut self) -> anyhow::Result<()> {
-        let mut changes = self.kernel.resync()?;
-        let made = self.kernel.ensure_own_links(&self.config);
-        if !made.is_empty() {
-            changes.extend(self.kernel.resync()?);
-        }
-        // First, for an owner of its addresses speaks as soon as it hears of its interface.
-        self.kernel.open_sockets(&self.config, &self.watch);
-        for change in changes {
-            match change {
-                kernel::Fact::Gone(index) => self.handle(Event::InterfaceGone { index })?,
-                kernel::Fact::Interface(interface) => self.handle(Event::Interface(interface))?,
-                kernel::Fact::Vanished { interface, address } => {
-                    self.handle(Event::AddressVanished { interface, address })?;
-                }
-            }
-        }
-        // What was held on an interface that somebody deleted is held on the new one.
-        for (instance, what) in made {
-            self.handle(Event::RouteVanished { instance, what })?;
-        }
-        Ok(())
-    }
-
-    fn read_monitor(&mut self) -> anyhow::Result<()> {
-        let mut changed = false;
-        let mut overrun = false;
-        while let Some(change) = self.monitor.receive()? {
-            overrun |= change == Change::Overrun;
-            if self.tells_addresses {
-                self.tell_address(&change);
-            }
-            if let Some(Change::AddressRemoved { index, prefix }) = Some(&change)
-                && let Some(address) = self.kernel.was_taken_away(*index, *prefix)
-            {
-                let name = self.kernel.name(*index);
-                tracing::warn!(target: "vrrp", "{address} was removed from {name} by somebody else");
-                self.kernel.note_change(&change);
-                if self.kernel.is_static(*index, prefix.address()) {
-                    self.mend_statics()?;
-                    continue;
-                }
-                let interface = self.kernel.below(*index);
-                self.handle(Event::AddressVanished { interface, address })?;
-                continue;
-            }
-            changed |= self.kernel.note_change(&change);
-        }
-        if overrun || changed {
-            self.report_interfaces()?;
-            self.mend_statics()?;
-        }
-        Ok(())
-    }
-
-    /// A socket that hears of routes, while the configuration has some.
-    fn watch_routing(&mut self) -> anyhow::Result<()> {
-        match (self.kernel.routing_protocols(), &self.routing) {
-            (Some(_), None) => {
-                let monitor = RoutingMonitor::open()?;
-                self.watch.add_urgent(&monitor, ROUTING)?;
-                self.routing = Some(monitor);
-            }
-            (None, Some(_)) => self.routing = None,
-            (Some(_), Some(_)) | (None, None) => {}
-        }
-        Ok(())
-    }
-
-    /// Routes and rules that somebody took away are put back.
-    fn read_routing(&mut self) -> anyhow::Result<()> {
-        let Some(monitor) = &mut self.routing else { return Ok(()) };
-        let protocols = self.kernel.routing_protocols().unwrap_or_default();
-        if monitor.receive(&protocols)?.is_none() {
-            return Ok(());
-        }
-        for (instance, what) in self.kernel.lost_routing()? {
-            tracing::warn!(target: "vrrp", "{what} was removed by somebody else");
-            self.handle(Event::RouteVanished { instance, what })?;
-        }
-        self.mend_statics()
-    }
-
-    fn mend_statics(&mut self) -> anyhow::Result<()> {
-        for event in self.kernel.mend_statics(&self.config)? {
-            self.handle(event)?;
-        }
-        // An address of ours may be one that a session waits for.
-        let words = self.bfd.handle(evenkeel_bfd::Event::NetworkChanged, &self.watch);
-        self.pass_on(words)?;
-        Ok(())
-    }
-
-    /// keepalived's `-a`.
-    fn tell_address(&self, change: &Change) {
-        let (index, prefix, what) = match change {
-            Change::AddressAdded { index, prefix } => (index, prefix, "added to"),
-            Change::AddressRemoved { index, prefix } => (index, prefix, "removed from"),
-            Change::Link(_) | Change::LinkGone { .. } | Change::Overrun => return,
-        };
-        tracing::info!(target: "vrrp", "Netlink reports {prefix} {what} {}", self.kernel.name(*index));
-    }
-
     /// One batch from each socket that has adverts; what is left shows at the next wait.
     fn read_adverts(&mut self, ready: &[Token]) -> anyhow::Result<()> {
         let mut reading = Reading::default();
@@ -563,104 +439,6 @@ impl VrrpRole {
         self.router.handle(now, event, &mut self.actions);
         self.due.note(now, self.router.deadline());
         self.perform_decided()
-    }
-
-    /// Performs what the core has decided.
-    fn perform_decided(&mut self) -> anyhow::Result<()> {
-        if !self.actions.is_empty() {
-            let actions = std::mem::take(&mut self.actions);
-            self.actions = self.perform(actions, &|_| None)?;
-        }
-        Ok(())
-    }
-
-    /// Performs the actions in order; hands the emptied list back for the next time.
-    ///
-    /// What was done belongs to the decision of the same instance in the same batch: the last one before it, or else the
-    /// first one after it.
-    fn perform(
-        &mut self,
-        mut actions: Vec<Action>,
-        departed: &dyn Fn(InstanceId) -> Option<String>,
-    ) -> anyhow::Result<Vec<Action>> {
-        let mut explained: Vec<(InstanceId, Explanation)> = Vec::new();
-        let mut early: Vec<(InstanceId, Effect)> = Vec::new();
-        let explains = actions.iter().any(|action| matches!(action, Action::Explain(_)));
-        for action in actions.drain(..) {
-            let began_at = clock::now();
-            let (instance, what) = match action {
-                Action::SendAdvert { instance, interface, source, destination, ttl, packet } => {
-                    let interface = self.kernel.speaks_on(instance, &self.config, interface);
-                    let sent = self.kernel.sockets.send_advert(interface, (source, destination), ttl, &packet);
-                    (instance, explains.then(|| kernel::tell_advert(&packet, destination, sent)))
-                }
-                Action::Hold { instance, addresses, routes, rules } => {
-                    let mut done = Vec::new();
-                    let routing = Desired { routes, rules };
-                    self.kernel.hold(instance, &self.config, addresses, routing, &mut done);
-                    (instance, Some(done.join(", ")).filter(|done| !done.is_empty()))
-                }
-                Action::Announce { instance, addresses, count } => {
-                    (instance, Some(self.kernel.announce(instance, &self.config, &addresses, count)))
-                }
-                Action::Probe { interface, source, address } => {
-                    self.kernel.probe(interface, source, address);
-                    continue;
-                }
-                Action::Unclaimed { interface, vrid } => {
-                    if self.log_unknown_vrids {
-                        let (vrid, interface) = (vrid.get(), self.kernel.name(interface));
-                        tracing::warn!(target: "vrrp", "Unknown VRID({vrid}) received on interface({interface}). ignoring...");
-                    }
-                    continue;
-                }
-                Action::Notify { instance, state, priority } => {
-                    let name = self.name(instance, departed);
-                    self.tell(&FromVrrp::Notify { instance: name, state, priority })?;
-                    continue;
-                }
-                Action::NotifyGroup { group, state } => {
-                    if let Some(group) = self.config.groups.get(group.0 as usize) {
-                        let group = group.name.clone();
-                        tracing::info!(target: "vrrp", "VRRP_Group({group}) {}", phrase(state));
-                        self.tell(&FromVrrp::NotifyGroup { group, state })?;
-                    }
-                    continue;
-                }
-                Action::Explain(transition) => {
-                    let id = transition.instance;
-                    let name = self.name(id, departed);
-                    log_transition(&name, &transition);
-                    explained.push((id, Explanation::new(transition, &name, WallTime::now())));
-                    continue;
-                }
-                Action::Stopped => {
-                    self.stopped = true;
-                    continue;
-                }
-            };
-            let Some(what) = what else { continue };
-            let effect = Effect::new(what, clock::now().since(began_at));
-            match explained.iter_mut().rev().find(|(id, _)| *id == instance) {
-                Some((_, explanation)) => explanation.effects.push(effect),
-                None if explains => early.push((instance, effect)),
-                None => {}
-            }
-        }
-        for (id, effect) in early.into_iter().rev() {
-            if let Some((_, explanation)) = explained.iter_mut().find(|(explained, _)| *explained == id) {
-                explanation.effects.insert(0, effect);
-            }
-        }
-        for (_, explanation) in explained {
-            self.tell(&FromVrrp::Explained(explanation))?;
-        }
-        Ok(actions)
-    }
-
-    fn name(&self, id: InstanceId, departed: &dyn Fn(InstanceId) -> Option<String>) -> String {
-        let present = self.config.instances.get(id.0 as usize).map(|instance| instance.name.clone());
-        present.or_else(|| departed(id)).unwrap_or_else(|| format!("instance {}", id.0))
     }
 
     /// A supervisor that does not read is no reason to stop advertising: what does not fit is lost, and said so.

@@ -2,7 +2,6 @@
 
 use super::Teller;
 use crate::readiness::Readiness;
-use evenkeel_bus::ToVrrp;
 use evenkeel_conf::keepalived::TrackedFile;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use std::collections::BTreeSet;
@@ -52,7 +51,8 @@ pub(super) async fn watch(files: Vec<TrackedFile>, teller: Teller) {
             if known.replace(value).is_some() {
                 tracing::info!(target: "script", "track_file {} holds {value}", file.name);
             }
-            if !teller.tell(ToVrrp::File { name: file.name.clone(), value }).await {
+            let name = file.name.clone();
+            if !teller.tell(format!("file {name}"), evenkeel_vrrp::Event::File { name, value }).await {
                 return;
             }
         }

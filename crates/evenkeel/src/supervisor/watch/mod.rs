@@ -5,8 +5,8 @@ mod processes;
 
 use super::Happening;
 use super::script::Round;
-use evenkeel_bus::ToVrrp;
 use evenkeel_conf::keepalived::Settings;
+use evenkeel_vrrp::Event;
 pub use files::initialise;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -49,7 +49,7 @@ struct Teller {
 
 impl Teller {
     /// False when nobody listens any more.
-    async fn tell(&self, message: ToVrrp) -> bool {
-        self.happenings.send(Happening::Watched { round: self.round, message }).await.is_ok()
+    async fn tell(&self, source: String, event: Event) -> bool {
+        self.happenings.send(Happening::Watched { round: self.round, source, event }).await.is_ok()
     }
 }

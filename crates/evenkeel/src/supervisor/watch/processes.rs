@@ -5,9 +5,9 @@
 
 use super::Teller;
 use crate::readiness::Readiness;
-use evenkeel_bus::ToVrrp;
 use evenkeel_conf::keepalived::{Parameters, TrackedProcess};
 use evenkeel_kernel::process_events::ProcessEvents;
+use evenkeel_vrrp::Event;
 use std::time::{Duration, Instant};
 
 /// Without the connector, /proc is read so often.
@@ -29,7 +29,7 @@ pub(super) async fn watch(tracked: Vec<TrackedProcess>, teller: Teller) {
             let words = if well { "as many as there should" } else { "not as many as there should" };
             tracing::info!(target: "script", "vrrp_track_process {name}: {n_running} processes, {words}");
             let detail = format!("{n_running} running");
-            if !teller.tell(ToVrrp::Processes { name, well, detail }).await {
+            if !teller.tell(format!("process {name}"), Event::Processes { name, well, detail }).await {
                 return;
             }
         }
