@@ -4,6 +4,7 @@
 use evenkeel_bfd::{self as bfd, Reach, Received, SessionId, Sessions};
 use evenkeel_bus::{Codec, MAX_FRAME};
 use evenkeel_conf::{MemoryFiles, keepalived, nginx, render};
+use evenkeel_peer as peer;
 use evenkeel_proxy::http1;
 use evenkeel_vrrp::config::{Instance, Version, VirtualAddress, Vrid};
 use evenkeel_vrrp::{Config, Event, Interface, Router, StateName};
@@ -24,6 +25,7 @@ pub const TARGETS: &[(&str, Target, &[&[u8]])] = &[
     ("bus_frame", bus_frame, samples::FRAMES),
     ("http_head", http_head, samples::HTTP),
     ("probe_answers", probe_answers, samples::ANSWERS),
+    ("peer_packet", peer_packet, samples::PEER),
 ];
 
 pub mod samples;
@@ -215,4 +217,43 @@ pub fn probe_answers(bytes: &[u8]) {
         assert!(query.bytes().len() <= 12 + 255 + 4);
     }
     let _ = parse::agent::parse(bytes);
+}
+
+/// What comes to the port of hellos. As it is, it is counted and changes nothing; as the fields of a peer that has the key,
+/// and as what such a peer says of itself, it is understood or counted.
+pub fn peer_packet(bytes: &[u8]) {
+    use peer::packet::{Digest, Hello, Life, MAX_PART, Part};
+    use peer::{Action, Config, Event, Facts, Peers};
+    let address = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
+    let key = || peer::config::Secret::new(vec![7; 32]).expect("32 bytes are enough");
+    let config = Config { peers: vec![peer::config::Peer::new(address, key())] };
+    let (ours, now) = (Life([1; 16]), Instant::from_origin(Duration::from_secs(1)));
+    let mut peers = Peers::new(config, ours, Facts::default());
+    let mut actions = Vec::new();
+    peers.handle(now, Event::Deadline, &mut actions);
+    let Some(Action::Send { datagram, .. }) = actions.pop() else { panic!("the first deadline sends a hello") };
+    let challenge = Hello::parse(&datagram, &key()).expect("it is ours").challenge;
+    let before = peers.status(now).peers.remove(0);
+    peers.handle(now, Event::Datagram { from: address, bytes: bytes.to_vec() }, &mut actions);
+    let after = peers.status(now).peers.remove(0);
+    assert_eq!((after.heard, after.facts, after.counters.refused()), (before.heard, before.facts, 1));
+    // The same bytes as facts, in as many parts as they need, and the end of them in a datagram of their own.
+    let digest = Digest::of(bytes);
+    for (n, part) in bytes.chunks(MAX_PART).enumerate() {
+        let hello = Hello {
+            life: Life([2; 16]),
+            sequence: 1 + n as u64,
+            answer: (ours, challenge),
+            digest: Some((digest, bytes.len() as u32)),
+            part: Some(Part { digest, offset: (n * MAX_PART) as u32, bytes: part.to_vec() }),
+            ..Hello::default()
+        };
+        peers.handle(now, Event::Datagram { from: address, bytes: hello.build(&key()) }, &mut actions);
+    }
+    let status = peers.status(now).peers.remove(0);
+    let counters = status.counters;
+    assert_eq!(counters.facts_received + counters.facts_err, u64::from(!bytes.is_empty()));
+    if let Some(facts) = status.facts {
+        assert_eq!(Facts::parse(&facts.build()).as_ref(), Ok(&facts), "what was understood is written as it is read");
+    }
 }

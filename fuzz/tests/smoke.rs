@@ -126,3 +126,8 @@ fn any_bytes_are_an_http_head_or_an_error() {
 fn any_bytes_are_an_answer_to_a_probe_or_none() {
     check("probe_answers");
 }
+
+#[test]
+fn any_bytes_to_the_port_of_hellos_change_nothing_without_the_key() {
+    check("peer_packet");
+}
