@@ -22,7 +22,7 @@ mod track;
 use evenkeel_vrrp::auth::Guard;
 use evenkeel_vrrp::auth::trailer::Utc;
 use evenkeel_vrrp::config::{self, Preempt, Priority, Version, VirtualAddress};
-use evenkeel_vrrp::packet::{Advert, Checksum, Datagram, TTL};
+use evenkeel_vrrp::packet::{Advert, Checksum, Datagram, Heard, TTL};
 use evenkeel_vrrp::{Action, Config, Event, InstanceId, Interface, StateName, Transition, timers};
 use evenkeel_wire::{Family, Instant};
 use std::cmp::Ordering;
@@ -310,7 +310,7 @@ impl Keepalived {
         };
         let Some(i) = self.routers.iter().position(is_it) else { return };
         let config = &self.routers[i].config;
-        let Ok(advert) = Advert::parse(&received, config, &mut Guard::default(), Utc::default()) else { return };
+        let Ok(advert) = Heard::parse(&received, config, &mut Guard::default(), Utc::default()) else { return };
         match self.routers[i].state {
             StateName::Backup => self.routers[i].backup_hears(now, &advert),
             StateName::Master => self.master_hears(i, now, &advert, actions),
@@ -319,7 +319,7 @@ impl Keepalived {
         }
     }
 
-    fn master_hears(&mut self, i: usize, now: Instant, advert: &Advert, actions: &mut Vec<Action>) {
+    fn master_hears(&mut self, i: usize, now: Instant, advert: &Heard, actions: &mut Vec<Action>) {
         let router = &mut self.routers[i];
         if advert.priority == 0 {
             return router.send(now, actions);
@@ -392,13 +392,13 @@ impl VirtualRouter {
         self.config.addresses.iter().chain(&self.config.excluded)
     }
 
-    fn learn_interval(&mut self, advert: &Advert) {
+    fn learn_interval(&mut self, advert: &Heard) {
         if self.config.version == Version::V3 {
             self.master_interval = advert.interval.duration();
         }
     }
 
-    fn backup_hears(&mut self, now: Instant, advert: &Advert) {
+    fn backup_hears(&mut self, now: Instant, advert: &Heard) {
         if advert.priority == 0 {
             self.timer = Some(now + self.skew());
             self.wants_master = false;

@@ -8,7 +8,7 @@ use crate::event::{Action, InstanceId, Report, StateName, Transition};
 use crate::explain::{self, Why};
 use crate::group::{Bond, Word};
 use crate::link::{Link, Present};
-use crate::packet::{Advert, Reject};
+use crate::packet::{Heard, Reject};
 use crate::remarks::Remark;
 use crate::sender::{Outgoing, Sender};
 use crate::state::{Burst, Init, Leave, Leaving, Master, State};
@@ -151,7 +151,7 @@ impl Instance {
     }
 
     /// Makes the interval of an accepted master ours, as far as timers go.
-    pub(crate) fn learn_interval(&mut self, advert: &Advert) {
+    pub(crate) fn learn_interval(&mut self, advert: &Heard) {
         self.master_interval = match self.config.version {
             Version::V2 => self.own_interval(),
             Version::V3 => advert.interval.duration(),

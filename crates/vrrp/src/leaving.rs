@@ -3,7 +3,7 @@
 use crate::event::Action;
 use crate::explain::{self, Why};
 use crate::instance::Instance;
-use crate::packet::Advert;
+use crate::packet::Heard;
 use crate::state::{Leave, Leaving, State};
 use crate::timers;
 use evenkeel_wire::Instant;
@@ -36,7 +36,7 @@ impl Instance {
         }
     }
 
-    pub(crate) fn leaving_hears(&mut self, now: Instant, leaving: Leaving, advert: &Advert, actions: &mut Vec<Action>) {
+    pub(crate) fn leaving_hears(&mut self, now: Instant, leaving: Leaving, advert: &Heard, actions: &mut Vec<Action>) {
         let source = advert.source;
         if self.present().is_some_and(|present| present.source == Some(source)) {
             // Our own last advert, come back, is no successor.

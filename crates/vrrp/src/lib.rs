@@ -4,7 +4,7 @@
 //! present [`Instant`](evenkeel_wire::Instant), performs the [`Action`]s in order, and comes back at
 //! [`Router::deadline`]. Results are not returned: the world reports facts as new events.
 //!
-//! One packet's way: [`Router::receive`] finds the instance, [`packet::Advert::parse`] checks the bytes, the machine
+//! One packet's way: [`Router::receive`] finds the instance, [`packet::Heard::parse`] checks the bytes, the machine
 //! decides by state and input, and one door into each state pushes what arriving there takes.
 //!
 //! What a shell has to know:

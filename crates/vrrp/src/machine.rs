@@ -5,7 +5,7 @@ use crate::event::{Action, Report};
 use crate::explain::{self, Why};
 use crate::group::Word;
 use crate::instance::{Instance, Peer};
-use crate::packet::Advert;
+use crate::packet::Heard;
 use crate::state::{Backup, Burst, Claim, DownTimer, Init, Leave, Leaving, Master, State};
 use crate::timers;
 use evenkeel_wire::{Instant, Mac};
@@ -19,7 +19,7 @@ pub(crate) enum Input<'a> {
     /// The deadline of the state may have come.
     Deadline,
     /// An advert that passed every check.
-    Advert(&'a Advert),
+    Advert(&'a Heard<'a>),
     /// Gratuitous ARP or an unsolicited neighbour advertisement, in which somebody else announces one of the addresses.
     Announced { address: IpAddr, mac: Mac },
     /// Other ARP or an answer to a solicitation, in which somebody else speaks for one of the addresses: it has it, but
@@ -246,10 +246,10 @@ impl Instance {
     }
 
     /// Counts only while this node means to go on as master: what it does not know yet, another one may.
-    fn init_hears(&mut self, init: Init, advert: &Advert, actions: &mut Vec<Action>) {
+    fn init_hears(&mut self, init: Init, advert: &Heard, actions: &mut Vec<Action>) {
         let own = self.own_source();
         if init.resume_until.is_some() && (advert.priority, advert.source) > (self.effective, own) {
-            let Advert { source, priority, .. } = advert;
+            let Heard { source, priority, .. } = advert;
             let trigger = format!("advert from {source} with priority {priority}, ours is {}", self.effective);
             self.give_up_resuming(trigger, actions);
         }
@@ -348,7 +348,7 @@ impl Instance {
     }
 
     /// An advert of lower priority, like an invalid one, leaves the timer alone, so that it really runs out.
-    fn backup_hears(&mut self, now: Instant, backup: Backup, advert: &Advert) {
+    fn backup_hears(&mut self, now: Instant, backup: Backup, advert: &Heard) {
         if advert.priority == 0 {
             let (started_at, master_down_at) = (now, now + self.skew());
             let timer = DownTimer::Skew;
@@ -486,7 +486,7 @@ impl Instance {
         (now + interval >= master.advert_at + patience).then(|| now.since(master.advert_at))
     }
 
-    fn master_hears(&mut self, now: Instant, mut master: Master, advert: &Advert, actions: &mut Vec<Action>) {
+    fn master_hears(&mut self, now: Instant, mut master: Master, advert: &Heard, actions: &mut Vec<Action>) {
         if advert.priority == 0 {
             // Somebody who was master beside us leaves: whoever waits now hears at once that there is one
             // (RFC 9568 6.4.3).
@@ -509,14 +509,14 @@ impl Instance {
     /// After a partition both are masters, and clients may have learned this one. The better master only announces itself
     /// again when it hears of this one, which would not send another advert: so it sends a last one where the address is
     /// known to be disputed (keepalived does so when `vrrp_higher_prio_send_advert` is set).
-    fn yield_to(&mut self, now: Instant, advert: &Advert, actions: &mut Vec<Action>) {
+    fn yield_to(&mut self, now: Instant, advert: &Heard, actions: &mut Vec<Action>) {
         let has_announced = self.claimed_at.is_some_and(|claimed_at| now.since(claimed_at) <= timers::ANNOUNCED_BEFORE);
         let is_disputed = matches!(&self.state, State::Master(master) if master.conflict.or(master.suspect).is_some());
         if self.config.higher_prio_send_advert || (is_disputed && !has_announced) {
             self.send_advert(self.effective, actions);
         }
         self.learn_interval(advert);
-        let Advert { source, priority, .. } = advert;
+        let Heard { source, priority, .. } = advert;
         let (mine, same) = (self.effective, *priority == self.effective);
         let trigger = format!("advert from {source} with priority {priority}, ours is {mine}");
         let rule = if same {
@@ -540,7 +540,7 @@ impl Instance {
 
     /// A master of lower priority is there: it hears from us at once, and the network learns again where the
     /// addresses are, now and in a later burst (keepalived's `garp_lower_prio_*`).
-    fn outrank(&mut self, now: Instant, mut master: Master, advert: &Advert, actions: &mut Vec<Action>) {
+    fn outrank(&mut self, now: Instant, mut master: Master, advert: &Heard, actions: &mut Vec<Action>) {
         let is_news = master.rival_at.is_none_or(|rival_at| now.since(rival_at) > timers::CONFLICT_QUIET);
         master.rival_at = Some(now);
         self.burst_beside_rival(now, &mut master);
@@ -553,7 +553,7 @@ impl Instance {
         self.word = Some(Word::Outranked);
         self.report(Report::MasterRxLowerPri, actions);
         if is_news {
-            let Advert { source, priority, .. } = advert;
+            let Heard { source, priority, .. } = advert;
             let (mine, same) = (self.effective, *priority == self.effective);
             let trigger = format!("{source} is master too, with priority {priority}; ours is {mine}");
             let rule = if same {

@@ -112,7 +112,7 @@ impl Received<'_> {
 
 /// One advertisement with what matters of its IP header.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Advert {
+pub struct Advert<Addresses = Vec<IpAddr>> {
     /// Who sends it. The addresses have the same family.
     pub source: IpAddr,
     /// The multicast group, or a unicast peer.
@@ -128,9 +128,42 @@ pub struct Advert {
     /// Time between adverts; whole seconds in version 2.
     pub interval: Centis,
     /// The virtual addresses, at most 255.
-    pub addresses: Vec<IpAddr>,
+    pub addresses: Addresses,
     /// Version 2 simple password. Over IPv6 an advert only says that there is one.
     pub password: Option<Password>,
+}
+
+/// An advertisement as it was received: its addresses stay in the packet.
+pub type Heard<'a> = Advert<Listed<'a>>;
+
+/// The addresses in a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed<'a> {
+    family: Family,
+    /// As many as there are addresses, times the length of one.
+    bytes: &'a [u8],
+}
+
+impl<'a> Listed<'a> {
+    /// How many they are.
+    pub fn len(self) -> usize {
+        self.bytes.len() / address_length(self.family)
+    }
+
+    /// Whether an advert names none.
+    pub fn is_empty(self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// One after the other.
+    pub fn iter(self) -> impl Iterator<Item = IpAddr> + use<'a> {
+        let (v4, v6) = match self.family {
+            Family::V4 => (self.bytes, &[][..]),
+            Family::V6 => (&[][..], self.bytes),
+        };
+        let v4 = v4.as_chunks::<4>().0.iter().map(|octets| IpAddr::from(*octets));
+        v4.chain(v6.as_chunks::<16>().0.iter().map(|octets| IpAddr::from(*octets)))
+    }
 }
 
 /// What a version 3 checksum over IPv4 covers. That of version 2 is always over the message alone, that over IPv6 is the
@@ -200,7 +233,7 @@ pub enum Reject {
     Header(header::Refusal),
 }
 
-impl Advert {
+impl<'a> Heard<'a> {
     /// Reads a packet, with keepalived's checks in keepalived's order.
     ///
     /// One difference: what length is right is decided by the packet's version, not by ours, so that a peer of the
@@ -208,7 +241,7 @@ impl Advert {
     ///
     /// `guard` keeps what has to be remembered of one advert for the next. What was well signed is remembered whatever
     /// later checks say.
-    pub fn parse(received: &Received, config: &Instance, guard: &mut Guard, now: Utc) -> Result<Advert, Reject> {
+    pub fn parse(received: &Received<'a>, config: &Instance, guard: &mut Guard, now: Utc) -> Result<Self, Reject> {
         let Received { source, destination, ttl, header, protected, message, stated_length } = *received;
         let authentication = &config.authentication;
         let is_header_wanted = matches!(authentication, Authentication::Header(_));
@@ -294,11 +327,20 @@ impl Advert {
             vrid: config.vrid,
             priority: message[2],
             interval,
-            addresses: addresses(family, &message[FIXED..FIXED + address_length(family) * count]),
+            addresses: Listed { family, bytes: &message[FIXED..FIXED + address_length(family) * count] },
             password,
         })
     }
 
+    /// The same with addresses of its own.
+    pub fn into_owned(self) -> Advert {
+        let Advert { source, destination, ttl, version, vrid, priority, interval, addresses, password } = self;
+        let addresses = addresses.iter().collect();
+        Advert { source, destination, ttl, version, vrid, priority, interval, addresses, password }
+    }
+}
+
+impl Advert {
     /// The bytes that [`Action::SendAdvert`](crate::Action) has: `id` is the number of an IPv4 packet. Addresses beyond
     /// the 255th have no place in it and are left out.
     pub fn build(&self, checksum: Checksum, id: u16) -> Vec<u8> {
@@ -365,13 +407,6 @@ fn address_length(family: Family) -> usize {
     match family {
         Family::V4 => 4,
         Family::V6 => 16,
-    }
-}
-
-fn addresses(family: Family, bytes: &[u8]) -> Vec<IpAddr> {
-    match family {
-        Family::V4 => bytes.as_chunks::<4>().0.iter().map(|octets| IpAddr::from(*octets)).collect(),
-        Family::V6 => bytes.as_chunks::<16>().0.iter().map(|octets| IpAddr::from(*octets)).collect(),
     }
 }
 

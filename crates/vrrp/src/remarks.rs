@@ -5,7 +5,7 @@ use crate::config::{Authentication, Version};
 use crate::event::Action;
 use crate::explain::{self, Why};
 use crate::instance::{Instance, Peer};
-use crate::packet::{Advert, Received, Reject};
+use crate::packet::{Heard, Received, Reject};
 use evenkeel_wire::Instant;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -26,10 +26,10 @@ pub(crate) enum Remark {
 
 impl Instance {
     /// Reads a packet, and remembers what has to be for the next.
-    pub(crate) fn read(&mut self, received: &Received) -> Result<Advert, Reject> {
+    pub(crate) fn read<'a>(&mut self, received: &Received<'a>) -> Result<Heard<'a>, Reject> {
         let had_old_checksum = self.guard.has_old_checksum;
         self.guard.skew = Duration::ZERO;
-        let read = Advert::parse(received, &self.config, &mut self.guard, self.utc);
+        let read = Heard::parse(received, &self.config, &mut self.guard, self.utc);
         if self.guard.has_old_checksum != had_old_checksum {
             self.prepare_sender();
         }
@@ -47,7 +47,7 @@ impl Instance {
     }
 
     /// Counts a good advert. Another list of addresses is counted but no reason to refuse it (keepalived, observed).
-    pub(crate) fn note_advert(&mut self, now: Instant, advert: &Advert, actions: &mut Vec<Action>) {
+    pub(crate) fn note_advert(&mut self, now: Instant, advert: &Heard, actions: &mut Vec<Action>) {
         self.counters.advert_rcvd += 1;
         if advert.priority == 0 {
             self.counters.pri_zero_rcvd += 1;
@@ -79,10 +79,10 @@ impl Instance {
         self.peer = Some(Peer { address: source, priority: advert.priority, heard_at: now });
     }
 
-    fn compare_addresses(&mut self, advert: &Advert, actions: &mut Vec<Action>) {
+    fn compare_addresses(&mut self, advert: &Heard, actions: &mut Vec<Action>) {
         let ours = self.config.addresses.iter().map(|address| address.prefix.address());
-        let is_listed = |address| advert.addresses.contains(&address);
-        let is_same = ours.clone().eq(advert.addresses.iter().copied())
+        let is_listed = |address| advert.addresses.iter().any(|listed| listed == address);
+        let is_same = ours.clone().eq(advert.addresses.iter())
             || ours.len() == advert.addresses.len() && ours.clone().all(is_listed);
         if is_same {
             return;

@@ -9,7 +9,7 @@ use evenkeel_vrrp::auth::trailer::Utc;
 use evenkeel_vrrp::config::{
     Authentication, Centis, GROUP_V4, GROUP_V6, Instance, Password, UnicastPeer, Version, Vrid,
 };
-use evenkeel_vrrp::packet::{Advert, Checksum, Datagram, Received, Reject};
+use evenkeel_vrrp::packet::{Advert, Checksum, Datagram, Heard, Received, Reject};
 use evenkeel_vrrp::{AdvertCounters, Event};
 use evenkeel_wire::checksum;
 use node::*;
@@ -32,7 +32,7 @@ fn sample(version: Version, priority: u8, password: Option<&str>) -> Advert {
 
 fn parse(packet: &[u8], config: &Instance) -> Result<Advert, Reject> {
     let received = Datagram::V4(packet).open().ok_or(Reject::Length)?;
-    Advert::parse(&received, config, &mut Guard::default(), Utc::default())
+    Heard::parse(&received, config, &mut Guard::default(), Utc::default()).map(Heard::into_owned)
 }
 
 fn expecting(version: Version, password: Option<Password>, checksum: Checksum) -> Instance {
@@ -90,7 +90,10 @@ fn adverts_of_ipv6_are_what_follows_the_header_and_leave_the_checksum_to_the_ker
         };
         let expected = expecting(version, password.map(Password::new), Checksum::WithPseudoHeader);
         let expected = Instance { vrid: advert.vrid, group: GROUP_V6.into(), ..expected };
-        let parse = |received: &Received| Advert::parse(received, &expected, &mut Guard::default(), Utc::default());
+        let parse = |received: &Received| {
+            let heard = Heard::parse(received, &expected, &mut Guard::default(), Utc::default());
+            heard.map(Heard::into_owned)
+        };
         assert_eq!(parse(&received(255, &message)), Ok(advert));
         assert_eq!(parse(&received(254, &message)), Err(Reject::Ttl));
         assert_eq!(parse(&received(255, &message[..23])), Err(Reject::Length));
