@@ -1,5 +1,5 @@
 use crate::auth::trailer::Utc;
-use crate::config::{Config, TrackTarget, Vrid};
+use crate::config::{self, Config, TrackTarget, Vrid};
 use crate::deadlines::Deadlines;
 use crate::event::{Action, Command, Event, InstanceId, Interface, ScriptId, ScriptOutcome};
 use crate::group::Group;
@@ -13,9 +13,13 @@ use crate::track::{Judge, Tracker, Verdict};
 use evenkeel_wire::arp::Arp;
 use evenkeel_wire::ndp::Advertisement;
 use evenkeel_wire::{Family, Instant, Mac};
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
+
+/// Instances whose deadlines are served by one event. When very many are due together, the adverts that have arrived
+/// meanwhile are heard in between: some of these deadlines are then none any more.
+const DEADLINES_AT_ONCE: usize = 32;
 
 /// Every virtual router of this node.
 #[derive(Clone, Debug)]
@@ -171,6 +175,9 @@ impl Router {
 
     /// When [`Event::Deadline`] is to come, at the latest; `None` when nothing is awaited.
     ///
+    /// One such event serves some of the instances that are due. Are there more, then this names an instant that has
+    /// passed, and what has come in meanwhile is to be told first.
+    ///
     /// Adverts put deadlines off without changing this. The event may then find nothing to do, and this names a later
     /// instant afterwards.
     pub fn deadline(&self) -> Option<Instant> {
@@ -209,16 +216,13 @@ impl Router {
         }
         let mut old: Vec<Option<Instance>> = self.install(now, config).into_iter().map(Some).collect();
         let n_instances = self.instances.len();
-        let is_match = |old: &Option<Instance>, new: &Instance| {
-            old.as_ref().is_some_and(|old| {
-                let (old, new) = (&old.config, &new.config);
-                (old.vrid, old.family(), &old.interface) == (new.vrid, new.family(), &new.interface)
-            })
-        };
-        let mut matched = Vec::with_capacity(n_instances);
-        for new in &self.instances {
-            matched.push(old.iter_mut().find(|old| is_match(old, new)).and_then(Option::take));
+        let mut candidates = HashMap::<_, VecDeque<usize>>::new();
+        for (at, old) in old.iter().flatten().enumerate() {
+            candidates.entry(identity(&old.config)).or_default().push_back(at);
         }
+        let found = self.instances.iter().map(|new| candidates.get_mut(&identity(&new.config))?.pop_front());
+        let found: Vec<Option<usize>> = found.collect();
+        let matched: Vec<_> = found.into_iter().map(|at| old[at?].take()).collect();
         for mut gone in old.into_iter().flatten() {
             gone.utc = self.clock.at(now);
             gone.depart(now, InstanceId(n_instances as u32 + gone.id.0), actions);
@@ -247,9 +251,8 @@ impl Router {
         let numbered = (0..).map(InstanceId).zip(config.instances);
         let fresh = numbered.map(|(id, config)| Instance::new(id, config, now, self.seed)).collect();
         let old = std::mem::replace(&mut self.instances, fresh);
-        for i in 0..self.instances.len() {
-            let duplicate_of = self.duplicate_of(i);
-            let instance = &mut self.instances[i];
+        let duplicates = duplicates(&self.instances);
+        for (instance, duplicate_of) in self.instances.iter_mut().zip(duplicates) {
             instance.duplicate_of = duplicate_of;
             instance.trackers =
                 instance.config.tracks.iter().map(|track| Tracker::new(track.clone(), &self.judges)).collect();
@@ -279,23 +282,6 @@ impl Router {
         old
     }
 
-    /// The earlier instance that has the same virtual router on the same interface. Instances may share one as long as
-    /// they share no peer, or no group.
-    fn duplicate_of(&self, i: usize) -> Option<String> {
-        let this = &self.instances[i].config;
-        let clashes = |other: &&Instance| {
-            let other = &other.config;
-            let apart = match (this.is_unicast(), other.is_unicast()) {
-                (true, true) => !this.peers.iter().any(|peer| other.has_peer(peer.address)),
-                (false, false) => this.group != other.group,
-                (true, false) | (false, true) => false,
-            };
-            let same = (other.vrid, other.family(), &other.interface) == (this.vrid, this.family(), &this.interface);
-            same && !apart
-        };
-        self.instances[..i].iter().find(clashes).map(|other| other.config.name.clone())
-    }
-
     fn index_vrids(&mut self) {
         self.by_vrid.clear();
         for (i, instance) in self.instances.iter().enumerate() {
@@ -319,7 +305,8 @@ impl Router {
     // ----- events -----
 
     fn deadline_came(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        while let Some(i) = self.deadlines.due(now, |i| self.instances[i].state.deadline()) {
+        for _ in 0..DEADLINES_AT_ONCE {
+            let Some(i) = self.deadlines.due(now, |i| self.instances[i].state.deadline()) else { break };
             let met = self.instances[i].state.deadline();
             if self.end_delay(i, now, actions) {
                 continue;
@@ -533,6 +520,29 @@ impl Router {
         instance.handle(now, input, actions);
         self.deadlines.note(i, instance.state.deadline());
     }
+}
+
+/// What makes an instance the same virtual router of this node as another.
+fn identity(config: &config::Instance) -> (&str, Family, Vrid) {
+    (&config.interface, config.family(), config.vrid)
+}
+
+/// For each instance the earlier one that has the same virtual router on the same interface. Instances may share one as
+/// long as they share no peer, or no group.
+fn duplicates(instances: &[Instance]) -> Vec<Option<String>> {
+    let clash = |this: &config::Instance, other: &config::Instance| match (this.is_unicast(), other.is_unicast()) {
+        (true, true) => this.peers.iter().any(|peer| other.has_peer(peer.address)),
+        (false, false) => this.group == other.group,
+        (true, false) | (false, true) => true,
+    };
+    let mut earlier = HashMap::<_, Vec<&config::Instance>>::new();
+    let mut found = Vec::with_capacity(instances.len());
+    for this in instances.iter().map(|instance| &instance.config) {
+        let others = earlier.entry(identity(this)).or_default();
+        found.push(others.iter().find(|other| clash(this, other)).map(|other| other.name.clone()));
+        others.push(this);
+    }
+    found
 }
 
 /// One number for each virtual router of this node.
