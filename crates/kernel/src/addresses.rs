@@ -92,13 +92,13 @@ pub fn diff(desired: &[Held], present: &[Held]) -> Vec<Change> {
     gone.chain(new.map(|(_, &held)| Change::Add(held.clone()))).collect()
 }
 
-/// What [`reconcile`] did.
+/// What [`reconcile`] or [`make`] did.
 #[derive(Debug, Default)]
 pub struct Reconciled {
     /// The changes that were made, in order.
     pub made: Vec<Change>,
     /// What the kernel refused.
-    pub errors: Vec<Error>,
+    pub refused: Vec<(Change, Error)>,
 }
 
 /// Makes the kernel hold exactly `desired` of the addresses that are `ours`; whatever is desired is ours as well.
@@ -115,23 +115,35 @@ pub fn reconcile(netlink: &mut Netlink, desired: &[Held], ours: impl Fn(&Held) -
         if changes.is_empty() {
             break;
         }
-        let before = result.errors.len();
-        for (change, outcome) in changes.iter().zip(netlink.apply(&changes)) {
-            match outcome {
-                Ok(()) => {
-                    if let Change::Add(held) = change {
-                        until_received(netlink, held, &mut n_pauses);
-                    }
-                    result.made.push(change.clone());
-                }
-                Err(error) => result.errors.push(error),
-            }
-        }
-        if result.errors.len() > before {
+        let before = result.refused.len();
+        make_all(netlink, changes, &mut n_pauses, &mut result);
+        if result.refused.len() > before {
             break;
         }
     }
     Ok(result)
+}
+
+/// Makes these changes, without a look at what else there is.
+pub fn make(netlink: &mut Netlink, changes: Vec<Change>) -> Reconciled {
+    let mut result = Reconciled::default();
+    make_all(netlink, changes, &mut { PAUSES }, &mut result);
+    result
+}
+
+fn make_all(netlink: &mut Netlink, changes: Vec<Change>, n_pauses: &mut u32, result: &mut Reconciled) {
+    let outcomes = netlink.apply(&changes);
+    for (change, outcome) in changes.into_iter().zip(outcomes) {
+        match outcome {
+            Ok(()) => {
+                if let Change::Add(held) = &change {
+                    until_received(netlink, held, n_pauses);
+                }
+                result.made.push(change);
+            }
+            Err(error) => result.refused.push((change, error)),
+        }
+    }
 }
 
 /// The kernel makes an IPv6 address its own a moment after it said that it has it (on a work queue, when it is not to ask

@@ -1,9 +1,9 @@
 //! The table of nftables around virtual addresses: packets to and from those that are not to be accepted are dropped, and
 //! what hosts on a virtual MAC would tell switches about groups leaves by the interface below.
 //!
-//! The table is replaced as a whole, in one transaction, whenever what should be in it changes: applying it twice is
-//! harmless, and what a killed process left goes with the first change. Table, chains and sets are named as keepalived
-//! names them, so what people look for is there.
+//! The table is replaced as a whole, in one transaction: applying it twice is harmless, and what a killed process left goes
+//! with the first change. In a table that stands, addresses are added to its sets and taken out of them. Table, chains and
+//! sets are named as keepalived names them, so what people look for is there.
 //!
 //! ```text
 //!  table ip keepalived                       table ip6 keepalived: the same, and
@@ -17,14 +17,14 @@ use crate::Error;
 use crate::error::During;
 use crate::netlink::message::Message;
 use crate::netlink::socket::{ACK, NETFILTER, REQUEST, Socket};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What should be filtered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VipFilter {
     /// Addresses that are not accepted, with the index of their interface.
-    pub addresses: Vec<(IpAddr, u32)>,
+    pub addresses: BTreeSet<(IpAddr, u32)>,
     /// Links with a virtual MAC that speak IPv4, and the links below them.
     pub vmacs4: BTreeMap<u32, u32>,
     /// The same for IPv6.
@@ -47,8 +47,7 @@ pub fn apply(style: &Style, filter: &VipFilter) -> Result<(), Error> {
     let during = || format!("replace the tables {} of nftables", style.table);
     let mut socket = Socket::open(NETFILTER).during(during)?;
     for family in [V4, V6] {
-        let of_family = filter.addresses.iter().filter(|(address, _)| address.is_ipv4() == (family == V4)).copied();
-        let addresses: Vec<(IpAddr, u32)> = of_family.collect();
+        let addresses: Vec<(IpAddr, u32)> = filter.addresses.iter().filter(|it| is_of(family, it)).copied().collect();
         let vmacs = if family == V4 { &filter.vmacs4 } else { &filter.vmacs6 };
         let outcome = socket.transaction(&replace(style, family, &addresses, vmacs));
         match outcome {
@@ -62,6 +61,74 @@ pub fn apply(style: &Style, filter: &VipFilter) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Takes addresses into a filter that stands, and others out of it. What that costs depends on these alone, unless a family
+/// gets its first or loses its last one: then the tables are replaced, as they are when they do not stand as `filter` says.
+pub fn change(
+    style: &Style,
+    filter: &mut VipFilter,
+    new: &[(IpAddr, u32)],
+    gone: &[(IpAddr, u32)],
+) -> Result<(), Error> {
+    let has_family = |filter: &VipFilter| [V4, V6].map(|family| filter.addresses.iter().any(|it| is_of(family, it)));
+    let before = has_family(filter);
+    let mut elements = Vec::new();
+    for entry in new {
+        if filter.addresses.insert(*entry) {
+            elements.extend(element(style, filter, NEW_ELEMENT, CREATE, entry));
+        }
+    }
+    for entry in gone {
+        if filter.addresses.remove(entry) {
+            elements.extend(element(style, filter, DELETE_ELEMENT, 0, entry));
+        }
+    }
+    let Some((family, _)) = elements.last() else { return Ok(()) };
+    // Adding a table that is there changes nothing, and asks for the acknowledgement.
+    let last = Message::new(NEW_TABLE, REQUEST | CREATE | ACK, &[*family, 0, 0, 0]).text(1, &style.table);
+    if has_family(filter) == before {
+        let during = || format!("change the tables {} of nftables", style.table);
+        let mut socket = Socket::open(NETFILTER).during(during)?;
+        let messages = elements.into_iter().map(|(_, message)| message).chain([last]).collect();
+        if socket.transaction(&batch(messages)).is_ok() {
+            return Ok(());
+        }
+    }
+    apply(style, filter)
+}
+
+/// The message about one address; none for one that is in the set by another interface too.
+fn element(
+    style: &Style,
+    filter: &VipFilter,
+    kind: u16,
+    flags: u16,
+    entry: &(IpAddr, u32),
+) -> Option<(Family, Message)> {
+    let (address, index) = *entry;
+    let family = if address.is_ipv4() { V4 } else { V6 };
+    let (set, key) = match is_link_local(&address) {
+        true => ("vips_link_local", [octets(address), index.to_ne_bytes().to_vec()].concat()),
+        false => {
+            let others = filter.addresses.range((address, 0)..=(address, u32::MAX)).filter(|(_, it)| *it != index);
+            if others.count() > 0 {
+                return None;
+            }
+            ("vips", octets(address))
+        }
+    };
+    let message = Message::new(kind, REQUEST | flags, &[family, 0, 0, 0]).text(1, &style.table).text(2, set);
+    let fill = |m: Message| m.nest(LIST_ELEMENT, |m| m.nest(1, |m| m.attribute(DATA_VALUE, &key)));
+    Some((family, message.nest(3, fill)))
+}
+
+fn is_of(family: Family, (address, _): &(IpAddr, u32)) -> bool {
+    address.is_ipv4() == (family == V4)
+}
+
+fn is_link_local(address: &IpAddr) -> bool {
+    matches!(address, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 type Family = u8;
@@ -92,7 +159,6 @@ struct Table<'a> {
 
 impl Table<'_> {
     fn fill(&mut self, addresses: &[(IpAddr, u32)], vmacs: &BTreeMap<u32, u32>) {
-        let is_link_local = |address: &IpAddr| matches!(address, IpAddr::V6(ip) if ip.is_unicast_link_local());
         if !vmacs.is_empty() {
             let elements =
                 vmacs.iter().map(|(own, below)| (own.to_ne_bytes().to_vec(), Some(below.to_ne_bytes().to_vec())));
@@ -197,22 +263,21 @@ impl Table<'_> {
             // Only for `nft list`: these keys, and the data if there is any, are in the machine's order.
             if key.0 == IFINDEX { m.attribute(USERDATA, &IN_MACHINES_ORDER) } else { m }
         });
-        if elements.is_empty() {
-            return;
-        }
-        self.push(NEW_ELEMENT, CREATE, |m| {
-            number(m.text(1, &table).text(2, name), 4, id).nest(3, |m| {
-                elements.iter().fold(m, |m, (key, data)| {
-                    m.nest(LIST_ELEMENT, |m| {
-                        let m = m.nest(1, |m| m.attribute(DATA_VALUE, key));
-                        match data {
-                            Some(data) => m.nest(2, |m| m.attribute(DATA_VALUE, data)),
-                            None => m,
-                        }
+        for some in elements.chunks(ELEMENTS_OF_ONE) {
+            self.push(NEW_ELEMENT, CREATE, |m| {
+                number(m.text(1, &table).text(2, name), 4, id).nest(3, |m| {
+                    some.iter().fold(m, |m, (key, data)| {
+                        m.nest(LIST_ELEMENT, |m| {
+                            let m = m.nest(1, |m| m.attribute(DATA_VALUE, key));
+                            match data {
+                                Some(data) => m.nest(2, |m| m.attribute(DATA_VALUE, data)),
+                                None => m,
+                            }
+                        })
                     })
                 })
-            })
-        });
+            });
+        }
     }
 
     fn chain(&mut self, name: &str, hook: Option<u32>) {
@@ -306,6 +371,9 @@ fn batch(messages: Vec<Message>) -> Vec<Message> {
     [vec![bound(BATCH_BEGIN)], messages, vec![bound(BATCH_END)]].concat()
 }
 
+/// Elements of a set in one message: an attribute is shorter than 64 kB, and one of these takes up to 36 bytes.
+const ELEMENTS_OF_ONE: usize = 1000;
+
 const SUBSYSTEM: u16 = 10;
 const NEW_TABLE: u16 = SUBSYSTEM << 8;
 const DELETE_TABLE: u16 = SUBSYSTEM << 8 | 2;
@@ -313,6 +381,7 @@ const NEW_CHAIN: u16 = SUBSYSTEM << 8 | 3;
 const NEW_RULE: u16 = SUBSYSTEM << 8 | 6;
 const NEW_SET: u16 = SUBSYSTEM << 8 | 9;
 const NEW_ELEMENT: u16 = SUBSYSTEM << 8 | 12;
+const DELETE_ELEMENT: u16 = SUBSYSTEM << 8 | 14;
 const BATCH_BEGIN: u16 = 16;
 const BATCH_END: u16 = 17;
 const CREATE: u16 = 0x400;

@@ -47,7 +47,7 @@ fn an_ipv6_address_has_the_flags_and_the_lifetime_that_were_asked_for() {
         ];
         let desired = rows.map(|address| Held::new(index, address));
         let made = reconcile(&mut netlink, &desired, |_| false).unwrap();
-        assert_eq!((made.made.len(), made.errors.len()), (desired.len(), 0));
+        assert_eq!((made.made.len(), made.refused.len()), (desired.len(), 0));
         let held = netlink.addresses().unwrap();
         for wanted in &desired {
             assert!(held.contains(wanted), "{wanted:?} is not in {held:?}");
@@ -175,7 +175,7 @@ fn reconciling_repairs_what_is_ours_and_leaves_the_rest() {
         let result = reconcile(&mut netlink, &desired, ours).unwrap();
         let gone = addresses::Change::Delete { index, prefix: left_over.address.prefix, peer: None };
         assert_eq!(result.made, [gone, addresses::Change::Add(wanted.clone())]);
-        assert!(result.errors.is_empty());
+        assert!(result.refused.is_empty());
         assert_eq!(reconcile(&mut netlink, &desired, ours).unwrap().made, []);
 
         netlink.delete_address(index, wanted.address.prefix).unwrap();

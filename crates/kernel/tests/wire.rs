@@ -322,5 +322,5 @@ fn with_ipv6(host: &Host, address: Ipv6Addr) {
     // Returns when the kernel takes in what comes for it.
     let reconciled =
         host.namespace.run(|| reconcile(&mut Netlink::open().unwrap(), &[held], |_| false).unwrap()).unwrap();
-    assert_eq!((reconciled.made.len(), reconciled.errors.len()), (1, 0));
+    assert_eq!((reconciled.made.len(), reconciled.refused.len()), (1, 0));
 }

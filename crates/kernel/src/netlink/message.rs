@@ -77,6 +77,11 @@ impl Message {
         filled
     }
 
+    /// Bytes on the way, header included.
+    pub(crate) fn length(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Writes the message to the end of `buffer`, with `sequence` as its number.
     pub(crate) fn write(&self, sequence: u32, buffer: &mut Vec<u8>) {
         let start = buffer.len();

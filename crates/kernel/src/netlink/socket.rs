@@ -29,6 +29,8 @@ const EXPLANATION: u16 = 1;
 
 /// Larger than any datagram the kernel builds (32 kB for a dump since Linux 4.9).
 const BUFFER: usize = 64 * 1024;
+/// What any send buffer takes.
+const USUAL_DATAGRAM: usize = 32 * 1024;
 /// So many requests travel before their answers are read: below what the default receive buffer holds of answers.
 const WINDOW: usize = 64;
 /// The kernel answers while it takes the request, so waiting this long means that something is broken.
@@ -120,6 +122,11 @@ impl Socket {
     /// Sends messages of which only the last asks for an acknowledgement (a transaction), and waits for it or for the
     /// first error.
     pub(crate) fn transaction(&mut self, batch: &[Message]) -> io::Result<()> {
+        // It has to go in one datagram, which the send buffer has to have room for.
+        let length: usize = batch.iter().map(Message::length).sum();
+        if length > USUAL_DATAGRAM {
+            sockopt::set_socket_send_buffer_size_force(&self.fd, length * 2)?;
+        }
         let first = self.send(batch)?;
         let mut answer = None;
         while answer.is_none() {

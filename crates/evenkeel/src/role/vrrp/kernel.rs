@@ -1,41 +1,45 @@
 //! The kernel's side of the virtual routers: which addresses to hold and which are there, and the sockets.
 
+use super::filter::Filter;
+use super::holdings::{self, Holdings, Place};
 use super::own_links::OwnLinks;
 use super::routing::Routing;
 use super::sockets::{Sockets, usable};
 use super::watch::Watch;
 use evenkeel_kernel::Error;
-use evenkeel_kernel::addresses::{self, Address, Held, PROTOCOL};
+use evenkeel_kernel::addresses::{self, Address, Change, Held, PROTOCOL, Reconciled};
 use evenkeel_kernel::netlink::{self, Netlink};
 use evenkeel_kernel::routes::Desired;
-use evenkeel_kernel::vip_filter::{self, Style, VipFilter};
+use evenkeel_kernel::vip_filter::VipFilter;
 use evenkeel_vrrp::auth::header;
 use evenkeel_vrrp::config::VirtualAddress;
-use evenkeel_vrrp::{Config, Event, InstanceId, Interface};
+use evenkeel_vrrp::{Action, Config, Event, InstanceId, Interface};
 use evenkeel_wire::{Family, Prefix};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 pub struct Kernel {
     netlink: Netlink,
     interfaces: BTreeMap<u32, Interface>,
-    /// What each instance is to hold, as the core said last.
-    holds: BTreeMap<InstanceId, Vec<Held>>,
-    /// What the kernel has of it, as far as we know: so that our own removals are told from other people's.
-    present: BTreeSet<(u32, Prefix)>,
-    /// Every address of the configuration, on its interface's name: ours to remove when not held.
-    ours: BTreeSet<(String, IpAddr)>,
+    /// The indices of the interfaces.
+    by_name: HashMap<String, u32>,
+    holdings: Holdings,
+    /// Every address of the configuration: ours to remove when not held.
+    ours: Named,
     /// Addresses that are there from start to end.
     statics: Vec<VirtualAddress>,
     /// `no_track`: whose removal is nobody's business.
-    untracked: BTreeSet<(String, IpAddr)>,
+    untracked: Named,
     routing: Routing,
     own_links: OwnLinks,
-    /// Instances whose addresses accept nothing.
-    refusing: BTreeSet<InstanceId>,
-    style: Style,
-    /// What is filtered; `None` before the first look, when a killed run may have left a table.
-    filtered: Option<VipFilter>,
+    filter: Filter,
+    /// Something may be there that nobody wants, or not be as it is wanted: the next change is to be followed by a look at
+    /// everything.
+    has_doubts: bool,
+    /// That look is due.
+    is_look_due: bool,
+    /// Between [`begin_reload`](Self::begin_reload) and [`end_reload`](Self::end_reload).
+    is_reloading: bool,
     /// What is heard and sent.
     pub sockets: Sockets,
 }
@@ -47,21 +51,28 @@ pub enum Fact {
     Vanished { interface: u32, address: IpAddr },
 }
 
+/// Addresses and interfaces that are there, for several questions of the same moment.
+pub struct Look {
+    places: BTreeSet<Place>,
+    interfaces: BTreeSet<u32>,
+}
+
 impl Kernel {
     pub fn open(config: &Config) -> anyhow::Result<Self> {
         let mut kernel = Kernel {
             netlink: Netlink::open()?,
             interfaces: BTreeMap::new(),
-            holds: BTreeMap::new(),
-            present: BTreeSet::new(),
+            by_name: HashMap::new(),
+            holdings: Holdings::default(),
             ours: ours(config),
             statics: config.network.addresses.clone(),
             untracked: addresses_of(config, |address| address.untracked),
             routing: Routing::default(),
             own_links: OwnLinks::new(config),
-            refusing: refusing(config),
-            style: style(config),
-            filtered: None,
+            filter: Filter::new(config),
+            has_doubts: false,
+            is_look_due: false,
+            is_reloading: false,
             sockets: Sockets::new(),
         };
         kernel.own_links.clean_leftovers(&mut kernel.netlink);
@@ -71,22 +82,42 @@ impl Kernel {
         Ok(kernel)
     }
 
-    pub fn configure(&mut self, config: &Config) -> anyhow::Result<()> {
+    /// Before the core's `actions` for a new configuration are performed: what the old instances hold stays theirs, under the
+    /// identifiers that those depart with that are gone, and nobody's change takes away what another will hold.
+    pub fn begin_reload(&mut self, config: &Config, actions: &[Action]) {
+        let n_instances = config.instances.len();
+        self.is_reloading = true;
+        self.holdings.depart_all(n_instances);
+        self.routing.depart_all(n_instances);
+        self.filter.configure(config);
+        for action in actions {
+            if let Action::Hold { instance, addresses, routes, rules } = action
+                && instance.departed(n_instances).is_none()
+            {
+                let routing = Desired { routes: routes.clone(), rules: rules.clone() };
+                self.expect(*instance, config, addresses, routing);
+            }
+        }
+    }
+
+    /// After that: what nobody holds any more goes.
+    pub fn end_reload(&mut self, config: &Config) {
+        self.is_reloading = false;
+        self.holdings.forget_departed(config.instances.len());
+        self.routing.forget_departed(config.instances.len());
         // Addresses that the configuration no longer names are still ours to remove: they go with this reconciliation,
         // since nothing holds them any more.
-        let mut next = ours(config);
-        std::mem::swap(&mut self.ours, &mut next);
-        let known: BTreeSet<_> = self.ours.union(&next).cloned().collect();
-        let kept = std::mem::replace(&mut self.ours, known);
+        let next = ours(config);
+        self.ours.extend(&next);
         self.statics.clone_from(&config.network.addresses);
         self.untracked = addresses_of(config, |address| address.untracked);
         self.routing.configure(config);
-        self.refusing = refusing(config);
         self.reconcile(&mut Vec::new());
-        self.ours = kept;
+        self.ours = next;
         self.routing.forget_old(config);
         self.own_links.forget_old(&mut self.netlink, config);
-        Ok(())
+        // Less is ours now, and there may be fewer links with a virtual MAC.
+        self.reconcile(&mut Vec::new());
     }
 
     /// Removes what an earlier run left behind, and puts there what is to be there whoever is master.
@@ -103,17 +134,12 @@ impl Kernel {
 
     /// The end: nothing stays, what was there whoever is master neither.
     pub fn release_all(&mut self) {
-        self.forget_holds();
+        self.holdings.forget_all();
         self.statics.clear();
-        self.routing.forget_statics();
+        self.routing.forget_all();
         self.reconcile(&mut Vec::new());
         self.own_links.release_all(&mut self.netlink);
-        self.apply_filter(VipFilter::default(), &mut Vec::new());
-    }
-
-    pub fn forget_holds(&mut self) {
-        self.holds.clear();
-        self.routing.forget_holds();
+        self.filter.apply(VipFilter::default(), &mut Vec::new());
     }
 
     pub fn name(&self, index: u32) -> String {
@@ -121,43 +147,75 @@ impl Kernel {
     }
 
     /// Takes over what the core says an instance is to hold, and makes the kernel so. What was done goes into `done`.
+    ///
+    /// This touches what is the instance's own; what depends on others is made right by [`settle`](Self::settle). Packets are
+    /// kept from addresses before they come; rules send packets to routes, and routes need addresses: they come in this
+    /// order and go in the other.
     pub fn hold(
         &mut self,
         id: InstanceId,
         config: &Config,
-        addresses: Vec<VirtualAddress>,
+        addresses: &[VirtualAddress],
         routing: Desired,
         done: &mut Vec<String>,
     ) {
         let held = self.lower_all(id, config, addresses, done);
-        let has_routing = routing != Desired::default();
-        let same_routing = !self.routing.hold(id, routing);
-        if held.is_empty() && same_routing && !has_routing && !self.holds.contains_key(&id) {
-            self.holds.insert(id, held);
+        // With an address go routes that need it, whoever took it away. What a reload changes about them comes at its end.
+        let has_routing = routing != Desired::default() && !self.is_reloading;
+        let needs_routing = self.routing.hold(id, routing) || has_routing;
+        self.filter.admit(id, &held, done);
+        let before = self.holdings.of(id).to_vec();
+        let changes = self.holdings.hold(id, held);
+        if changes.is_empty() && !needs_routing {
             return;
         }
-        let same = self.holds.get(&id) == Some(&held) && same_routing && !has_routing;
-        if same && held.iter().all(|held| self.present.contains(&key(held))) {
+        if needs_routing {
+            self.routing.remove(&mut self.netlink, done);
+        }
+        // The kernel takes the others of a network away with the first one, unless `promote_secondaries` is set.
+        let takes_others = |change: &Change| matches!(change, Change::Delete { prefix, .. } if prefix.address().is_ipv4() && prefix.length() < 32);
+        self.is_look_due |= self.has_doubts || self.filter.is_unknown() || changes.iter().any(takes_others);
+        let result = addresses::make(&mut self.netlink, changes);
+        self.note(result, done);
+        if needs_routing {
+            self.routing.add(&mut self.netlink, done);
+        }
+        let is_gone = |held: &&Held| !self.holdings.is_present(holdings::place(held));
+        let gone: Vec<_> = before.iter().filter(is_gone).cloned().collect();
+        self.filter.dismiss(id, &gone, &self.holdings, done);
+    }
+
+    /// The look at everything that is due after changes that may have touched more than they were to.
+    pub fn settle(&mut self) {
+        if !self.is_look_due {
             return;
         }
-        self.holds.insert(id, held);
-        self.reconcile(done);
+        let mut done = Vec::new();
+        self.reconcile(&mut done);
+        for what in done {
+            tracing::info!(target: "vrrp", "{what}");
+        }
     }
 
     /// What a process before this one held for an instance stays where it is until the core says otherwise.
     pub fn resume(&mut self, id: InstanceId, config: &Config) {
         let Some(instance) = config.instances.get(id.0 as usize) else { return };
-        let addresses = instance.addresses.iter().chain(&instance.excluded).cloned().collect();
+        let addresses: Vec<_> = instance.addresses.iter().chain(&instance.excluded).cloned().collect();
+        let routing = Desired { routes: instance.routes.clone(), rules: instance.rules.clone() };
+        self.expect(id, config, &addresses, routing);
+    }
+
+    fn expect(&mut self, id: InstanceId, config: &Config, addresses: &[VirtualAddress], routing: Desired) {
         let held = self.lower_all(id, config, addresses, &mut Vec::new());
-        self.holds.insert(id, held);
-        self.routing.hold(id, Desired { routes: instance.routes.clone(), rules: instance.rules.clone() });
+        self.holdings.record(id, held);
+        self.routing.hold(id, routing);
     }
 
     fn lower_all(
         &self,
         id: InstanceId,
         config: &Config,
-        addresses: Vec<VirtualAddress>,
+        addresses: &[VirtualAddress],
         done: &mut Vec<String>,
     ) -> Vec<Held> {
         let own = config.instances.get(id.0 as usize).map_or("", |instance| instance.device());
@@ -172,111 +230,95 @@ impl Kernel {
         held
     }
 
-    /// Makes the kernel hold exactly what is to be held, of what is ours.
-    ///
-    /// Rules send packets to routes, and routes need addresses: they come in this order and go in the other.
-    pub fn reconcile(&mut self, done: &mut Vec<String>) {
-        let filter = self.filter();
-        // An address that accepts nothing is not to be there before what keeps packets from it.
-        let grows = filter
-            .addresses
-            .iter()
-            .any(|address| self.filtered.as_ref().is_none_or(|filtered| !filtered.addresses.contains(address)));
-        if grows {
-            self.apply_filter(filter.clone(), done);
+    /// Makes the kernel hold exactly what is to be held, of what is ours, after a look at everything.
+    fn reconcile(&mut self, done: &mut Vec<String>) {
+        self.is_look_due = false;
+        self.has_doubts = false;
+        let filter = self.filter.desired(&self.holdings, &self.own_links);
+        if self.filter.grows(&filter) {
+            self.filter.apply(filter.clone(), done);
         }
         self.routing.remove(&mut self.netlink, done);
         self.reconcile_addresses(done);
         self.routing.add(&mut self.netlink, done);
-        self.apply_filter(filter, done);
-    }
-
-    fn filter(&self) -> VipFilter {
-        let held = self.holds.iter().filter(|(id, _)| self.refusing.contains(id)).flat_map(|(_, held)| held);
-        let addresses: BTreeSet<_> = held.map(|held| (held.address.prefix.address(), held.index)).collect();
-        let (vmacs4, vmacs6) = self.own_links.vmacs();
-        VipFilter { addresses: addresses.into_iter().collect(), vmacs4, vmacs6 }
-    }
-
-    fn apply_filter(&mut self, filter: VipFilter, done: &mut Vec<String>) {
-        if self.filtered.as_ref() == Some(&filter) {
-            return;
-        }
-        let n_addresses = filter.addresses.len();
-        match vip_filter::apply(&self.style, &filter) {
-            Ok(()) => {
-                let before = self.filtered.replace(filter).unwrap_or_default().addresses.len();
-                if n_addresses != before {
-                    done.push(format!("{n_addresses} addresses are kept from packets"));
-                }
-            }
-            Err(error) => {
-                tracing::error!(target: "vrrp", "{error}");
-                done.push(format!("could not {error}"));
-            }
-        }
-    }
-
-    fn desired(&self) -> Vec<Held> {
-        let statics = self.statics.iter().filter_map(|address| self.lower_static(address));
-        self.holds.values().flatten().cloned().chain(statics).collect()
+        self.filter.apply(filter, done);
     }
 
     fn lower_static(&self, address: &VirtualAddress) -> Option<Held> {
         let index = self.index_of(address.device.as_deref()?)?;
-        Some(Held::new(index, lower(address.clone())))
+        Some(Held::new(index, lower(address)))
     }
 
     fn reconcile_addresses(&mut self, done: &mut Vec<String>) {
-        let desired = self.desired();
+        let statics = self.statics.iter().filter_map(|address| self.lower_static(address)).collect();
+        self.holdings.set_statics(statics);
         let (interfaces, ours) = (&self.interfaces, &self.ours);
         let is_ours = |held: &Held| {
-            let name = interfaces.get(&held.index).map(|interface| interface.name.clone());
             // What another daemon or a person marked as theirs is not ours, whatever its number.
             let unmarked = held.protocol == PROTOCOL || held.protocol == 0;
-            unmarked && name.is_some_and(|name| ours.contains(&(name, held.address.prefix.address())))
+            let name = interfaces.get(&held.index).map(|interface| &interface.name);
+            unmarked && name.is_some_and(|name| ours.has(name, held.address.prefix.address()))
         };
-        match addresses::reconcile(&mut self.netlink, &desired, is_ours) {
+        match addresses::reconcile(&mut self.netlink, &self.holdings.desired(), is_ours) {
             Ok(result) => {
-                for change in result.made {
-                    done.push(match change {
-                        addresses::Change::Add(held) => {
-                            format!("added {} to {}", held.address.prefix, self.name(held.index))
-                        }
-                        addresses::Change::Delete { index, prefix, .. } => {
-                            format!("removed {prefix} from {}", self.name(index))
-                        }
-                    });
-                }
-                for error in &result.errors {
-                    tracing::error!(target: "vrrp", "{error}");
-                    done.push(format!("could not {error}"));
-                }
+                let is_refused = |place: &Place| {
+                    let mut refused = result.refused.iter().map(|(change, _)| change);
+                    refused.any(|change| matches!(change, Change::Add(held) if holdings::place(held) == *place))
+                };
+                self.holdings.was_seen(|place| !is_refused(place));
+                self.note(result, done);
             }
             Err(error) => {
                 tracing::error!(target: "vrrp", "{error}");
                 done.push(format!("could not {error}"));
             }
         }
-        self.present = desired.iter().map(key).collect();
     }
 
-    /// The address, when its removal was not our doing.
-    pub fn was_taken_away(&mut self, index: u32, prefix: Prefix) -> Option<IpAddr> {
-        let desired = self.desired().iter().any(|held| key(held) == (index, prefix));
-        // A replaced address (another broadcast address, say) goes and comes: the kernel knows whether it is there.
-        let untracked = self.untracked.contains(&(self.name(index), prefix.address()));
-        if !desired || untracked || !self.present.contains(&(index, prefix)) {
+    /// Takes note of what the kernel did, and tells it.
+    fn note(&mut self, result: Reconciled, done: &mut Vec<String>) {
+        for change in result.made {
+            self.holdings.was_made(&change);
+            done.push(match change {
+                Change::Add(held) => format!("added {} to {}", held.address.prefix, self.name(held.index)),
+                Change::Delete { index, prefix, .. } => format!("removed {prefix} from {}", self.name(index)),
+            });
+        }
+        for (_, error) in &result.refused {
+            self.has_doubts = true;
+            tracing::error!(target: "vrrp", "{error}");
+            done.push(format!("could not {error}"));
+        }
+    }
+
+    /// The address, when its removal was not our doing. `look` is taken when it is needed, and has to be younger than the
+    /// report of the removal.
+    pub fn was_taken_away(&mut self, place: Place, look: &mut Option<Look>) -> Option<IpAddr> {
+        let (index, prefix) = place;
+        let is_tracked = || {
+            let name = self.interfaces.get(&index).map(|interface| &interface.name);
+            !name.is_some_and(|name| self.untracked.has(name, prefix.address()))
+        };
+        if !self.holdings.is_in_place(place) || !is_tracked() {
             return None;
         }
-        let there = self.netlink.addresses().ok()?.iter().any(|held| key(held) == (index, prefix));
-        // With its interface goes every address, and that is reported by itself.
-        let is_on_link = self.netlink.interfaces().ok()?.iter().any(|interface| interface.index == index);
-        if there || !is_on_link {
+        if look.is_none() {
+            *look = Some(self.look().ok()?);
+        }
+        let look = look.as_ref()?;
+        // A replaced address (another broadcast address, say) goes and comes: the kernel knows whether it is there. With its
+        // interface goes every address, and that is reported by itself.
+        if look.places.contains(&place) || !look.interfaces.contains(&index) {
             return None;
         }
-        self.present.remove(&(index, prefix));
+        self.holdings.vanished(place);
         Some(prefix.address())
+    }
+
+    fn look(&mut self) -> Result<Look, Error> {
+        let interfaces = self.netlink.interfaces()?;
+        let places = interfaces.iter().flat_map(|it| it.addresses.iter().map(|prefix| (it.index, *prefix)));
+        Ok(Look { places: places.collect(), interfaces: interfaces.iter().map(|interface| interface.index).collect() })
     }
 
     /// Whether the interfaces have to be looked at again because of `change`. Our own addresses coming and going change
@@ -289,8 +331,12 @@ impl Kernel {
                 .is_none_or(|known| (&known.name, known.up, known.mac) != (&link.name, link.up, link.mac)),
             netlink::Change::LinkGone { .. } | netlink::Change::Overrun => true,
             netlink::Change::AddressAdded { index, prefix } | netlink::Change::AddressRemoved { index, prefix } => {
-                let name = self.interfaces.get(index).map(|interface| interface.name.clone());
-                name.is_none_or(|name| !self.ours.contains(&(name, prefix.address())))
+                let name = self.interfaces.get(index).map(|interface| &interface.name);
+                let is_ours = name.is_some_and(|name| self.ours.has(name, prefix.address()));
+                let is_addition = matches!(change, netlink::Change::AddressAdded { .. });
+                // Somebody put there what we did not, or did not in this way.
+                self.has_doubts |= is_ours && is_addition && !self.holdings.is_present((*index, *prefix));
+                !is_ours
             }
         }
     }
@@ -298,17 +344,16 @@ impl Kernel {
     /// Reads everything again and says what differs from what was known.
     pub fn resync(&mut self) -> anyhow::Result<Vec<Fact>> {
         let before = std::mem::take(&mut self.interfaces);
-        self.read_interfaces()?;
+        let there = self.read_interfaces()?;
+        // What is on an interface that came may be ours from another time.
+        self.has_doubts = true;
         let mut facts: Vec<Fact> = before
             .keys()
             .filter(|index| !self.interfaces.contains_key(index))
             .map(|&index| Fact::Gone(index))
             .collect();
         facts.extend(self.interfaces.values().cloned().map(Fact::Interface));
-        let there: BTreeSet<_> = self.netlink.addresses()?.iter().map(key).collect();
-        let gone: Vec<_> = self.present.iter().filter(|held| !there.contains(held)).copied().collect();
-        for (interface, prefix) in gone {
-            self.present.remove(&(interface, prefix));
+        for (interface, prefix) in self.holdings.take_lost(&there) {
             if self.interfaces.contains_key(&interface) {
                 facts.push(Fact::Vanished { interface: self.own_links.below(interface), address: prefix.address() });
             }
@@ -316,8 +361,10 @@ impl Kernel {
         Ok(facts)
     }
 
-    fn read_interfaces(&mut self) -> Result<(), Error> {
+    /// Reads the interfaces; which addresses there are.
+    fn read_interfaces(&mut self) -> Result<BTreeSet<Place>, Error> {
         let list = self.netlink.interfaces()?;
+        let places = list.iter().flat_map(|it| it.addresses.iter().map(|prefix| (it.index, *prefix))).collect();
         self.interfaces = list
             .into_iter()
             .map(|i| {
@@ -325,7 +372,8 @@ impl Kernel {
                 (i.index, Interface { index: i.index, name: i.name, up: i.up, mac: i.mac, addresses })
             })
             .collect();
-        Ok(())
+        self.by_name = self.interfaces.values().map(|it| (it.name.clone(), it.index)).collect();
+        Ok(places)
     }
 
     /// A socket for each interface in use that exists; those of interfaces that are gone are closed.
@@ -371,7 +419,7 @@ impl Kernel {
     }
 
     fn announce_once(&self, device: &str, address: IpAddr) -> Result<(), String> {
-        let Some(interface) = self.interfaces.values().find(|interface| interface.name == device) else {
+        let Some(interface) = self.index_of(device).and_then(|index| self.interfaces.get(&index)) else {
             return Err(format!("no interface {device}"));
         };
         self.sockets.announce(interface, address).map_err(|error| error.to_string())
@@ -388,12 +436,14 @@ impl Kernel {
     pub fn make_own_links(&mut self, config: &Config) -> Result<(), Error> {
         self.own_links.add(config);
         self.own_links.ensure(&mut self.netlink);
-        self.read_interfaces()
+        self.read_interfaces()?;
+        Ok(())
     }
 
     /// Makes the interfaces that instances have for themselves, where they are missing; those whose interface was made.
     pub fn ensure_own_links(&mut self, config: &Config) -> Vec<(InstanceId, String)> {
         let made = self.own_links.ensure(&mut self.netlink);
+        self.is_look_due |= !self.filter.knows(&self.own_links);
         let ids = (0u32..).map(InstanceId).zip(&config.instances);
         let is_made = |name: &str| made.iter().any(|made| made == name);
         ids.filter(|(_, instance)| instance.own_link.is_some() && is_made(instance.device()))
@@ -446,9 +496,10 @@ impl Kernel {
 
     /// Static addresses that are missing, by their index.
     fn absent_statics(&mut self, config: &Config) -> Result<BTreeMap<usize, String>, Error> {
-        let there: BTreeSet<_> = self.netlink.addresses()?.iter().map(key).collect();
+        let there = self.look()?.places;
         let absent = config.network.addresses.iter().enumerate().filter(|(_, address)| {
-            !address.untracked && !self.lower_static(address).is_some_and(|held| there.contains(&key(&held)))
+            !address.untracked
+                && !self.lower_static(address).is_some_and(|held| there.contains(&holdings::place(&held)))
         });
         let tell = |address: &VirtualAddress| {
             format!("address {} on {}", address.prefix, address.device.as_deref().unwrap_or("?"))
@@ -468,7 +519,7 @@ impl Kernel {
     }
 
     fn index_of(&self, name: &str) -> Option<u32> {
-        self.interfaces.values().find(|interface| interface.name == name).map(|interface| interface.index)
+        self.by_name.get(name).copied()
     }
 }
 
@@ -488,14 +539,14 @@ pub fn tell_advert(packet: &[u8], destination: IpAddr, sent: Result<(), String>)
     }
 }
 
-fn lower(address: VirtualAddress) -> Address {
+fn lower(address: &VirtualAddress) -> Address {
     // With another end the length is that of its network.
     let length = address.peer.map(Prefix::length);
     let prefix = length.and_then(|length| Prefix::new(address.prefix.address(), length).ok());
     Address {
         prefix: prefix.unwrap_or(address.prefix),
         broadcast: address.broadcast,
-        label: address.label,
+        label: address.label.clone(),
         scope: address.scope,
         peer: address.peer.map(Prefix::address),
         flags: address.flags,
@@ -503,40 +554,48 @@ fn lower(address: VirtualAddress) -> Address {
     }
 }
 
-fn key(held: &Held) -> (u32, Prefix) {
-    (held.index, held.address.prefix)
+/// Addresses of the configuration by the names of their interfaces.
+#[derive(Default)]
+struct Named(HashMap<String, HashSet<IpAddr>>);
+
+impl Named {
+    fn has(&self, interface: &str, address: IpAddr) -> bool {
+        self.0.get(interface).is_some_and(|addresses| addresses.contains(&address))
+    }
+
+    fn insert(&mut self, interface: &str, address: IpAddr) {
+        match self.0.get_mut(interface) {
+            Some(addresses) => drop(addresses.insert(address)),
+            None => drop(self.0.insert(interface.to_owned(), HashSet::from([address]))),
+        }
+    }
+
+    fn extend(&mut self, others: &Named) {
+        for (interface, addresses) in &others.0 {
+            self.0.entry(interface.clone()).or_default().extend(addresses);
+        }
+    }
 }
 
-fn refusing(config: &Config) -> BTreeSet<InstanceId> {
-    let ids = (0u32..).map(InstanceId).zip(&config.instances);
-    ids.filter(|(_, instance)| instance.refuses).map(|(id, _)| id).collect()
-}
-
-fn style(config: &Config) -> Style {
-    let firewall = &config.network.firewall;
-    Style { table: firewall.table.clone(), priority: firewall.priority, counters: firewall.counters }
-}
-
-fn ours(config: &Config) -> BTreeSet<(String, IpAddr)> {
+fn ours(config: &Config) -> Named {
     addresses_of(config, |_| true)
 }
 
 /// Addresses of the configuration, on their interfaces' names.
-fn addresses_of(config: &Config, is_meant: impl Fn(&VirtualAddress) -> bool) -> BTreeSet<(String, IpAddr)> {
-    let mut all = BTreeSet::new();
+fn addresses_of(config: &Config, is_meant: impl Fn(&VirtualAddress) -> bool) -> Named {
+    let mut all = Named::default();
     for instance in &config.instances {
         for address in instance.addresses.iter().chain(&instance.excluded).filter(|address| is_meant(address)) {
-            let device = address.device.as_deref().unwrap_or(instance.device());
-            all.insert((device.to_owned(), address.prefix.address()));
+            all.insert(address.device.as_deref().unwrap_or(instance.device()), address.prefix.address());
             if address.device.is_none() && instance.own_link.is_some() {
                 // A run without an interface of its own held it there.
-                all.insert((instance.interface.clone(), address.prefix.address()));
+                all.insert(&instance.interface, address.prefix.address());
             }
         }
     }
     for address in config.network.addresses.iter().filter(|address| is_meant(address)) {
         if let Some(device) = &address.device {
-            all.insert((device.clone(), address.prefix.address()));
+            all.insert(device, address.prefix.address());
         }
     }
     all

@@ -4,6 +4,8 @@
 //! those that the next 2 ms bring ([`pace`]).
 
 mod bfd;
+mod filter;
+mod holdings;
 mod kernel;
 mod lateness;
 mod network;
@@ -191,6 +193,7 @@ impl VrrpRole {
         }
         let mut ready = Vec::new();
         while !self.stopped {
+            self.kernel.settle();
             self.arm()?;
             self.watch.wait(&mut ready, self.pace.span())?;
             // First: what a deadline or an ARP means depends on what was heard before it.
@@ -325,9 +328,9 @@ impl VrrpRole {
         }
         let old = std::mem::replace(&mut self.config, config.clone());
         self.kernel.make_own_links(&self.config)?;
-        self.kernel.forget_holds();
         let mut actions = Vec::new();
         self.router.reconfigure(now, config, &mut actions);
+        self.kernel.begin_reload(&self.config, &actions);
         self.due.note(now, self.router.deadline());
         let n_instances = self.config.instances.len();
         let name = |id: InstanceId| match id.departed(n_instances) {
@@ -335,8 +338,7 @@ impl VrrpRole {
             None => None,
         };
         self.perform(actions, &name)?;
-        self.kernel.configure(&self.config)?;
-        self.kernel.reconcile(&mut Vec::new());
+        self.kernel.end_reload(&self.config);
         self.watch_routing()?;
         self.report_interfaces()?;
         self.mend_statics()?;

@@ -5,6 +5,9 @@ use super::{VrrpRole, kernel};
 use evenkeel_kernel::netlink::{Change, RoutingMonitor};
 use evenkeel_vrrp::Event;
 
+/// Changes that are looked at together.
+const MANY: usize = 4096;
+
 impl VrrpRole {
     /// A virtual router without its interface does nothing, and its log would be empty.
     pub(super) fn report_absent(&self) {
@@ -41,34 +44,50 @@ impl VrrpRole {
     }
 
     pub(super) fn read_monitor(&mut self) -> anyhow::Result<()> {
-        let mut changed = false;
-        let mut overrun = false;
-        while let Some(change) = self.monitor.receive()? {
-            overrun |= change == Change::Overrun;
-            if self.tells_addresses {
-                self.tell_address(&change);
-            }
-            if let Some(Change::AddressRemoved { index, prefix }) = Some(&change)
-                && let Some(address) = self.kernel.was_taken_away(*index, *prefix)
+        let mut needs_report = false;
+        loop {
+            // What went with our own changes, and does not come back by itself, is nobody else's doing.
+            self.kernel.settle();
+            let mut changes = Vec::new();
+            while changes.len() < MANY
+                && let Some(change) = self.monitor.receive()?
             {
-                let name = self.kernel.name(*index);
-                tracing::warn!(target: "vrrp", "{address} was removed from {name} by somebody else");
-                self.kernel.note_change(&change);
-                if self.kernel.is_static(*index, prefix.address()) {
-                    self.mend_statics()?;
-                    continue;
-                }
-                let interface = self.kernel.below(*index);
-                self.handle(Event::AddressVanished { interface, address })?;
-                continue;
+                changes.push(change);
             }
-            changed |= self.kernel.note_change(&change);
+            let is_all = changes.len() < MANY;
+            // One look for all of them, younger than each.
+            let mut look = None;
+            for change in changes {
+                needs_report |= self.take_in(&change, &mut look)?;
+            }
+            if is_all {
+                break;
+            }
         }
-        if overrun || changed {
+        if needs_report {
             self.report_interfaces()?;
             self.mend_statics()?;
         }
         Ok(())
+    }
+
+    /// Whether everything has to be looked at because of this.
+    fn take_in(&mut self, change: &Change, look: &mut Option<kernel::Look>) -> anyhow::Result<bool> {
+        if self.tells_addresses {
+            self.tell_address(change);
+        }
+        let is_news = self.kernel.note_change(change);
+        let Change::AddressRemoved { index, prefix } = *change else { return Ok(is_news) };
+        let Some(address) = self.kernel.was_taken_away((index, prefix), look) else { return Ok(is_news) };
+        let name = self.kernel.name(index);
+        tracing::warn!(target: "vrrp", "{address} was removed from {name} by somebody else");
+        if self.kernel.is_static(index, address) {
+            self.mend_statics()?;
+            return Ok(false);
+        }
+        let interface = self.kernel.below(index);
+        self.handle(Event::AddressVanished { interface, address })?;
+        Ok(false)
     }
 
     /// A socket that hears of routes, while the configuration has some.

@@ -62,8 +62,8 @@ impl OwnLinks {
     }
 
     /// Those with a virtual MAC and the links below them: of IPv4, and of IPv6.
-    pub fn vmacs(&self) -> (BTreeMap<u32, u32>, BTreeMap<u32, u32>) {
-        (self.vmacs4.clone(), self.vmacs6.clone())
+    pub fn vmacs(&self) -> (&BTreeMap<u32, u32>, &BTreeMap<u32, u32>) {
+        (&self.vmacs4, &self.vmacs6)
     }
 
     /// Makes those that are not there and whose interface below is; the names of those that were made.

@@ -40,7 +40,7 @@ impl VrrpRole {
                 Action::Hold { instance, addresses, routes, rules } => {
                     let mut done = Vec::new();
                     let routing = Desired { routes, rules };
-                    self.kernel.hold(instance, &self.config, addresses, routing, &mut done);
+                    self.kernel.hold(instance, &self.config, &addresses, routing, &mut done);
                     (instance, Some(done.join(", ")).filter(|done| !done.is_empty()))
                 }
                 Action::Announce { instance, addresses, count } => {

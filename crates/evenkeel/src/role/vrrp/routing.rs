@@ -40,11 +40,19 @@ impl Routing {
         self.configure(config);
     }
 
-    pub fn forget_holds(&mut self) {
-        self.holds.clear();
+    /// Before a configuration with `n_instances`: as [`Holdings`](super::holdings::Holdings) does with addresses.
+    pub fn depart_all(&mut self, n_instances: usize) {
+        let n_instances = u32::try_from(n_instances).unwrap_or(u32::MAX);
+        let holds = std::mem::take(&mut self.holds).into_iter();
+        self.holds = holds.map(|(id, held)| (InstanceId(id.0.saturating_add(n_instances)), held)).collect();
     }
 
-    pub fn forget_statics(&mut self) {
+    pub fn forget_departed(&mut self, n_instances: usize) {
+        self.holds.retain(|id, _| id.departed(n_instances).is_none());
+    }
+
+    pub fn forget_all(&mut self) {
+        self.holds.clear();
         self.statics = Desired::default();
     }
 
@@ -69,9 +77,18 @@ impl Routing {
 
     fn desired(&self) -> Desired {
         let mut all = self.statics.clone();
+        // What two name is there once.
         for held in self.holds.values() {
-            all.routes.extend(held.routes.iter().cloned());
-            all.rules.extend(held.rules.iter().cloned());
+            for route in &held.routes {
+                if !all.routes.contains(route) {
+                    all.routes.push(route.clone());
+                }
+            }
+            for rule in &held.rules {
+                if !all.rules.contains(rule) {
+                    all.rules.push(rule.clone());
+                }
+            }
         }
         all
     }
