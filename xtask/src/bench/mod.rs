@@ -28,7 +28,12 @@ const BENCHMARKS: &[Benchmark] = &[
     Benchmark { name: "failover", what: "how long the address does not answer, beside keepalived", run: failover::run },
     Benchmark { name: "l4", what: "nanoseconds for a packet in the data plane for XDP", run: l4::run },
     Benchmark { name: "proxy", what: "CPU for a proxied request, beside nginx and HAProxy", run: proxy::run },
-    Benchmark { name: "vrrp", what: "CPU and memory of 250 virtual routers, beside keepalived", run: vrrp::run },
+    Benchmark {
+        name: "vrrp",
+        what: "CPU and memory of 250 virtual routers, and 2,500, beside keepalived",
+        run: vrrp::run,
+    },
+    Benchmark { name: "vrrp-many", what: "the part of it with 2,500 virtual routers", run: vrrp::run_large },
 ];
 
 /// Runs the benchmark that the first word names, with a release build, or with the program that `$EVENKEEL` names.

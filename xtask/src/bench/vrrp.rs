@@ -57,6 +57,11 @@ pub(super) fn run() -> Result<()> {
         MEASURED.as_secs()
     );
     report::write("vrrp", &text)?;
+    run_large()
+}
+
+/// The second part alone.
+pub(super) fn run_large() -> Result<()> {
     let large = large()?;
     println!("{large}");
     let text = format!(
