@@ -33,7 +33,7 @@ rows! {
         "dont_track_primary" "" 0..0 T2 line does(instance::dont_track_primary) "Link state of the own interface does not cause FAULT.";
         "linkbeat_use_polling" "" 0..0 T4 line later() "Poll the link state of this interface.";
         "promote_secondaries" "" 0..0 T3 line moot("addresses are reconciled: one that goes with another comes back") "Keep secondary addresses when the primary one goes.";
-        "kernel_rx_buf_size" "BYTES" 1..1 T3 line later() "SO_RCVBUF share of this instance.";
+        "kernel_rx_buf_size" "BYTES" 1..1 T3 line moot("each socket may hold 2 MB, as `vrrp_rx_bufs_policy` says") "SO_RCVBUF share of this instance.";
         "virtual_ipaddress" "{ ADDRESS ... }" 0..0 T1 values does(instance::virtual_ipaddress) "The addresses of the virtual router, in the order of the advert.";
         "virtual_ipaddress_excluded" "{ ADDRESS ... }" 0..0 T2 values does(instance::virtual_ipaddress_excluded) "Addresses managed but not advertised.";
         "no_virtual_ipaddress" "" 0..0 T3 line does(instance::no_virtual_ipaddress) "Accept an instance without addresses.";
