@@ -36,6 +36,7 @@ pub mod names;
 pub mod ndp_socket;
 pub mod netlink;
 pub mod netns;
+mod nftables;
 pub mod poll;
 pub mod privilege;
 pub mod process_events;

@@ -35,6 +35,13 @@ impl Message {
         message
     }
 
+    /// With these flags besides those that it has.
+    pub(crate) fn flagged(mut self, flags: u16) -> Self {
+        let flags = flags | u16::from_ne_bytes([self.bytes[6], self.bytes[7]]);
+        self.bytes[6..8].copy_from_slice(&flags.to_ne_bytes());
+        self
+    }
+
     /// Appends an attribute.
     pub(crate) fn attribute(mut self, kind: u16, payload: &[u8]) -> Self {
         let length = u16::try_from(ATTRIBUTE_HEADER + payload.len()).expect("attributes built here are a few bytes");
