@@ -20,6 +20,9 @@ pub struct Header6 {
 /// `IPV6_MULTICAST_ALL` (Linux 4.20): hear what other sockets of this host joined.
 pub(crate) const IPV6_MULTICAST_ALL: i32 = 29;
 
+/// `IPV6_FREEBIND` (Linux 4.15): send from addresses that are not on the interface.
+pub(crate) const IPV6_FREEBIND: i32 = 78;
+
 /// Bytes of a control message's header, and what each message is filled up to a multiple of.
 const CONTROL_HEADER: usize = size_of::<libc::cmsghdr>();
 const ALIGNMENT: usize = size_of::<usize>();

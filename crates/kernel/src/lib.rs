@@ -8,6 +8,7 @@
 //! | wait for several descriptors         | [`poll`], [`clock`], [`signal`] |
 //! | read and change links and addresses  | [`netlink`] |
 //! | make addresses what they should be   | [`addresses`] |
+//! | ask a driver for carrier             | [`link_beat`] |
 //! | the same for routes and rules        | [`routes`] |
 //! | borrow settings of the network       | [`sysctl`] |
 //! | keep packets from addresses           | [`vip_filter`] |
@@ -30,6 +31,7 @@ pub mod data_path;
 mod error;
 pub mod firewall;
 pub mod ipvs;
+pub mod link_beat;
 pub mod machine;
 pub mod memory;
 pub mod names;

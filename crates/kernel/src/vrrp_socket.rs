@@ -130,6 +130,13 @@ impl VrrpSocket {
         Ok(VrrpSocket { socket, family: Family::V6, interface })
     }
 
+    /// From now on IPv6 adverts may come from an address that is not on the interface: one with a virtual MAC speaks from
+    /// that of the one below.
+    pub fn borrow_source(&self) -> Result<(), Error> {
+        let set_up = ancillary::set_up(&self.socket, &[(ancillary::IPV6_FREEBIND, 1)]);
+        set_up.during(step_of("set up a raw socket", &self.interface))
+    }
+
     /// Sends an advert. Of IPv4 `packet` is all from the header on, in which the kernel fills in checksum and total
     /// length; of IPv6 it is what follows the header.
     pub fn send(&self, packet: &[u8], source: IpAddr, destination: IpAddr, ttl: u8) -> Result<(), Error> {

@@ -5,6 +5,7 @@ mod support;
 
 use evenkeel_kernel::addresses::{Address, Held, reconcile};
 use evenkeel_kernel::arp_socket::ArpSocket;
+use evenkeel_kernel::link_beat::{LinkBeat, Way};
 use evenkeel_kernel::ndp_socket::NdpSocket;
 use evenkeel_kernel::netlink::{Monitor, Netlink};
 use evenkeel_kernel::vrrp_socket::{BATCH, Batch, Header6, Interface, LONGEST_PACKET, PROTOCOL, Packet, VrrpSocket};
@@ -239,6 +240,31 @@ fn a_dropped_protocol_neither_comes_nor_goes_until_the_firewall_is_cleared() {
 }
 
 #[test]
+fn a_driver_is_asked_for_carrier_by_the_first_way_that_it_knows() {
+    in_fresh_namespace(|| {
+        let hosts = two_hosts();
+        let ask = |host: &Host, ways: &[Way]| {
+            let asked = host.namespace.run(|| LinkBeat::open().unwrap().ask("eth0", ways)).unwrap();
+            asked.map_err(|error| error.raw_os_error())
+        };
+        let [first, second] = &hosts;
+        for ways in [&[Way::Mii, Way::Ethtool][..], &[Way::Ethtool], &[Way::Flags]] {
+            assert_eq!(ask(first, ways), Ok(true), "{ways:?}");
+        }
+        // A pair of veth has no transceiver.
+        assert_eq!(ask(first, &[Way::Mii]), Err(Some(libc::EOPNOTSUPP)));
+
+        let peer_is_up = |up| second.namespace.run(|| Netlink::open().unwrap().set_up(second.eth0.index, up).unwrap());
+        peer_is_up(false).unwrap();
+        for ways in [&[Way::Mii, Way::Ethtool][..], &[Way::Ethtool], &[Way::Flags]] {
+            assert_eq!(ask(second, ways), Ok(false), "{ways:?}");
+        }
+        let nobody = first.namespace.run(|| LinkBeat::open().unwrap().ask("eth9", &[Way::Mii, Way::Flags])).unwrap();
+        assert_eq!(nobody.map_err(|error| error.raw_os_error()), Err(Some(libc::ENODEV)));
+    });
+}
+
+#[test]
 fn two_addresses_can_be_kept_apart() {
     in_fresh_namespace(|| {
         let hosts = two_hosts();
@@ -283,6 +309,13 @@ fn an_advert_of_ipv6_is_heard_with_what_its_header_says_and_the_checksum_that_th
         assert!(batch.is_empty(), "the sender hears itself");
         let absent: Ipv6Addr = "fe80::9".parse().unwrap();
         assert!(first.send(&message, absent.into(), group.into(), 255).is_err(), "not an address of this host");
+        first.borrow_source().unwrap();
+        first.send(&message, absent.into(), group.into(), 255).unwrap();
+        awaited(&mut second, |socket| {
+            socket.receive(&mut batch).unwrap();
+            (!batch.is_empty()).then_some(())
+        });
+        assert!(matches!(batch.packet(0), Some(Packet::V6(header, _)) if header.source == absent));
     });
 }
 

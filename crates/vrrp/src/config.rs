@@ -1,8 +1,12 @@
 //! What a virtual router is told to be. The configuration languages are lowered to these values.
 
 mod authentication;
+mod links;
+mod pacing;
 
 pub use authentication::{Authentication, Hmac, Key, KeyId, Mode, Password, Replay, Secret};
+pub use links::{Beat, LinkDelay, Links, Polled};
+pub use pacing::{Gap, PacedGroup, Pacing};
 
 use evenkeel_wire::route::{Route, Rule};
 use evenkeel_wire::{Family, Prefix};
@@ -24,6 +28,12 @@ pub struct Config {
     /// What is in the kernel whoever is master.
     #[serde(default)]
     pub network: Box<Network>,
+    /// How fast addresses are announced.
+    #[serde(default)]
+    pub pacing: Box<Pacing>,
+    /// How the state of interfaces is found out, and when it counts.
+    #[serde(default)]
+    pub links: Box<Links>,
 }
 
 /// A `vrrp_sync_group`: instances that change state together. What the group tracks stands in each of its members.
@@ -110,6 +120,9 @@ pub struct Instance {
     /// `use_vmac`, `use_ipvlan`: the interface on top of `interface` that it has for itself.
     #[serde(default)]
     pub own_link: Option<Box<OwnLink>>,
+    /// `use_vmac` of single addresses and `use_vmac_addr`: interfaces that only hold addresses.
+    #[serde(default)]
+    pub address_links: Vec<AddressLink>,
     /// Packets to and from the addresses are dropped: `no_accept`, and strict mode below priority 255.
     #[serde(default)]
     pub refuses: bool,
@@ -167,6 +180,11 @@ impl Instance {
         self.own_link.as_ref().map_or(&self.interface, |link| &link.name)
     }
 
+    /// The interface that holds one of the addresses.
+    pub fn holds_on<'a>(&'a self, address: &'a VirtualAddress) -> &'a str {
+        address.own_link.as_deref().or(address.device.as_deref()).unwrap_or(self.device())
+    }
+
     /// The interface that adverts travel on.
     pub fn speaks_on(&self) -> &str {
         match &self.own_link {
@@ -190,6 +208,7 @@ impl Instance {
             addresses: Vec::new(),
             excluded: Vec::new(),
             own_link: None,
+            address_links: Vec::new(),
             refuses: false,
             routes: Vec::new(),
             rules: Vec::new(),
@@ -281,6 +300,19 @@ pub struct OwnLink {
     pub transmit_below: bool,
     /// Its group; the one of the interface below when absent.
     pub group: Option<u32>,
+}
+
+/// An interface with a virtual MAC on top of another one than the instance's, or of another family.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressLink {
+    /// Its name: [`VirtualAddress::own_link`].
+    pub name: String,
+    /// The interface below.
+    pub below: String,
+    /// Its MAC.
+    pub mac: evenkeel_wire::Mac,
+    /// Of the addresses on it.
+    pub family: Family,
 }
 
 /// A kind of [`OwnLink`].
@@ -411,6 +443,9 @@ pub struct VirtualAddress {
     /// `no_track`: its loss is nobody's business.
     #[serde(default)]
     pub untracked: bool,
+    /// An interface with the virtual MAC, on top of `device`, that holds it. To the core it is on `device`.
+    #[serde(default)]
+    pub own_link: Option<String>,
 }
 
 impl VirtualAddress {
@@ -426,6 +461,7 @@ impl VirtualAddress {
             flags: 0,
             preferred: None,
             untracked: false,
+            own_link: None,
         }
     }
 }
@@ -445,6 +481,18 @@ pub struct Garp {
     pub lower_prio_delay: Duration,
     /// Messages in a burst after a lower-priority advert; 0 means none.
     pub lower_prio_repeat: u8,
+    /// One address of each other interface, time and again while master.
+    #[serde(default)]
+    pub extra: Option<Extra>,
+}
+
+/// `garp_extra_if`: adverts keep the instance's own interface in the tables of switches, and nothing does so for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extra {
+    /// Its period.
+    pub period: Duration,
+    /// On all other interfaces, not only on those that addresses have for themselves.
+    pub everywhere: bool,
 }
 
 impl Default for Garp {
@@ -456,6 +504,7 @@ impl Default for Garp {
             refresh_repeat: 1,
             lower_prio_delay: Duration::from_secs(5),
             lower_prio_repeat: 5,
+            extra: None,
         }
     }
 }

@@ -3,11 +3,12 @@
 
 use crate::auth::Guard;
 use crate::auth::trailer::{Refusal, Utc};
-use crate::config::{self, Preempt, Priority, Version, VirtualAddress};
+use crate::config::{self, Extra, Preempt, Priority, Version, VirtualAddress};
 use crate::event::{Action, InstanceId, Report, StateName, Transition};
 use crate::explain::{self, Why};
 use crate::group::{Bond, Word};
 use crate::link::{Link, Present};
+use crate::owners::OtherOwner;
 use crate::packet::{Heard, Reject};
 use crate::remarks::Remark;
 use crate::sender::{Outgoing, Sender};
@@ -15,7 +16,7 @@ use crate::state::{Burst, Init, Leave, Leaving, Master, State};
 use crate::status::{AdvertCounters, ConflictStatus, InstanceStatus, PeerStatus, TrackerStatus};
 use crate::timers;
 use crate::track::{self, Tracker};
-use evenkeel_wire::{Family, Instant, Mac};
+use evenkeel_wire::{Family, Instant, Mac, Prefix};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub(crate) struct Instance {
     pub(crate) master_interval: Duration,
     /// After `Failover`: do not preempt a living master.
     pub(crate) standby: bool,
+    /// Another owner of the addresses.
+    pub(crate) other_owner: Option<OtherOwner>,
     /// The last advert of somebody else.
     pub(crate) peer: Option<Peer>,
     /// When somebody else last spoke for one of the addresses while they were held here.
@@ -91,6 +94,7 @@ impl Instance {
             effective: config.priority.get(),
             master_interval: timers::advert_interval(config.version, config.advert_interval),
             standby: false,
+            other_owner: None,
             peer: None,
             claimed_at: None,
             counters: AdvertCounters::default(),
@@ -265,7 +269,7 @@ impl Instance {
     }
 
     pub(crate) fn effective_now(&self) -> u8 {
-        track::effective(self.config.priority, &self.trackers)
+        self.reduced().unwrap_or_else(|| track::effective(self.config.priority, &self.trackers))
     }
 
     pub(crate) fn set_reason(&mut self, reason: String) {
@@ -359,10 +363,12 @@ impl Instance {
             advert_at: now + self.own_interval(),
             burst: (!garp.delay.is_zero()).then_some(Burst { at: now + garp.delay, count: garp.repeat }),
             refresh_at: (!garp.refresh.is_zero()).then_some(now + garp.refresh),
+            extra_at: garp.extra.map(|extra| now + extra.period),
             probe_at: now + timers::PROBE_INTERVAL + self.probe_offset,
             rival_at: None,
             suspect: None,
             conflict: None,
+            judge_at: None,
         })
     }
 
@@ -388,6 +394,34 @@ impl Instance {
         if count > 0 && !addresses.is_empty() {
             actions.push(Action::Announce { instance: self.id, addresses, count });
         }
+    }
+
+    /// On each other interface the first address (keepalived, observed): that is enough for switches.
+    pub(crate) fn announce_elsewhere(&self, extra: Extra, actions: &mut Vec<Action>) {
+        let mut chosen: Vec<VirtualAddress> = Vec::new();
+        for address in self.addresses().filter(|address| extra.everywhere || address.own_link.is_some()) {
+            let place = |address: &VirtualAddress| (address.device.clone(), address.own_link.clone());
+            let is_elsewhere = address.own_link.is_some()
+                || address.device.as_ref().is_some_and(|device| *device != self.config.interface);
+            if is_elsewhere && !chosen.iter().any(|other| place(other) == place(address)) {
+                chosen.push(address.clone());
+            }
+        }
+        self.announce_some(chosen, 1, actions);
+    }
+
+    /// After a fault peers that are spoken to directly may have forgotten the way (keepalived, observed).
+    pub(crate) fn announce_source(&self, actions: &mut Vec<Action>) {
+        let interface = &self.config.interface;
+        let Some(source) = self.present().and_then(|present| present.source) else { return };
+        if !self.config.is_unicast() || interface.is_empty() {
+            return;
+        }
+        let length = if source.is_ipv4() { 32 } else { 128 };
+        let Ok(prefix) = Prefix::new(source, length) else { return };
+        // On the interface that has it, also where the addresses are on one of their own.
+        let device = Some(interface.clone());
+        self.announce_some(vec![VirtualAddress { device, ..VirtualAddress::new(prefix) }], 1, actions);
     }
 
     /// Tells the network a new MAC for the addresses that are held.

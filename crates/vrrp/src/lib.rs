@@ -20,6 +20,7 @@
 pub mod auth;
 pub mod config;
 mod deadlines;
+mod debounce;
 mod event;
 mod explain;
 mod group;
@@ -27,6 +28,8 @@ mod instance;
 mod leaving;
 mod link;
 mod machine;
+mod owners;
+mod pacer;
 pub mod packet;
 mod reload;
 mod remarks;

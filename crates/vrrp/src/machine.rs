@@ -64,7 +64,10 @@ impl Instance {
             (State::Leaving(leaving), Input::Deadline) => self.leaving_deadline(now, leaving, actions),
 
             (State::Init(init), Input::Advert(advert)) => self.init_hears(init, advert, actions),
-            (State::Backup(backup), Input::Advert(advert)) => self.backup_hears(now, backup, advert),
+            (State::Backup(backup), Input::Advert(advert)) => {
+                self.hear_other_owner(advert, actions);
+                self.backup_hears(now, backup, advert);
+            }
             (State::Master(master), Input::Advert(advert)) => self.master_hears(now, master, advert, actions),
             (State::Leaving(leaving), Input::Advert(advert)) => self.leaving_hears(now, leaving, advert, actions),
 
@@ -271,6 +274,7 @@ impl Instance {
         }
         self.master_interval = self.own_interval();
         self.start(now, trigger, actions);
+        self.announce_source(actions);
     }
 
     fn backup_learns(&mut self, now: Instant, trigger: &str, actions: &mut Vec<Action>) {
@@ -304,6 +308,7 @@ impl Instance {
     /// Begins to take part. `state MASTER` below priority 255 changes nothing here (keepalived, observed: it waits the
     /// whole master down interval).
     fn start(&mut self, now: Instant, trigger: &str, actions: &mut Vec<Action>) {
+        self.own_again(trigger, actions);
         // An owner among others who are none waits as they do (keepalived, observed).
         let all_own = self.is_owner() && self.bond.as_ref().is_none_or(|bond| bond.all_own);
         if all_own && !self.standby {
@@ -409,6 +414,7 @@ impl Instance {
             return self.hold_back(now, backup, trigger, actions);
         }
         let why = Why::new(trigger, rule, self.take_over()).after(waited);
+        self.own_again("an election begins anew", actions);
         self.enter(now, self.master(now), why, actions);
     }
 
@@ -428,6 +434,7 @@ impl Instance {
             master.advert_at = next(master.advert_at, now, self.own_interval());
             self.send_advert(self.effective, actions);
         }
+        self.judge_other_owner(now, &mut master, actions);
         if let Some(burst) = master.burst.filter(|burst| burst.at <= now) {
             master.burst = None;
             self.announce(burst.count, actions);
@@ -435,6 +442,10 @@ impl Instance {
         if let Some(refresh_at) = master.refresh_at.filter(|refresh_at| *refresh_at <= now) {
             master.refresh_at = Some(next(refresh_at, now, self.config.garp.refresh));
             self.announce(self.config.garp.refresh_repeat, actions);
+        }
+        if let (Some(extra_at), Some(extra)) = (master.extra_at.filter(|at| *at <= now), self.config.garp.extra) {
+            master.extra_at = Some(next(extra_at, now, extra.period));
+            self.announce_elsewhere(extra, actions);
         }
         if master.probe_at <= now {
             master.probe_at = next(master.probe_at, now, timers::PROBE_INTERVAL);
@@ -497,7 +508,10 @@ impl Instance {
         let own = self.own_source();
         match (advert.priority, advert.source).cmp(&(self.effective, own)) {
             Ordering::Greater => self.yield_to(now, advert, actions),
-            Ordering::Less => self.outrank(now, master, advert, actions),
+            Ordering::Less => {
+                self.outrank(now, master, advert, actions);
+                self.watch_other_owner(now, advert);
+            }
             // Two nodes with one address, or our own advert come back: nothing decides between them.
             Ordering::Equal => {}
         }

@@ -1,11 +1,13 @@
 use crate::auth::trailer::Utc;
-use crate::config::{self, Config, TrackTarget, Vrid};
+use crate::config::{self, Config, LinkDelay, TrackTarget, Vrid};
 use crate::deadlines::Deadlines;
+use crate::debounce::{self, Debounce};
 use crate::event::{Action, Command, Event, InstanceId, Interface, ScriptId, ScriptOutcome};
 use crate::group::Group;
 use crate::instance::Instance;
 use crate::link::{self, Links};
 use crate::machine::Input;
+use crate::pacer::Pacer;
 use crate::packet::{Datagram, Received};
 use crate::state::{Init, State};
 use crate::status::{Status, Unclaimed};
@@ -41,6 +43,9 @@ pub struct Router {
     /// Instances by the addresses they may hold.
     by_address: HashMap<IpAddr, Vec<usize>>,
     deadlines: Deadlines,
+    pacer: Pacer,
+    delays: Vec<LinkDelay>,
+    debounce: Debounce,
     seed: u64,
     phase: Phase,
     unclaimed: Unclaimed,
@@ -85,6 +90,9 @@ impl Router {
             by_vrid: Vec::new(),
             by_address: HashMap::new(),
             deadlines: Deadlines::default(),
+            pacer: Pacer::new((*config.pacing).clone()),
+            delays: Vec::new(),
+            debounce: Debounce::default(),
             seed,
             phase: Phase::Running,
             unclaimed: Unclaimed::default(),
@@ -97,11 +105,13 @@ impl Router {
 
     /// Takes in one event; pushes what is to be done, in order.
     pub fn handle(&mut self, now: Instant, event: Event, actions: &mut Vec<Action>) {
+        let from = actions.len();
         match event {
             Event::Deadline => self.deadline_came(now, actions),
             Event::Interface(interface) => self.interface_changed(now, interface, actions),
             Event::InterfaceGone { index } => {
                 if let Some(name) = self.links.remove(index) {
+                    self.debounce.forget(&name);
                     self.name_changed(now, &name, &format!("interface {name} is gone"), actions);
                 }
             }
@@ -164,12 +174,21 @@ impl Router {
                 }
             }
         }
-        self.stop_when_all_have(actions);
+        self.conclude(now, from, actions);
     }
 
     /// [`Event::Packet`] and [`Event::Packet6`] for bytes that stay with the caller.
     pub fn receive(&mut self, now: Instant, interface: u32, datagram: Datagram, actions: &mut Vec<Action>) {
+        let from = actions.len();
         self.packet_came(now, interface, datagram, actions);
+        self.conclude(now, from, actions);
+    }
+
+    /// What all instances together make of what each has decided.
+    fn conclude(&mut self, now: Instant, from: usize, actions: &mut Vec<Action>) {
+        let instances = &self.instances;
+        self.pacer.admit(now, from, actions, |id| instances.get(id.0 as usize).map(|instance| &instance.config));
+        self.pacer.serve(now, actions);
         self.stop_when_all_have(actions);
     }
 
@@ -181,7 +200,7 @@ impl Router {
     /// Adverts put deadlines off without changing this. The event may then find nothing to do, and this names a later
     /// instant afterwards.
     pub fn deadline(&self) -> Option<Instant> {
-        self.deadlines.earliest()
+        [self.deadlines.earliest(), self.pacer.deadline(), self.debounce.deadline()].into_iter().flatten().min()
     }
 
     /// The shortest time between two adverts of any instance, its own or its master's; `None` without instances.
@@ -214,6 +233,7 @@ impl Router {
         if self.phase != Phase::Running {
             return;
         }
+        let (from, pacing) = (actions.len(), (*config.pacing).clone());
         let mut old: Vec<Option<Instance>> = self.install(now, config).into_iter().map(Some).collect();
         let n_instances = self.instances.len();
         let mut candidates = HashMap::<_, VecDeque<usize>>::new();
@@ -223,6 +243,8 @@ impl Router {
         let found = self.instances.iter().map(|new| candidates.get_mut(&identity(&new.config))?.pop_front());
         let found: Vec<Option<usize>> = found.collect();
         let matched: Vec<_> = found.into_iter().map(|at| old[at?].take()).collect();
+        let numbers = matched.iter().zip(&self.instances).filter_map(|(old, new)| Some((old.as_ref()?.id, new.id)));
+        self.pacer.reconfigure(now, pacing, &numbers.collect(), &self.instances);
         for mut gone in old.into_iter().flatten() {
             gone.utc = self.clock.at(now);
             gone.depart(now, InstanceId(n_instances as u32 + gone.id.0), actions);
@@ -237,6 +259,7 @@ impl Router {
             }
         }
         self.drive_facts((0..n_instances).collect(), now, "the configuration changed", actions);
+        self.conclude(now, from, actions);
     }
 
     /// Puts a configuration in place with new instances that know the present facts; returns the old ones.
@@ -247,6 +270,7 @@ impl Router {
             None => Judge::new(script),
         };
         self.virtuals = link::virtual_addresses(&config);
+        self.delays = config.links.delays;
         self.judges = config.scripts.into_iter().map(judge).collect();
         let numbered = (0..).map(InstanceId).zip(config.instances);
         let fresh = numbered.map(|(id, config)| Instance::new(id, config, now, self.seed)).collect();
@@ -305,6 +329,11 @@ impl Router {
     // ----- events -----
 
     fn deadline_came(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        while let Some(name) = self.debounce.due(now) {
+            if let Some(before) = self.links.by_name(&name).cloned() {
+                self.take_interface(now, Interface { up: !before.up, ..before }, actions);
+            }
+        }
         for _ in 0..DEADLINES_AT_ONCE {
             let Some(i) = self.deadlines.due(now, |i| self.instances[i].state.deadline()) else { break };
             let met = self.instances[i].state.deadline();
@@ -415,7 +444,36 @@ impl Router {
         candidates.iter().copied().filter(|i| lives_there(&self.instances[*i])).collect()
     }
 
-    fn interface_changed(&mut self, now: Instant, interface: Interface, actions: &mut Vec<Action>) {
+    fn interface_changed(&mut self, now: Instant, mut interface: Interface, actions: &mut Vec<Action>) {
+        let before = self.links.by_index(interface.index).cloned();
+        let limit = self.link_delay_limit(&interface.name);
+        let delays = &self.delays;
+        let delay =
+            |name: &str, up| limit.map_or(Duration::ZERO, |limit| debounce::configured(delays, name, up).min(limit));
+        self.debounce.filter(now, &mut interface, before.as_ref(), delay);
+        self.take_interface(now, interface, actions);
+    }
+
+    /// A change that waited longer would let a peer take over before this node knows (keepalived, observed): one advert less
+    /// than it may miss, and the least skew. `None` where nobody has a delay.
+    fn link_delay_limit(&self, name: &str) -> Option<Duration> {
+        if self.delays.is_empty() {
+            return None;
+        }
+        let uses = |instance: &&Instance| {
+            instance.config.interface == name
+                || instance.addresses().any(|address| address.device.as_deref() == Some(name))
+                || instance.config.tracks.iter().any(|track| track.target == TrackTarget::Interface(name.to_owned()))
+        };
+        let limit = |instance: &Instance| {
+            let interval = instance.own_interval().min(instance.master_interval);
+            let adverts = u32::from(instance.config.down_adverts.get());
+            (interval * (adverts - 1)).saturating_sub(interval / 256)
+        };
+        Some(self.instances.iter().filter(uses).map(limit).min().unwrap_or(Duration::MAX))
+    }
+
+    fn take_interface(&mut self, now: Instant, interface: Interface, actions: &mut Vec<Action>) {
         let name = interface.name.clone();
         let before = self.links.by_index(interface.index).cloned();
         let trigger = describe(before.as_ref(), &interface);

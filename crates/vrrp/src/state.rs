@@ -75,6 +75,8 @@ pub(crate) struct Master {
     /// The second burst of gratuitous ARP.
     pub(crate) burst: Option<Burst>,
     pub(crate) refresh_at: Option<Instant>,
+    /// The next announcement on other interfaces.
+    pub(crate) extra_at: Option<Instant>,
     pub(crate) probe_at: Instant,
     /// The last advert of lower priority.
     pub(crate) rival_at: Option<Instant>,
@@ -82,6 +84,8 @@ pub(crate) struct Master {
     pub(crate) suspect: Option<Claim>,
     /// Somebody else speaks for a held address.
     pub(crate) conflict: Option<Claim>,
+    /// Another owner of the addresses should have yielded by then.
+    pub(crate) judge_at: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -157,6 +161,8 @@ impl Master {
         let optional = [
             self.burst.map(|burst| burst.at),
             self.refresh_at,
+            self.extra_at,
+            self.judge_at,
             self.suspect.map(|claim| claim.first_at + crate::timers::CLAIM_GRACE),
             self.conflict.map(|claim| claim.last_at + crate::timers::CONFLICT_QUIET),
         ];

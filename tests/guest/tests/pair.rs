@@ -1,5 +1,5 @@
-//! Pairs of balancers: a thousand connections through tunnels outlive the one they came through, and two that serve
-//! themselves send nothing round and round.
+//! Pairs of nodes: a thousand connections through tunnels outlive the balancer they came through, two that serve themselves
+//! send nothing round and round, and virtual routers live on an ipvlan and in a VRF.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use evenkeel_guest::{in_fresh_namespace, output};
@@ -68,7 +68,12 @@ impl Host {
     }
 
     fn holds(&self, address: &str) -> bool {
-        self.shell("ip -o address show dev eth0").contains(&format!("inet {address}/"))
+        self.holds_on("eth0", address)
+    }
+
+    fn holds_on(&self, interface: &str, address: &str) -> bool {
+        let shown = self.namespace.run(|| evenkeel_guest::run(&format!("ip -o address show dev {interface}"))).unwrap();
+        shown.stdout.contains(&format!("inet {address}/"))
     }
 
     fn hardware_address(&self) -> String {
@@ -288,4 +293,108 @@ fn two_directors_with_ipvs_that_serve_themselves_send_nothing_round_and_round() 
         let alone: Vec<_> = (0..10).map(|_| client.connect()).collect();
         assert_eq!(by_server(&alone), BTreeMap::from([(11, 10)]));
     });
+}
+
+/// An ipvlan of the kernel at hand, its address as the source of adverts, and the address that moves from one to the other.
+#[test]
+fn a_virtual_router_on_an_ipvlan_moves_with_its_address() {
+    in_fresh_namespace(|| {
+        let mut wire = Wire::new();
+        let client = wire.host(1);
+        let hosts = [10, 11].map(|last| wire.host(last));
+        let conf = |own: u8, priority: u8| {
+            format!(
+                "vrrp_instance VI {{\n interface eth0\n virtual_router_id 51\n priority {priority}\n use_ipvlan ipv0 10.0.0.{own}/24\n \
+                 virtual_ipaddress {{\n  10.0.0.100/24\n }}\n}}\n"
+            )
+        };
+        let capture = Capture::start(&client, "proto 112");
+        let mut first = Daemon::start(&hosts[0], &conf(20, 150));
+        until(|| hosts[0].holds_on("ipv0", "10.0.0.100"), || first.log());
+        let shown = hosts[0].shell("ip -d -o link show dev ipv0");
+        assert!(shown.contains("ipvlan") && shown.contains("mode l2 bridge"), "{shown}");
+        hosts[0].serve();
+        let second = Daemon::start(&hosts[1], &conf(21, 100));
+        until(|| second.log().contains("Entering BACKUP STATE"), || second.log());
+        hosts[1].serve();
+        assert_eq!(client.connect().server, 10);
+        until(|| capture.text().contains("IP 10.0.0.20 > 224.0.0.18"), || capture.text());
+        assert!(!capture.text().contains("IP 10.0.0.10 >"), "{}", capture.text());
+
+        wire.pull_the_cable(&hosts[0]);
+        first.kill();
+        until(|| hosts[1].holds_on("ipv0", "10.0.0.100"), || second.log());
+        assert_eq!(client.connect().server, 11);
+    });
+}
+
+/// Peers that reach each other by a VRF alone: the main table of the machine knows no way.
+#[test]
+fn a_virtual_router_without_an_interface_lives_in_a_vrf() {
+    in_fresh_namespace(|| {
+        let mut wire = Wire::new();
+        let client = wire.host(1);
+        let hosts = [10, 11].map(|last| wire.host(last));
+        for host in &hosts {
+            host.shell("ip link add blue type vrf table 7");
+            host.shell("ip link set blue up");
+            host.shell("ip link set eth0 master blue");
+            // What serves is bound to no VRF.
+            host.namespace.set_sysctl("net/ipv4/tcp_l3mdev_accept", "1").unwrap();
+            assert_eq!(host.shell("ip route show"), "", "the main table is empty");
+            host.serve();
+        }
+        let conf = |own: u8, peer: u8, priority: u8| {
+            format!(
+                "vrrp_instance VI {{\n vrf blue\n virtual_router_id 51\n priority {priority}\n unicast_src_ip 10.0.0.{own}\n \
+                 unicast_peer {{\n  10.0.0.{peer}\n }}\n virtual_ipaddress {{\n  10.0.0.100/24 dev eth0\n }}\n}}\n"
+            )
+        };
+        let mut first = Daemon::start(&hosts[0], &conf(10, 11, 150));
+        until(|| hosts[0].holds("10.0.0.100"), || first.log());
+        let second = Daemon::start(&hosts[1], &conf(11, 10, 100));
+        until(|| second.log().contains("Entering BACKUP STATE"), || second.log());
+        let heard = || second.status().contains("\"address\": \"10.0.0.10\"");
+        until(heard, || second.status());
+        assert_eq!(client.connect().server, 10);
+
+        wire.pull_the_cable(&hosts[0]);
+        first.kill();
+        until(|| hosts[1].holds("10.0.0.100"), || second.log());
+        assert_eq!(client.connect().server, 11);
+    });
+}
+
+/// What a host sees on its wire.
+struct Capture {
+    child: Child,
+    file: String,
+}
+
+impl Capture {
+    fn start(host: &Host, what: &str) -> Self {
+        let file = format!("/tmp/capture{}", host.last);
+        let mut command = Command::new("tcpdump");
+        command
+            .args(["-n", "-l", "-Z", "root", "-i", "eth0", what])
+            .stdin(Stdio::null())
+            .stdout(std::fs::File::create(&file).unwrap())
+            .stderr(std::fs::File::create(format!("{file}.err")).unwrap());
+        netns::in_namespace(&mut command, &host.namespace).unwrap();
+        let capture = Capture { child: command.spawn().unwrap(), file };
+        let says = || std::fs::read_to_string(format!("{}.err", capture.file)).unwrap_or_default();
+        until(|| says().contains("listening on"), says);
+        capture
+    }
+
+    fn text(&self) -> String {
+        std::fs::read_to_string(&self.file).unwrap_or_default()
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }

@@ -8,6 +8,7 @@ mod fifo;
 mod flavour;
 mod groups;
 mod language;
+mod links;
 mod lints;
 mod mail;
 mod management;

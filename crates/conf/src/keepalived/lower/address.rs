@@ -1,6 +1,6 @@
 use super::{At, Lower};
-use crate::Diagnostic;
 use crate::keepalived::language::{Node, Word};
+use crate::{Diagnostic, Span};
 use evenkeel_vrrp::config::VirtualAddress;
 use evenkeel_wire::Prefix;
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,12 +11,17 @@ pub(in crate::keepalived) struct AddressDraft {
     pub(in crate::keepalived) address: VirtualAddress,
     /// `track_group`.
     pub(in crate::keepalived) group: Option<At<String>>,
+    /// The place of `use_vmac`.
+    pub(in crate::keepalived) own_mac: Option<Span>,
 }
 
 /// The addresses of an instance. A line that is no address is left out.
 pub(super) fn of_instance(lower: &mut Lower, node: &Node) -> Vec<At<VirtualAddress>> {
     let mut addresses = Vec::new();
-    for At { value: AddressDraft { address, group }, span } in lines(lower, node) {
+    for At { value: AddressDraft { address, group, own_mac }, span } in lines(lower, node) {
+        if let (Some(own_mac), Some(draft)) = (own_mac, lower.drafts.instances.last_mut()) {
+            draft.own_macs.push(At::new(address.prefix, own_mac));
+        }
         if let Some(group) = group {
             lower.say(
                 Diagnostic::warning(
@@ -58,7 +63,7 @@ fn address(lower: &mut Lower, line: &Node) -> Option<At<AddressDraft>> {
     };
     let is_ipv6 = prefix.address().is_ipv6();
     let mut address = VirtualAddress::new(prefix);
-    let mut group = None;
+    let (mut group, mut own_mac) = (None, None);
     // Nobody else has a virtual address when it comes, and to wait for duplicates would keep it from being used.
     address.flags = if is_ipv6 { NODAD } else { 0 };
     // A lone address is not for what starts here to be sent from (keepalived, observed).
@@ -80,7 +85,7 @@ fn address(lower: &mut Lower, line: &Node) -> Option<At<AddressDraft>> {
             }
             "-nodad" => address.flags &= !NODAD,
             "no_track" => address.untracked = true,
-            "use_vmac" => ignored(lower, word),
+            "use_vmac" => own_mac = Some(word.span),
             other if FLAGS.iter().any(|(name, _)| *name == other) => {
                 address.flags |= FLAGS.iter().find(|(name, _)| *name == other).map_or(0, |(_, flag)| *flag);
             }
@@ -96,7 +101,7 @@ fn address(lower: &mut Lower, line: &Node) -> Option<At<AddressDraft>> {
             ),
         }
     }
-    Some(At::of(first, AddressDraft { address, group }))
+    Some(At::of(first, AddressDraft { address, group, own_mac }))
 }
 
 /// The other end, of the same family.
@@ -130,11 +135,6 @@ fn argument<'a>(lower: &mut Lower, keyword: &Word, next: Option<&'a Word>) -> Op
         lower.say(Diagnostic::error("missing-argument", keyword.span, message));
     }
     next
-}
-
-fn ignored(lower: &mut Lower, word: &Word) {
-    let message = format!("`{}` is accepted, not yet acted on", word.text);
-    lower.say(Diagnostic::note("not-acted-on", word.span, message));
 }
 
 /// A label is a name of an interface to old tools, and as short.

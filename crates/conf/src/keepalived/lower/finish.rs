@@ -1,7 +1,7 @@
 use super::authentication::authentication;
 use super::{
-    At, Drafts, Globals, InstanceDraft, Lower, ScriptDraft, TrackDraft, TrackName, flavour, group, network, strict,
-    transport,
+    At, Drafts, Globals, InstanceDraft, Lower, ScriptDraft, TrackDraft, TrackName, flavour, group, links, network,
+    pacing, strict, transport,
 };
 use crate::keepalived::settings::{CommandLine, InstanceSettings, ScriptCommand};
 use crate::{Diagnostic, Files, Span};
@@ -37,10 +37,12 @@ pub(in crate::keepalived) fn finish(lower: &mut Lower, files: &dyn Files) -> Con
     same_vrid(&drafts, lower);
     let groups = group::finish(&drafts, &instances, lower);
     watched(&drafts, &instances, lower);
+    let pacing = Box::new(pacing::finish(&drafts, lower));
+    let links = Box::new(links::finish(&drafts, &instances, lower));
     lower.settings.process.defaults = super::daemon::defaults(&drafts);
     lower.drafts = drafts;
     super::fifo::finish(lower);
-    Config { instances, scripts: scripts.judged, groups, network: Box::new(network) }
+    Config { instances, scripts: scripts.judged, groups, network: Box::new(network), pacing, links }
 }
 
 /// The scripts that some instance tracks: the others never run, in keepalived too.
@@ -116,12 +118,12 @@ fn instance(
 ) -> Option<Instance> {
     let name = &draft.name.value;
     let (interface, vrid) = (transport::interface(draft, lower), required_vrid(draft, lower));
-    let has_addresses = required_addresses(draft, lower);
-    let (interface, vrid) = (interface?, vrid?);
     let globals = &drafts.globals;
+    let strict = strict::is_strict(draft, globals);
+    let has_addresses = required_addresses(draft, strict, lower);
+    let (interface, vrid) = (interface?, vrid?);
     let family = draft.family();
     let version = version(draft, globals, family);
-    let strict = draft.strict.as_ref().or(globals.strict.as_ref()).is_some_and(|strict| strict.value);
     if !has_addresses || !transport::is_fit(draft, family, version, strict, lower) {
         return None;
     }
@@ -212,18 +214,19 @@ fn required_vrid(draft: &InstanceDraft, lower: &mut Lower) -> Option<Vrid> {
     draft.vrid.as_ref().map(|vrid| vrid.value)
 }
 
-fn required_addresses(draft: &InstanceDraft, lower: &mut Lower) -> bool {
-    let has = !draft.addresses.is_empty() || draft.no_addresses;
+fn required_addresses(draft: &InstanceDraft, strict: bool, lower: &mut Lower) -> bool {
+    let has = !draft.addresses.is_empty() || draft.no_addresses && !strict;
     if !has {
-        lower.say(
-            Diagnostic::error(
-                "no-addresses",
-                draft.name.span,
-                format!("vrrp_instance `{}` has no address", draft.name.value),
-            )
-            .so("there is nothing to take over")
-            .fix("write `virtual_ipaddress { ADDRESS }`, or `no_virtual_ipaddress` when that is meant"),
-        );
+        let message = format!("vrrp_instance `{}` has no address", draft.name.value);
+        let diagnostic = Diagnostic::error("no-addresses", draft.name.span, message);
+        lower.say(match strict && draft.no_addresses {
+            true => diagnostic
+                .so("strict mode does not know `no_virtual_ipaddress`")
+                .fix("remove vrrp_strict, or write `virtual_ipaddress { ADDRESS }`"),
+            false => diagnostic
+                .so("there is nothing to take over")
+                .fix("write `virtual_ipaddress { ADDRESS }`, or `no_virtual_ipaddress` when that is meant"),
+        });
     }
     has
 }

@@ -1,12 +1,12 @@
 //! The interface that an instance has for itself: use_vmac, use_ipvlan and what belongs to them.
 
 use super::number::Garbage;
-use super::{At, Drafts, InstanceDraft, Lower};
+use super::{At, Drafts, InstanceDraft, Lower, strict};
 use crate::Diagnostic;
 use crate::keepalived::language::{Node, Word};
-use evenkeel_vrrp::config::{Instance, LinkKind, OwnLink, Version};
+use evenkeel_vrrp::config::{AddressLink, Instance, LinkKind, OwnLink, Version};
 use evenkeel_wire::{Family, Mac, Prefix};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// What a line says.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +15,13 @@ pub(in crate::keepalived) struct FlavourDraft {
     name: Option<At<String>>,
     group: Option<u32>,
     notify: bool,
+}
+
+impl FlavourDraft {
+    /// Whether the MAC is another than that of the standard.
+    pub(super) fn names_mac(&self) -> bool {
+        matches!(self.kind, Some(Kind::Vmac(Some(_))))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -85,16 +92,28 @@ pub(in crate::keepalived) fn vmac_xmit_base(lower: &mut Lower, _: &Node) {
     draft.xmit_base = true;
 }
 
+pub(in crate::keepalived) fn use_vmac_addr(lower: &mut Lower, _: &Node) {
+    let Some(draft) = lower.drafts.instances.last_mut() else { return };
+    draft.vmac_addresses = true;
+}
+
 pub(in crate::keepalived) fn vmac_prefix(lower: &mut Lower, node: &Node) {
-    let prefix = node.argument(1).and_then(|word| {
+    lower.drafts.globals.vmac_prefix = prefix(lower, node);
+}
+
+pub(in crate::keepalived) fn vmac_addr_prefix(lower: &mut Lower, node: &Node) {
+    lower.drafts.globals.vmac_addr_prefix = prefix(lower, node);
+}
+
+fn prefix(lower: &mut Lower, node: &Node) -> Option<String> {
+    node.argument(1).and_then(|word| {
         // `.255` and a number that tells two of the same VRID apart have to fit behind it.
         if word.text.len() + ".255".len() + 1 < IFNAMSIZ {
             return Some(word.text.clone());
         }
         lower.refuse(word, format!("the prefix `{}` is too long for a name of an interface", word.text));
         None
-    });
-    lower.drafts.globals.vmac_prefix = prefix;
+    })
 }
 
 fn name(lower: &mut Lower, word: &Word) -> Option<At<String>> {
@@ -129,8 +148,12 @@ pub(super) fn finish(drafts: &Drafts, instances: &mut [Instance], lower: &mut Lo
         let Some(flavour) = &draft.flavour else { continue };
         let Some(instance) = instances.iter_mut().find(|instance| instance.name == draft.name.value) else { continue };
         let is_ipv6 = draft.family() == Family::V6;
+        let strict = strict::is_strict(draft, &drafts.globals);
         let kind = match &flavour.value.kind {
-            Some(Kind::Vmac(octets)) => LinkKind::Vmac(mac(octets.as_deref(), instance.vrid.get(), is_ipv6)),
+            Some(Kind::Vmac(octets)) => {
+                let octets = octets.as_deref().filter(|_| !strict);
+                LinkKind::Vmac(mac(octets, instance.vrid.get(), is_ipv6))
+            }
             Some(Kind::Ipvlan(flags, address)) => {
                 if address.is_none() && !is_ipv6 {
                     lower.say(
@@ -143,6 +166,8 @@ pub(super) fn finish(drafts: &Drafts, instances: &mut [Instance], lower: &mut Lo
                         .fix("write `use_ipvlan ADDRESS`"),
                     );
                 }
+                // What it has an address for.
+                instance.source = instance.source.or(address.map(|prefix| prefix.address()));
                 LinkKind::Ipvlan { flags: *flags, address: *address }
             }
             None => continue,
@@ -157,9 +182,64 @@ pub(super) fn finish(drafts: &Drafts, instances: &mut [Instance], lower: &mut Lo
         instance.own_link = Some(Box::new(OwnLink {
             name,
             kind,
-            transmit_below: draft.xmit_base || instance.is_unicast(),
+            transmit_below: draft.xmit_base && !strict || instance.is_unicast(),
             group: flavour.value.group,
         }));
+    }
+    address_links(drafts, instances, &mut names, lower);
+}
+
+/// Gives addresses that want a virtual MAC an interface with one, where that of their instance is not it. Addresses of one
+/// virtual router on one interface share it.
+fn address_links(drafts: &Drafts, instances: &mut [Instance], names: &mut HashSet<String>, lower: &mut Lower) {
+    let globals = &drafts.globals;
+    let prefix = globals.vmac_addr_prefix.as_deref().or(globals.vmac_prefix.as_deref());
+    let own = |instance: &Instance| match instance.own_link.as_deref() {
+        Some(OwnLink { name, kind: LinkKind::Vmac(mac), .. }) => Some((*mac, name.clone())),
+        Some(OwnLink { kind: LinkKind::Ipvlan { .. }, .. }) | None => None,
+    };
+    let of_instances = instances.iter().filter_map(|it| own(it).map(|(mac, name)| ((it.interface.clone(), mac), name)));
+    let mut known: HashMap<(String, Mac), String> = of_instances.collect();
+    for draft in drafts.instances.iter().filter(|draft| !draft.duplicate) {
+        let Some(instance) = instances.iter_mut().find(|instance| instance.name == draft.name.value) else { continue };
+        for redundant in draft.own_macs.iter().filter(|_| draft.vmac_addresses) {
+            let message = "`use_vmac` of an address of an instance with `use_vmac_addr`";
+            let diagnostic = Diagnostic::warning("extra-text", redundant.span, message);
+            lower.say(diagnostic.so("each of its addresses has a virtual MAC already").fix("remove one of the two"));
+        }
+        let (family, vrid, interface) = (instance.family(), instance.vrid.get(), instance.interface.clone());
+        let own = own(instance);
+        let mut links = Vec::new();
+        for address in instance.addresses.iter_mut().chain(&mut instance.excluded) {
+            let of = Family::of(address.prefix.address());
+            let below = address.device.clone().unwrap_or_else(|| interface.clone());
+            let is_at_home = below == interface && of == family;
+            let is_asked = draft.own_macs.iter().any(|own| own.value == address.prefix);
+            if !is_asked && (is_at_home || !draft.vmac_addresses) {
+                // Its MAC would be of the wrong family (keepalived, observed).
+                if own.is_some() && of != family && address.device.is_none() {
+                    address.device = Some(interface.clone());
+                }
+                continue;
+            }
+            // One that the file names counts for all of its family (keepalived, observed).
+            let mac = match &own {
+                Some((mac, _)) if of == family => *mac,
+                Some(_) | None => mac(None, vrid, of == Family::V6),
+            };
+            let name =
+                known.entry((below.clone(), mac)).or_insert_with(|| free_name(prefix, vrid, of == Family::V6, names));
+            if own.as_ref().is_some_and(|(_, own)| own == name) {
+                address.device = None;
+                continue;
+            }
+            address.own_link = Some(name.clone());
+            let link = AddressLink { name: name.clone(), below, mac, family: of };
+            if !links.contains(&link) {
+                links.push(link);
+            }
+        }
+        instance.address_links = links;
     }
 }
 

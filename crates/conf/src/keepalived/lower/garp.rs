@@ -1,7 +1,7 @@
 use super::Lower;
 use super::number::Garbage;
 use crate::keepalived::language::Node;
-use evenkeel_vrrp::config::Garp;
+use evenkeel_vrrp::config::{Extra, Garp};
 use std::time::Duration;
 
 /// What a file says about gratuitous ARP, globally or for one instance.
@@ -13,6 +13,8 @@ pub(in crate::keepalived) struct GarpDraft {
     pub(super) refresh_repeat: Option<u8>,
     pub(super) lower_prio_delay: Option<Duration>,
     pub(super) lower_prio_repeat: Option<u8>,
+    /// What is said; none when it is that there is none.
+    pub(super) extra: Option<Option<Extra>>,
 }
 
 impl GarpDraft {
@@ -29,6 +31,7 @@ impl GarpDraft {
             // Without values of their own these two follow the ones above.
             lower_prio_delay: self.lower_prio_delay.or(global.lower_prio_delay).unwrap_or(delay),
             lower_prio_repeat: self.lower_prio_repeat.or(global.lower_prio_repeat).unwrap_or(repeat),
+            extra: self.extra.or(global.extra).flatten(),
         }
     }
 

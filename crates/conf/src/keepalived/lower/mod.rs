@@ -14,9 +14,11 @@ pub(in crate::keepalived) mod global;
 pub(in crate::keepalived) mod group;
 pub(in crate::keepalived) mod hmac;
 pub(in crate::keepalived) mod instance;
+pub(in crate::keepalived) mod links;
 pub(in crate::keepalived) mod mail;
 pub(in crate::keepalived) mod network;
 mod number;
+pub(in crate::keepalived) mod pacing;
 pub(in crate::keepalived) mod process;
 pub(in crate::keepalived) mod scheduling;
 pub(in crate::keepalived) mod script;
@@ -32,8 +34,8 @@ pub(in crate::keepalived) use track::{TrackDraft, TrackName};
 use super::language::{Node, Word};
 use super::settings::{NotifyCommands, Settings, TrackedProcess};
 use crate::{Diagnostic, Severity, Span};
-use evenkeel_vrrp::config::{Initial, OldChecksum, Priority, UnicastPeer, Version, VirtualAddress, Vrid};
-use evenkeel_wire::Family;
+use evenkeel_vrrp::config::{Gap, Initial, OldChecksum, Priority, UnicastPeer, Version, VirtualAddress, Vrid};
+use evenkeel_wire::{Family, Prefix};
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU8;
@@ -107,6 +109,8 @@ pub(in crate::keepalived) struct Drafts {
     pub(in crate::keepalived) bfd: Vec<bfd::SessionDraft>,
     pub(in crate::keepalived) balance: balance::Drafts,
     pub(in crate::keepalived) network: network::Drafts,
+    pub(in crate::keepalived) paced: Vec<pacing::PacedDraft>,
+    pub(in crate::keepalived) links: links::LinksDraft,
 }
 
 /// Defaults of the instances, from global_defs.
@@ -114,6 +118,8 @@ pub(in crate::keepalived) struct Drafts {
 pub(in crate::keepalived) struct Globals {
     pub(in crate::keepalived) version: Option<Version>,
     pub(in crate::keepalived) garp: GarpDraft,
+    /// `vrrp_garp_interval` and `vrrp_gna_interval`.
+    pub(in crate::keepalived) gap: Gap,
     pub(in crate::keepalived) down_adverts: Option<NonZeroU8>,
     pub(in crate::keepalived) lower_prio_no_advert: bool,
     pub(in crate::keepalived) higher_prio_send_advert: bool,
@@ -121,6 +127,7 @@ pub(in crate::keepalived) struct Globals {
     pub(in crate::keepalived) v3_checksum_as_v2: bool,
     pub(in crate::keepalived) strict: Option<At<bool>>,
     pub(in crate::keepalived) vmac_prefix: Option<String>,
+    pub(in crate::keepalived) vmac_addr_prefix: Option<String>,
     pub(in crate::keepalived) firewall: evenkeel_vrrp::config::Firewall,
     pub(in crate::keepalived) owner_ignores_adverts: Option<bool>,
     /// `default_interface`.
@@ -189,8 +196,14 @@ pub(in crate::keepalived) struct InstanceDraft {
     pub(in crate::keepalived) accept: bool,
     pub(in crate::keepalived) no_accept: bool,
     pub(in crate::keepalived) dont_track_primary: bool,
+    /// `linkbeat_use_polling`.
+    pub(in crate::keepalived) polls_link: bool,
     pub(in crate::keepalived) flavour: Option<At<flavour::FlavourDraft>>,
     pub(in crate::keepalived) xmit_base: bool,
+    /// `use_vmac_addr`.
+    pub(in crate::keepalived) vmac_addresses: bool,
+    /// The addresses with `use_vmac`.
+    pub(in crate::keepalived) own_macs: Vec<At<Prefix>>,
     pub(in crate::keepalived) unicast_source: Option<At<IpAddr>>,
     pub(in crate::keepalived) multicast_source: Option<At<IpAddr>>,
     /// `mcast_dst_ip`.

@@ -5,6 +5,11 @@ use crate::Diagnostic;
 use evenkeel_vrrp::config::{Instance, Priority, Version};
 use std::time::Duration;
 
+/// What the instance says, or else all of them.
+pub(super) fn is_strict(draft: &InstanceDraft, globals: &Globals) -> bool {
+    draft.strict.as_ref().or(globals.strict.as_ref()).is_some_and(|strict| strict.value)
+}
+
 pub(super) fn resets(draft: &InstanceDraft, globals: &Globals, instance: &mut Instance, lower: &mut Lower) {
     // Nobody hears of an advert of lower priority, neither hosts nor its sender.
     instance.garp.lower_prio_repeat = 0;
@@ -21,6 +26,12 @@ pub(super) fn resets(draft: &InstanceDraft, globals: &Globals, instance: &mut In
         (draft.lower_prio_no_advert == Some(false), "lower_prio_no_advert off", "no advert answers a lower one"),
         (draft.higher_prio_send_advert == Some(true), "higher_prio_send_advert", "none is sent"),
         (draft.owner_ignore_adverts == Some(false), "owner_ignore_adverts off", "an owner ignores adverts"),
+        (
+            draft.flavour.as_ref().is_some_and(|flavour| flavour.value.names_mac()),
+            "use_vmac MAC",
+            "the MAC is that of the standard",
+        ),
+        (draft.xmit_base, "vmac_xmit_base", "adverts have the virtual MAC"),
         (draft.accept && instance.version == Version::V2, "accept", "RFC 3768 does not know it"),
         (
             draft.is_state_master() && instance.priority != Priority::OWNER,

@@ -2,7 +2,7 @@
 
 use super::{Directive, MANY, NOT_YET, does, kept, lacks, later, moot, rows};
 use crate::keepalived::lower::balance::{globals, sync_daemon};
-use crate::keepalived::lower::{daemon, fifo, flavour, global, mail, nothing, scheduling};
+use crate::keepalived::lower::{daemon, fifo, flavour, global, links, mail, nothing, pacing, scheduling};
 
 /// Why, and what to use instead: docs/decisions says what was looked at.
 const NO_SNMP: &str = "evenkeel is no SNMP subagent; `evenkeel status --json` and notify scripts tell the same";
@@ -10,7 +10,7 @@ const NO_SNMP: &str = "evenkeel is no SNMP subagent; `evenkeel status --json` an
 rows! {
     in [Root] {
         "global_defs" "{ ... }" 0..0 T1 GlobalDefs does(nothing) "Settings of the whole program.";
-        "linkbeat_use_polling" "" 0..0 T3 line later() "Poll the link state of every interface.";
+        "linkbeat_use_polling" "" 0..0 T3 line does(links::polls_all) "Poll the link state of every interface that counts for some instance.";
         "net_namespace" "NAME" 1..1 T3 line does(global::net_namespace) "Run in this network namespace.";
         "net_namespace_ipvs" "[NAME]" 0..1 T3 line does(globals::net_namespace_ipvs) "Network namespace of the IPVS table.";
         "namespace_with_ipsets" "" 0..0 T4 line moot("no ipsets are used") "Allow ipsets inside a netns on kernels < 3.13.";
@@ -87,11 +87,11 @@ rows! {
         "vrrp_garp_master_refresh_repeat" "N (0->1)" 1..1 T3 line does(global::vrrp_garp_master_refresh_repeat) "Messages per refresh.";
         "vrrp_garp_lower_prio_delay" "SECONDS" 1..1 T3 line does(global::vrrp_garp_lower_prio_delay) "Second burst after a lower-priority advert was seen while master.";
         "vrrp_garp_lower_prio_repeat" "N" 1..1 T3 line does(global::vrrp_garp_lower_prio_repeat) "Burst size in that case.";
-        "vrrp_garp_interval" "decimal s" 1..1 T2 line later() "Minimum gap between ARP messages on one interface (creates a per-interface send queue).";
-        "vrrp_gna_interval" "decimal s" 1..1 T2 line later() "Minimum gap between unsolicited neighbour advertisements on one interface.";
+        "vrrp_garp_interval" "decimal s" 1..1 T2 line does(pacing::vrrp_garp_interval) "Minimum gap between ARP messages on one interface.";
+        "vrrp_gna_interval" "decimal s" 1..1 T2 line does(pacing::vrrp_gna_interval) "Minimum gap between unsolicited neighbour advertisements on one interface.";
         "vrrp_min_garp" "[BOOL]" 0..1 T3 line does(global::vrrp_min_garp) "One announcement, no second burst, no refresh.";
-        "vrrp_garp_extra_if" "[all] 1..86400 s" 1..2 T3 line later() "Periodic GARP/NA on interfaces other than the instance's own (VMAC ones, or all) to keep switch tables fresh.";
-        "vrrp_vmac_garp_intvl" "[all] SECONDS" 1..2 T4 line later() "Old name of vrrp_garp_extra_if.";
+        "vrrp_garp_extra_if" "[all] 1..86400 s" 1..2 T3 line does(pacing::vrrp_garp_extra_if) "Periodic GARP/NA on interfaces other than the instance's own (VMAC ones, or all) to keep switch tables fresh.";
+        "vrrp_vmac_garp_intvl" "[all] SECONDS" 1..2 T4 line does(pacing::vrrp_garp_extra_if) "Old name of vrrp_garp_extra_if.";
         "vrrp_down_timer_adverts" "1..100" 1..1 T3 line does(global::vrrp_down_timer_adverts) "Adverts missed before takeover.";
         "vrrp_lower_prio_no_advert" "[BOOL]" 0..1 T3 line does(global::vrrp_lower_prio_no_advert) "Do not answer a lower-priority advert with an immediate advert.";
         "vrrp_higher_prio_send_advert" "[BOOL]" 0..1 T3 line does(global::vrrp_higher_prio_send_advert) "Send one last advert before yielding to a higher-priority master.";
@@ -105,8 +105,8 @@ rows! {
         "vrrp_delay_after_boot" "decimal s" 1..1 T3 line does(global::vrrp_delay_after_boot) "Hold the instances until this long after the machine booted.";
         "log_unknown_vrids" "" 0..0 T3 line does(global::log_unknown_vrids) "Log adverts for VRIDs not configured on that socket.";
         "vmac_prefix" "STRING" 1..1 T3 line does(flavour::vmac_prefix) "Prefix of generated VMAC interface names.";
-        "vmac_addr_prefix" "STRING" 1..1 T3 line later() "Prefix for VMACs made for addresses on other interfaces.";
-        "dynamic_interfaces" "[allow_if_changes]" 0..1 T2 line later() "Accept interfaces that do not exist yet / come and go.";
+        "vmac_addr_prefix" "STRING" 1..1 T3 line does(flavour::vmac_addr_prefix) "Prefix for VMACs made for addresses on other interfaces.";
+        "dynamic_interfaces" "[allow_if_changes]" 0..1 T2 line does(nothing) "Accept interfaces that do not exist yet / come and go; here they always may.";
         "default_interface" "IFNAME" 1..1 T3 line does(global::default_interface) "Interface of static addresses that name none, and of those of unicast instances without an interface.";
         "disable_local_igmp" "" 0..0 T3 line moot("the setting belongs to the machine: set the sysctl") "Do not report link-local multicast groups.";
         "vrrp_iptables" "[IN-chain [OUT-chain]]" 0..2 T4 line moot("nftables does it, as in keepalived built without iptables") "Use iptables for no_accept.";

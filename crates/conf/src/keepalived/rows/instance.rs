@@ -1,8 +1,8 @@
 //! vrrp_instance, authentication, auth_hmac.
 
-use super::{Directive, MANY, does, later, moot, rows};
+use super::{Directive, MANY, does, moot, rows};
 use crate::keepalived::lower::balance::sync_daemon;
-use crate::keepalived::lower::{flavour, hmac, instance, network, nothing};
+use crate::keepalived::lower::{flavour, hmac, instance, links, network, nothing, pacing};
 
 rows! {
     in [Root] {
@@ -26,12 +26,12 @@ rows! {
         "debug" "0..4" 1..1 T4 line moot("keepalived does nothing with it either") "Stored, not used.";
         "native_ipv6" "" 0..0 T4 line does(instance::native_ipv6) "Speak IPv6, whatever the addresses are.";
         "use_vmac" "[[name] IF] [MAC|5 octets] [netlink_notify_msg] [group G]" 0..MANY T2 line does(flavour::use_vmac) "Use the virtual MAC address on an interface of its own.";
-        "use_vmac_addr" "" 0..0 T3 line later() "Also create VMACs for addresses that sit on other interfaces.";
+        "use_vmac_addr" "" 0..0 T3 line does(flavour::use_vmac_addr) "Also create VMACs for addresses that sit on other interfaces, or are of another family.";
         "vmac_xmit_base" "" 0..0 T2 line does(flavour::vmac_xmit_base) "Send and receive adverts on the interface below the one of its own.";
         "use_ipvlan" "[[name] IF] [ADDR] [bridge|private|vepa] [group G]" 0..MANY T3 line does(flavour::use_ipvlan) "Hold the addresses on an ipvlan of its own.";
         "vrf" "IF" 1..1 T3 line does(instance::vrf) "VRF for interface-less unicast instances.";
         "dont_track_primary" "" 0..0 T2 line does(instance::dont_track_primary) "Link state of the own interface does not cause FAULT.";
-        "linkbeat_use_polling" "" 0..0 T4 line later() "Poll the link state of this interface.";
+        "linkbeat_use_polling" "" 0..0 T4 line does(links::polls_own) "Poll the link state of this interface.";
         "promote_secondaries" "" 0..0 T3 line moot("addresses are reconciled: one that goes with another comes back") "Keep secondary addresses when the primary one goes.";
         "kernel_rx_buf_size" "BYTES" 1..1 T3 line moot("each socket may hold 2 MB, as `vrrp_rx_bufs_policy` says") "SO_RCVBUF share of this instance.";
         "virtual_ipaddress" "{ ADDRESS ... }" 0..0 T1 values does(instance::virtual_ipaddress) "The addresses of the virtual router, in the order of the advert.";
@@ -72,8 +72,8 @@ rows! {
         "garp_master_refresh_repeat" "N" 1..1 T3 line does(instance::garp_master_refresh_repeat) "vrrp_garp_master_refresh_repeat for this instance.";
         "garp_lower_prio_delay" "SECONDS" 1..1 T3 line does(instance::garp_lower_prio_delay) "vrrp_garp_lower_prio_delay for this instance.";
         "garp_lower_prio_repeat" "N" 1..1 T3 line does(instance::garp_lower_prio_repeat) "vrrp_garp_lower_prio_repeat for this instance.";
-        "garp_extra_if" "[all] 0..86400" 1..2 T3 line later() "Announce on further interfaces periodically.";
-        "vmac_garp_intvl" "..." 0..2 T4 line later() "Old name of garp_extra_if.";
+        "garp_extra_if" "[all] 0..86400" 1..2 T3 line does(pacing::garp_extra_if) "Announce on further interfaces periodically: those with a virtual MAC, or all.";
+        "vmac_garp_intvl" "[all] 0..86400" 1..2 T4 line does(pacing::garp_extra_if) "Old name of garp_extra_if.";
         "lower_prio_no_advert" "[BOOL]" 0..1 T3 line does(instance::lower_prio_no_advert) "vrrp_lower_prio_no_advert for this instance.";
         "higher_prio_send_advert" "[BOOL]" 0..1 T3 line does(instance::higher_prio_send_advert) "vrrp_higher_prio_send_advert for this instance.";
         "lvs_sync_daemon_interface" "IF" 1..1 T4 line does(sync_daemon::of_instance) "Interface of the IPVS connection synchronisation.";

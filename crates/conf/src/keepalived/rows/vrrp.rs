@@ -1,8 +1,8 @@
 //! Scripts, groups and trackers around the instances.
 
-use super::{Directive, MANY, does, later, moot, rows};
+use super::{Directive, MANY, does, moot, rows};
 use crate::keepalived::lower::balance::probes;
-use crate::keepalived::lower::{group, network, process, script};
+use crate::keepalived::lower::{group, links, network, pacing, process, script};
 
 rows! {
     in [Root] {
@@ -35,17 +35,17 @@ rows! {
         "notify_priority_changes" "[BOOL]" 0..1 T3 line does(group::notify_priority_changes) "Write priority changes of the members to the FIFOs.";
     }
     in [Root] {
-        "garp_group" "{ ... }" 0..0 T3 GarpGroup later() "Rate limit shared by a set of interfaces.";
+        "garp_group" "{ ... }" 0..0 T3 GarpGroup does(pacing::begin) "Rate limit shared by a set of interfaces.";
     }
     in [GarpGroup] {
-        "garp_interval" "decimal s" 1..1 T3 line later() "Gap between gratuitous ARPs.";
-        "gna_interval" "decimal s" 1..1 T3 line later() "Gap between unsolicited NAs.";
-        "interface" "IF" 1..1 T3 line later() "The only member.";
-        "interfaces" "{ IF ... }" 0..0 T3 values later() "Members aggregated behind one limit (use this or \"interface\").";
+        "garp_interval" "decimal s" 1..1 T3 line does(pacing::garp_interval) "Gap between gratuitous ARPs.";
+        "gna_interval" "decimal s" 1..1 T3 line does(pacing::gna_interval) "Gap between unsolicited NAs.";
+        "interface" "IF" 1..1 T3 line does(pacing::interface) "The only member.";
+        "interfaces" "{ IF ... }" 0..0 T3 values does(pacing::interfaces) "Members aggregated behind one limit (use this or \"interface\").";
     }
     in [Root] {
-        "linkbeat_interfaces" "{ IF [MII|ETHTOOL|IOCTL] ... }" 0..0 T3 values later() "Interfaces whose link state is polled.";
-        "interface_up_down_delays" "{ IF DOWN [UP] ... } 0..255 s" 0..0 T3 values later() "Debounce of link changes.";
+        "linkbeat_interfaces" "{ IF [MII|ETHTOOL|IOCTL] ... }" 0..0 T3 values does(links::linkbeat_interfaces) "Interfaces whose link state is polled, once a second.";
+        "interface_up_down_delays" "{ IF DOWN [UP] ... } 0..255 s" 0..0 T3 values does(links::interface_up_down_delays) "A change counts once it has lasted for so long.";
         "vrrp_script" "NAME { ... }" 1..1 T1 Script does(script::begin) "A command run periodically whose exit status instances can track.";
     }
     in [Script] {

@@ -1,5 +1,6 @@
 //! The kernel's side of the virtual routers: which addresses to hold and which are there, and the sockets.
 
+use super::beats::Beats;
 use super::filter::Filter;
 use super::holdings::{self, Holdings, Place};
 use super::own_links::OwnLinks;
@@ -8,11 +9,12 @@ use super::sockets::{Sockets, usable};
 use super::watch::Watch;
 use evenkeel_kernel::Error;
 use evenkeel_kernel::addresses::{self, Address, Change, Held, PROTOCOL, Reconciled};
+use evenkeel_kernel::clock;
 use evenkeel_kernel::netlink::{self, Netlink};
 use evenkeel_kernel::routes::Desired;
 use evenkeel_kernel::vip_filter::VipFilter;
 use evenkeel_vrrp::auth::header;
-use evenkeel_vrrp::config::VirtualAddress;
+use evenkeel_vrrp::config::{Instance, VirtualAddress};
 use evenkeel_vrrp::{Action, Config, Event, InstanceId, Interface};
 use evenkeel_wire::{Family, Prefix};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -42,6 +44,8 @@ pub struct Kernel {
     is_reloading: bool,
     /// What is heard and sent.
     pub sockets: Sockets,
+    /// Carrier that drivers are asked for.
+    pub beats: Beats,
 }
 
 /// What a look at the kernel showed.
@@ -74,6 +78,7 @@ impl Kernel {
             is_look_due: false,
             is_reloading: false,
             sockets: Sockets::new(),
+            beats: Beats::new(config, clock::now())?,
         };
         kernel.own_links.clean_leftovers(&mut kernel.netlink);
         kernel.own_links.ensure(&mut kernel.netlink);
@@ -112,6 +117,7 @@ impl Kernel {
         self.statics.clone_from(&config.network.addresses);
         self.untracked = addresses_of(config, |address| address.untracked);
         self.routing.configure(config);
+        self.beats.configure(config, clock::now());
         self.reconcile(&mut Vec::new());
         self.ours = next;
         self.routing.forget_old(config);
@@ -218,10 +224,10 @@ impl Kernel {
         addresses: &[VirtualAddress],
         done: &mut Vec<String>,
     ) -> Vec<Held> {
-        let own = config.instances.get(id.0 as usize).map_or("", |instance| instance.device());
+        let instance = config.instances.get(id.0 as usize);
         let mut held = Vec::new();
         for address in addresses {
-            let device = address.device.as_deref().unwrap_or(own);
+            let device = instance.map_or("", |instance| instance.holds_on(address));
             match self.index_of(device) {
                 Some(index) => held.push(Held::new(index, lower(address))),
                 None => done.push(format!("could not add {} to {device}: no such interface", address.prefix)),
@@ -369,7 +375,10 @@ impl Kernel {
             .into_iter()
             .map(|i| {
                 let addresses = usable(&i.addresses, &i.tentative);
-                (i.index, Interface { index: i.index, name: i.name, up: i.up, mac: i.mac, addresses })
+                let mut interface = Interface { index: i.index, name: i.name, up: i.up, mac: i.mac, addresses };
+                self.beats.apply(&mut interface);
+                self.own_links.lend_source(&mut interface, &i.addresses);
+                (i.index, interface)
             })
             .collect();
         self.by_name = self.interfaces.values().map(|it| (it.name.clone(), it.index)).collect();
@@ -388,14 +397,15 @@ impl Kernel {
 
     /// Gratuitous ARP or unsolicited neighbour advertisements, `count` for each address; what was done, in words.
     pub fn announce(&self, id: InstanceId, config: &Config, list: &[VirtualAddress], count: u8) -> String {
-        let own = config.instances.get(id.0 as usize).map_or("", |instance| instance.device());
+        let instance = config.instances.get(id.0 as usize);
         let mut n_sent = 0u32;
         let mut failure = None;
         // All addresses once, then all again: the first message for the last address should not wait for the fifth for
         // the first.
         for _ in 0..count {
             for address in list {
-                match self.announce_once(address.device.as_deref().unwrap_or(own), address.prefix.address()) {
+                let device = instance.map_or("", |instance| instance.holds_on(address));
+                match self.announce_once(device, address.prefix.address()) {
                     Ok(()) => n_sent += 1,
                     Err(error) => failure = Some(error),
                 }
@@ -446,9 +456,15 @@ impl Kernel {
         self.is_look_due |= !self.filter.knows(&self.own_links);
         let ids = (0u32..).map(InstanceId).zip(&config.instances);
         let is_made = |name: &str| made.iter().any(|made| made == name);
-        ids.filter(|(_, instance)| instance.own_link.is_some() && is_made(instance.device()))
-            .map(|(id, instance)| (id, format!("interface {}", instance.device())))
-            .collect()
+        let own = |instance: &Instance| -> Vec<String> {
+            let of_addresses = instance.address_links.iter().map(|link| link.name.clone());
+            instance.own_link.iter().map(|link| link.name.clone()).chain(of_addresses).collect()
+        };
+        ids.filter_map(|(id, instance)| {
+            let name = own(instance).into_iter().find(|name| is_made(name))?;
+            Some((id, format!("interface {name}")))
+        })
+        .collect()
     }
 
     /// The interface of an instance that something came in by, to the core.
@@ -586,10 +602,10 @@ fn addresses_of(config: &Config, is_meant: impl Fn(&VirtualAddress) -> bool) -> 
     let mut all = Named::default();
     for instance in &config.instances {
         for address in instance.addresses.iter().chain(&instance.excluded).filter(|address| is_meant(address)) {
-            all.insert(address.device.as_deref().unwrap_or(instance.device()), address.prefix.address());
-            if address.device.is_none() && instance.own_link.is_some() {
+            all.insert(instance.holds_on(address), address.prefix.address());
+            if address.own_link.is_some() || address.device.is_none() && instance.own_link.is_some() {
                 // A run without an interface of its own held it there.
-                all.insert(&instance.interface, address.prefix.address());
+                all.insert(instance.announces_on(address), address.prefix.address());
             }
         }
     }

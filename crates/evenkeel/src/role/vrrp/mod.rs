@@ -3,6 +3,7 @@
 //! No runtime and no second thread: an advert waits for nothing but the loop itself and, where adverts come thick, for
 //! those that the next 2 ms bring ([`pace`]).
 
+mod beats;
 mod bfd;
 mod filter;
 mod holdings;
@@ -255,6 +256,9 @@ impl VrrpRole {
             self.measure(now, self.due.lateness(now));
             self.handle(Event::Deadline)?;
         }
+        if self.kernel.beats.deadline().is_some_and(|deadline| deadline <= now) && self.kernel.beats.ask(now) {
+            self.report_interfaces()?;
+        }
         Ok(())
     }
 
@@ -269,7 +273,8 @@ impl VrrpRole {
     fn arm(&mut self) -> anyhow::Result<()> {
         // A timer that is set too early is left alone: with many backups each advert puts a deadline off, and
         // setting the timer each time would cost more than the few wake-ups for nothing. The core does the same.
-        if let Some(deadline) = self.router.deadline().into_iter().chain(self.bfd.deadline()).min()
+        let deadlines = [self.router.deadline(), self.bfd.deadline(), self.kernel.beats.deadline()];
+        if let Some(deadline) = deadlines.into_iter().flatten().min()
             && self.timer_at.is_none_or(|timer_at| deadline < timer_at)
         {
             self.timer.set(Some(deadline))?;

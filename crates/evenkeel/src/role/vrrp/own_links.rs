@@ -9,9 +9,11 @@ use evenkeel_kernel::Error;
 use evenkeel_kernel::addresses::Address;
 use evenkeel_kernel::netlink::{LinkFlavour, Netlink, VirtualLink};
 use evenkeel_kernel::sysctl::{self, Borrowed};
-use evenkeel_vrrp::config::{Config, LinkKind, OwnLink};
-use evenkeel_wire::Mac;
+use evenkeel_vrrp::Interface;
+use evenkeel_vrrp::config::{AddressLink, Config, LinkKind, OwnLink};
+use evenkeel_wire::{Family, Mac, Prefix};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 pub struct OwnLinks {
     /// By name: the interface below and what it is to be.
@@ -28,6 +30,8 @@ struct Wanted {
     below: String,
     link: OwnLink,
     ipv6: bool,
+    /// Adverts leave by it.
+    speaks: bool,
 }
 
 impl OwnLinks {
@@ -64,6 +68,17 @@ impl OwnLinks {
     /// Those with a virtual MAC and the links below them: of IPv4, and of IPv6.
     pub fn vmacs(&self) -> (&BTreeMap<u32, u32>, &BTreeMap<u32, u32>) {
         (&self.vmacs4, &self.vmacs6)
+    }
+
+    /// Where IPv6 adverts leave by an interface of ours they come from the link-local address of the one below. One that
+    /// has none has the one that its MAC would give it, as in keepalived.
+    pub fn lend_source(&self, interface: &mut Interface, all: &[Prefix]) {
+        let is_link_local =
+            |prefix: &Prefix| matches!(prefix.address(), IpAddr::V6(address) if address.is_unicast_link_local());
+        let speaks = |wanted: &Wanted| wanted.speaks && wanted.ipv6 && wanted.below == interface.name;
+        if self.wanted.values().any(speaks) && !all.iter().any(is_link_local) {
+            interface.addresses.push(interface.mac.link_local().into());
+        }
     }
 
     /// Makes those that are not there and whose interface below is; the names of those that were made.
@@ -231,9 +246,16 @@ fn wanted(config: &Config) -> BTreeMap<String, Wanted> {
         if let Some(link) = &instance.own_link {
             let is_ipv6 = |address: &evenkeel_vrrp::config::VirtualAddress| address.prefix.address().is_ipv6();
             let on_it = instance.addresses.iter().chain(&instance.excluded).filter(|address| address.device.is_none());
-            let ipv6 = on_it.into_iter().any(is_ipv6);
-            let entry = Wanted { below: instance.interface.clone(), link: (**link).clone(), ipv6 };
+            let ipv6 = instance.family() == Family::V6 || on_it.into_iter().any(is_ipv6);
+            let speaks = instance.speaks_on() == link.name;
+            let entry = Wanted { below: instance.interface.clone(), link: (**link).clone(), ipv6, speaks };
             wanted.insert(link.name.clone(), entry);
+        }
+        for AddressLink { name, below, mac, family } in &instance.address_links {
+            let link = OwnLink { name: name.clone(), kind: LinkKind::Vmac(*mac), transmit_below: true, group: None };
+            let ipv6 = *family == Family::V6;
+            // One of another instance may be the same.
+            wanted.entry(name.clone()).or_insert(Wanted { below: below.clone(), link, ipv6, speaks: false });
         }
     }
     wanted

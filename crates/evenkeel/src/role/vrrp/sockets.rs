@@ -38,6 +38,8 @@ struct Plan {
     /// Whether there are virtual routers of IPv4, and the groups they listen to; none when all have peers.
     v4: Option<Vec<Ipv4Addr>>,
     v6: Option<Vec<Ipv6Addr>>,
+    /// Whether adverts come from the address of the interface below.
+    borrows_source: bool,
     /// Whether some of IPv4 want an Authentication Header.
     authentication_header: bool,
     /// Whether somebody else may speak for IPv4 addresses that are held there, and for IPv6 ones.
@@ -147,6 +149,10 @@ impl Sockets {
     /// Tells everybody on the link that an address is here.
     pub fn announce(&self, interface: &Interface, address: IpAddr) -> Result<(), Error> {
         let (link, mac) = (self.links.get(&interface.index), interface.mac);
+        if mac == Mac::default() {
+            // A link without Ethernet has nobody to tell.
+            return Ok(());
+        }
         match address {
             IpAddr::V4(address) => {
                 let arp = Arp::gratuitous(mac, address);
@@ -197,6 +203,7 @@ fn plans(config: &Config) -> BTreeMap<String, Plan> {
             IpAddr::V4(group) => join(plan.v4.get_or_insert_default(), group, instance.is_unicast()),
             IpAddr::V6(group) => join(plan.v6.get_or_insert_default(), group, instance.is_unicast()),
         }
+        plan.borrows_source |= instance.own_link.as_ref().is_some_and(|link| link.name == name);
         plan.authentication_header |= matches!(instance.authentication, Authentication::Header(_));
         for address in instance.addresses.iter().chain(&instance.excluded).filter(|address| address.device.is_none()) {
             let is_v4 = address.prefix.address().is_ipv4();
@@ -221,6 +228,9 @@ fn open(plan: Plan, index: u32, mac: Mac, watch: &Watch) -> Result<Link, Error> 
     };
     let v4 = plan.v4.as_ref().map(|groups| VrrpSocket::open_v4(place(), groups)).transpose()?;
     let v6 = plan.v6.as_ref().map(|groups| VrrpSocket::open_v6(place(), groups)).transpose()?;
+    if let Some(socket) = v6.as_ref().filter(|_| plan.borrows_source) {
+        socket.borrow_source()?;
+    }
     let protected = plan.v4.as_ref().filter(|_| plan.authentication_header);
     let protected = protected.map(|groups| VrrpSocket::open_protected(place(), groups)).transpose()?;
     if let Some(socket) = &protected {

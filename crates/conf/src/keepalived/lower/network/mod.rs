@@ -59,6 +59,13 @@ fn group_of_instance(lower: &mut Lower, group: &At<String>) {
 
 pub(in crate::keepalived) fn static_ipaddress(lower: &mut Lower, node: &Node) {
     let addresses = address::lines(lower, node);
+    for own_mac in addresses.iter().filter_map(|address| address.value.own_mac) {
+        lower.say(
+            Diagnostic::warning("extra-text", own_mac, "`use_vmac` says nothing about an address of no virtual router")
+                .so("it is ignored")
+                .fix("remove it"),
+        );
+    }
     lower.drafts.network.addresses.extend(addresses);
 }
 
