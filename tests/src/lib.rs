@@ -5,6 +5,7 @@
 //! `killall` what it likes and stop its services, and nobody else notices. That is what lets the scripts of the
 //! articles run as they stand. Everything goes away when the value is dropped.
 
+pub mod case;
 mod lan;
 mod machine;
 pub mod probe;

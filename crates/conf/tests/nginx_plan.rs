@@ -3,7 +3,7 @@
 
 use evenkeel_conf::MemoryFiles;
 use evenkeel_conf::nginx::{Options, Shape, load};
-use evenkeel_site::{Answer, Plan, Request, Site, Template, Values, Variable};
+use evenkeel_site::{Answer, Facts, Look, Plan, Request, Site, Template, Values, Variable};
 use std::path::{Path, PathBuf};
 
 const CONFIGURATION: &str = r#"
@@ -48,15 +48,28 @@ struct OfPlan<'p>(&'p Plan<'p>);
 
 impl Values for OfPlan<'_> {
     fn write(&self, variable: &Variable, out: &mut Vec<u8>) -> bool {
-        self.0.variable(variable, out).expect("a variable of the plan")
+        self.0.variable(variable, self, out).expect("a variable of the plan")
     }
 }
 
-fn render(plan: &Plan<'_>, template: Option<&Template>) -> String {
-    let mut out = Vec::new();
-    if let Some(template) = template {
-        template.render(&OfPlan(plan), &mut out);
+/// A request of which nothing else is known.
+struct Bare;
+
+impl Values for Bare {
+    fn write(&self, _: &Variable, _: &mut Vec<u8>) -> bool {
+        false
     }
+}
+
+impl Facts for Bare {
+    fn look(&self, _: &Path) -> Look {
+        Look::default()
+    }
+}
+
+fn render(plan: &Plan<'_>, template: &Template) -> String {
+    let mut out = Vec::new();
+    template.render(&OfPlan(plan), &mut out);
     String::from_utf8(out).expect("text")
 }
 
@@ -64,18 +77,21 @@ fn render(plan: &Plan<'_>, template: Option<&Template>) -> String {
 fn shown(plan: &Plan<'_>) -> String {
     match &plan.answer {
         Answer::Proxy { target, .. } => format!("-> {}", target.resolve(&plan.request_uri)),
+        Answer::TryFiles => "files".to_owned(),
         Answer::File { path, .. } => format!("file {}", path.display()),
-        Answer::Return { status, text } if *status < 300 => format!("{status} {}", render(plan, *text)),
+        Answer::Return { status, text } if *status < 300 => format!("{status} {}", render(plan, text)),
         Answer::Return { status, text } => {
-            format!("{status} {}", plan.redirect_target(&render(plan, *text), "http", 18080))
+            format!("{status} {}", plan.redirect_target(&render(plan, text), "http", 18080))
         }
-        Answer::Redirect301(target) => format!("301 {}", plan.redirect_target(target, "http", 18080)),
-        Answer::Reject { status } => status.to_string(),
+        Answer::Redirect { status, target } => {
+            format!("{status} {}", plan.redirect_target(&String::from_utf8_lossy(target), "http", 18080))
+        }
+        Answer::Error { status, .. } => status.to_string(),
     }
 }
 
 fn get(site: &Site, host: Option<&str>, target: &str) -> String {
-    shown(&site.plan(0, &Request { method: "GET", target, host }))
+    shown(&site.plan(0, &Request { method: "GET", target, host, client: None }, &Bare))
 }
 
 #[test]
@@ -174,21 +190,21 @@ fn methods_that_no_proxy_serves_are_refused() {
         ("DELETE", "/none/x", "-> /none/x"),
         ("HEAD", "/files/x", "file /srv/files/x"),
     ] {
-        let request = Request { method, target, host: Some("first.test") };
-        assert_eq!(shown(&site.plan(0, &request)), answer, "{method} {target}");
+        let request = Request { method, target, host: Some("first.test"), client: None };
+        assert_eq!(shown(&site.plan(0, &request, &Bare)), answer, "{method} {target}");
     }
 }
 
 #[test]
 fn an_index_file_is_looked_up_anew() {
     let site = site();
-    let request = Request { method: "GET", target: "/files/?q", host: Some("first.test") };
-    let plan = site.plan(0, &request);
-    let again = site.replan(plan, "GET", b"/files/index.php".to_vec());
-    assert_eq!(shown(&again), "200 php");
-    assert_eq!(again.args.as_deref(), Some("q"));
-    let proxied = site.replan(again, "GET", b"/none/a b".to_vec());
-    assert_eq!(shown(&proxied), "-> /none/a%20b?q");
+    let request = Request { method: "GET", target: "/files/?q", host: Some("first.test"), client: None };
+    let mut plan = site.plan(0, &request, &Bare);
+    site.redirect(&mut plan, b"/files/index.php".to_vec(), "GET", &Bare);
+    assert_eq!(shown(&plan), "200 php");
+    assert_eq!(plan.args.as_deref(), Some(&b"q"[..]));
+    site.redirect(&mut plan, b"/none/a b".to_vec(), "GET", &Bare);
+    assert_eq!(shown(&plan), "-> /none/a%20b?q");
 }
 
 #[test]
@@ -202,8 +218,8 @@ fn redirects_of_an_upstream_are_put_in_the_clients_terms() {
         ("/none/x", "http://elsewhere/none/R", None),
         ("/none/x", "/none/R", None),
     ] {
-        let request = Request { method: "GET", target, host: Some("first.test") };
-        let plan = site.plan(0, &request);
+        let request = Request { method: "GET", target, host: Some("first.test"), client: None };
+        let plan = site.plan(0, &request, &Bare);
         let Answer::Proxy { pass, .. } = &plan.answer else { panic!("{target}") };
         assert_eq!(pass.redirect(location).as_deref(), expected, "{location}");
     }
@@ -213,7 +229,7 @@ proptest::proptest! {
     #[test]
     fn no_request_panics(target in "(/|\\.|%2e|%2F|//|slash|base|np|p/q|\\PC){0,12}", host in "\\PC{0,20}", method in "[A-Z]{1,8}") {
         let site = site();
-        let plan = site.plan(0, &Request { method: &method, target: &target, host: Some(&host) });
+        let plan = site.plan(0, &Request { method: &method, target: &target, host: Some(&host), client: None }, &Bare);
         if let Answer::File { path, .. } = &plan.answer {
             proptest::prop_assert!(path.starts_with("/srv/files"));
         }

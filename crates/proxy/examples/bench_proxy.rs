@@ -24,6 +24,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let pass = ProxyPass { upstream: 0, host: "origin".to_owned(), uri: None, port: 80 };
     let location = Location {
+        rewrite: Vec::new(),
+        internal: false,
         matches: LocationMatch::Prefix("/".to_owned()),
         scope: scope.clone(),
         handler: Handler::Proxy(pass),

@@ -77,16 +77,31 @@ impl RequestBody {
 }
 
 /// Takes notice of a body that nobody will read.
-pub(crate) fn skip(line: &Line, head: &RequestHead, scope: &Scope) -> Result<RequestBody, BodyFailure> {
+pub(crate) fn skip(line: &Line, head: &RequestHead) -> RequestBody {
     let available = line.buffer.len() - head.len;
-    Ok(match head.framing {
+    match head.framing {
         Framing::None | Framing::Close => RequestBody::None { in_buffer: 0, unread: false },
-        Framing::Length(length) if exceeds(scope, length) => return Err(too_large()),
         Framing::Length(length) if length <= available as u64 => {
             RequestBody::None { in_buffer: length as usize, unread: false }
         }
-        Framing::Length(_) | Framing::Chunked => RequestBody::None { in_buffer: 0, unread: true },
-    })
+        Framing::Chunked => match whole_chunks(&line.buffer.filled()[head.len..]) {
+            Some(in_buffer) => RequestBody::None { in_buffer, unread: false },
+            None => RequestBody::None { in_buffer: 0, unread: true },
+        },
+        Framing::Length(_) => RequestBody::None { in_buffer: 0, unread: true },
+    }
+}
+
+/// The length of a chunked body that is all there.
+fn whole_chunks(bytes: &[u8]) -> Option<usize> {
+    let mut bytes = bytes.to_vec();
+    let decoded = Chunked::new(Strictness::Exact).decode(&mut bytes).ok()?;
+    decoded.done.then_some(decoded.consumed)
+}
+
+/// Whether a body says of itself that it is too large.
+pub(crate) fn exceeds_length(scope: &Scope, head: &RequestHead) -> bool {
+    matches!(head.framing, Framing::Length(length) if exceeds(scope, length))
 }
 
 fn exceeds(scope: &Scope, length: u64) -> bool {

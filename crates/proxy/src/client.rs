@@ -1,3 +1,4 @@
+use crate::body::RequestBody;
 use crate::buffer::Buffer;
 use crate::clock::SlotHandle;
 use crate::http1::{Reject, RequestHead, parse_request};
@@ -6,7 +7,7 @@ use crate::stream::Stream;
 use crate::worker::{Snapshot, Worker};
 use crate::{body, exchange, files, reply};
 use evenkeel_site::config::LogLevel;
-use evenkeel_site::{Answer, Plan, Request};
+use evenkeel_site::{Answer, Plan, Request, Site};
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -30,6 +31,8 @@ pub(crate) enum After {
     Close,
     /// The client may still be sending; it must get to see the answer before the connection is reset.
     Linger,
+    /// Nothing was sent yet: the configuration has a page for this error.
+    Error(u16),
 }
 
 enum Next {
@@ -223,93 +226,91 @@ async fn handle(
     n_requests: u32,
 ) -> (After, Duration) {
     let worker = Rc::clone(&line.worker);
-    let Some(mut plan) = make_plan(line, snapshot, identity, head) else { return (After::Close, Duration::ZERO) };
-    let scope = &plan.scope.values;
-    let idle_limit = scope.keepalive_timeout;
+    let site = &*snapshot.site;
+    let base = Asked { worker: &worker, site, identity, head, bytes: b"", plan: None, n_requests };
+    let Some(mut plan) = make_plan(site, &Asked { bytes: line.buffer.filled(), ..base }) else {
+        return (After::Close, Duration::ZERO);
+    };
+    let idle_limit = plan.scope.values.keepalive_timeout;
     let mut record = Record { request_length: head.len as u64, ..Record::default() };
-    if !scope.access_logs.is_empty() {
+    if plan.scope.is_observed() {
         record.started_at = worker.clock.precise();
     }
-    let keep = head.keep_alive
+    let mut keep = head.keep_alive
         && !idle_limit.is_zero()
-        && n_requests < scope.keepalive_requests
+        && n_requests < plan.scope.values.keepalive_requests
         && !worker.draining.get()
         && !snapshot.retired.get()
         && !line.slot.should_close();
 
-    let prepared = match &plan.answer {
-        Answer::Proxy { .. } => body::prepare(line, head, scope).await,
-        _ => body::skip(line, head, scope),
-    };
-    // From here to the end of the answer the head stays where it is; bodies have buffers of their own.
-    let buffer = std::mem::take(&mut line.buffer);
-    let bytes = buffer.filled();
-    let base = Asked { worker: &worker, site: &snapshot.site, identity, head, bytes, plan: None, n_requests };
-    let (after, used) = match prepared {
-        Err(failure) => {
-            Asked { plan: Some(&plan), ..base }.error(failure.level, &failure.text, None);
-            let after = match failure.status {
-                408 | 499 => {
-                    record.status = failure.status;
-                    After::Close
+    let unread = body::skip(line, head);
+    let mut body = None;
+    if plan.is_located() && body::exceeds_length(&plan.scope.values, head) {
+        keep = false;
+        let asked = Asked { bytes: line.buffer.filled(), plan: Some(&plan), ..base };
+        asked.error(LogLevel::Error, "client intended to send too large body", None);
+        plan.answer = Answer::Error { status: 413, why: None };
+    }
+    // Each turn is another place that answers: an index file, the page of an error.
+    let after = loop {
+        if let (Answer::Proxy { .. }, None) = (&plan.answer, &body) {
+            match body::prepare(line, head, &plan.scope.values).await {
+                Ok(prepared) => body = Some(prepared),
+                Err(failure) => {
+                    let asked = Asked { bytes: line.buffer.filled(), plan: Some(&plan), ..base };
+                    asked.error(failure.level, &failure.text, None);
+                    if matches!(failure.status, 408 | 499) {
+                        record.status = failure.status;
+                        break After::Close;
+                    }
+                    keep = false;
+                    body = Some(RequestBody::None { in_buffer: 0, unread: true });
+                    plan.answer = Answer::Error { status: failure.status, why: None };
                 }
-                status => reply::page(line, &Asked { plan: Some(&plan), ..base }, status, false, &mut record).await,
-            };
-            (after, 0)
+            }
         }
-        Ok(prepared) => {
-            let used = prepared.used();
-            let keep = keep && !prepared.must_close();
-            let mut prepared = prepared;
-            // An index file is looked up anew, and might lead to another directory; nginx stops after ten.
-            let mut n_internal = 0;
-            let after = loop {
-                let now = Asked { plan: Some(&plan), ..base };
-                match &plan.answer {
-                    Answer::Proxy { pass, upstream, target } => {
-                        let upstream = &snapshot.upstreams[*upstream];
-                        let target = target.resolve(&plan.request_uri);
-                        break exchange::run(line, &now, upstream, pass, target, &mut prepared, keep, &mut record)
-                            .await;
-                    }
-                    Answer::File { path, index, .. } => {
-                        match files::answer(line, &now, path, index, keep, &mut record).await {
-                            files::Answered::Done(after) => break after,
-                            files::Answered::Index(name) => {
-                                n_internal += 1;
-                                if n_internal > 10 {
-                                    break reply::page(line, &now, 500, keep, &mut record).await;
-                                }
-                                let mut uri = plan.uri.clone();
-                                uri.extend_from_slice(name.as_bytes());
-                                let method = String::from_utf8_lossy(now.method()).into_owned();
-                                plan = snapshot.site.replan(plan, &method, uri);
-                            }
-                        }
-                    }
-                    Answer::Return { status, text } => {
-                        break reply::returned(line, &now, *status, *text, keep, &mut record).await;
-                    }
-                    Answer::Redirect301(target) => {
-                        break reply::redirect(line, &now, 301, target, keep, &mut record).await;
-                    }
-                    Answer::Reject { status } => break reply::page(line, &now, *status, keep, &mut record).await,
-                }
-            };
-            line.buffer = prepared.take_leftover();
-            let after = if prepared.must_close() && after == After::Close { After::Linger } else { after };
-            (after, used)
+        keep &= !body.as_ref().unwrap_or(&unread).must_close();
+        // To the end of the answer the head stays where it is; bodies have buffers of their own.
+        let buffer = std::mem::take(&mut line.buffer);
+        let asked = Asked { bytes: buffer.filled(), plan: Some(&plan), ..base };
+        let step = answer(line, snapshot, &asked, body.as_mut(), keep, &mut record).await;
+        let facts = Asked { bytes: buffer.filled(), ..base };
+        let method = text_of(facts.method());
+        let done = match step {
+            Step::Done(After::Error(status)) => {
+                keep &= !reply::ends_connection(status);
+                site.on_error(&mut plan, status, method, &facts);
+                None
+            }
+            Step::Done(after) => Some(after),
+            Step::TryFiles => {
+                let method = plan.method.unwrap_or(method);
+                site.try_files(&mut plan, method, &facts);
+                None
+            }
+            Step::Index(name) => {
+                let path = [&plan.uri, name.as_bytes()].concat();
+                let method = plan.method.unwrap_or(method);
+                site.redirect(&mut plan, path, method, &facts);
+                None
+            }
+        };
+        line.buffer = buffer;
+        if let Some(after) = done {
+            break after;
         }
     };
+    let mut body = body.unwrap_or(unread);
+    let after = if body.must_close() && after == After::Close { After::Linger } else { after };
     record.complete = after == After::KeepAlive;
     worker.count(record.status);
     if record.status == 400 {
         worker.n_bad_requests.set(worker.n_bad_requests.get() + 1);
     }
-    Asked { plan: Some(&plan), ..base }.log(&record);
+    Asked { bytes: line.buffer.filled(), plan: Some(&plan), ..base }.log(&record);
     drop(plan);
-    let leftover = std::mem::replace(&mut line.buffer, buffer);
-    line.buffer.consume(head.len + used);
+    line.buffer.consume(head.len + body.used());
+    let leftover = body.take_leftover();
     if !leftover.is_empty() {
         line.buffer.append(leftover.filled());
     }
@@ -317,13 +318,61 @@ async fn handle(
     (after, idle_limit)
 }
 
-fn make_plan<'s>(line: &Line, snapshot: &'s Snapshot, identity: &Identity, head: &RequestHead) -> Option<Plan<'s>> {
-    let bytes = line.buffer.filled();
+/// What one place said.
+enum Step {
+    Done(After),
+    /// Files are to be looked for.
+    TryFiles,
+    /// A directory has this index file.
+    Index(String),
+}
+
+async fn answer(
+    line: &mut Line,
+    snapshot: &Snapshot,
+    asked: &Asked<'_>,
+    body: Option<&mut RequestBody>,
+    keep: bool,
+    record: &mut Record,
+) -> Step {
+    let Some(plan) = asked.plan else { return Step::Done(After::Close) };
+    Step::Done(match (&plan.answer, body) {
+        (Answer::Proxy { pass, upstream, target }, Some(body)) => {
+            let upstream = &snapshot.upstreams[*upstream];
+            let target = target.resolve(&plan.request_uri);
+            exchange::run(line, asked, upstream, pass, target, body, keep, record).await
+        }
+        (Answer::Proxy { .. }, None) => After::Close,
+        (Answer::File { path, index, .. }, _) => match files::answer(line, asked, path, index, keep, record).await {
+            files::Answered::Done(after) => after,
+            files::Answered::Index(name) => return Step::Index(name),
+        },
+        (Answer::TryFiles, _) => return Step::TryFiles,
+        (Answer::Return { status, text }, _) => reply::returned(line, asked, *status, text, keep, record).await,
+        (Answer::Redirect { status, target }, _) => {
+            reply::redirect(line, asked, *status, &String::from_utf8_lossy(target), keep, record).await
+        }
+        (Answer::Error { status, why }, _) => {
+            if let Some(why) = why {
+                asked.error(LogLevel::Error, why, None);
+            }
+            reply::page(line, asked, *status, keep, record).await
+        }
+    })
+}
+
+fn text_of(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+fn make_plan<'s>(site: &'s Site, asked: &Asked<'_>) -> Option<Plan<'s>> {
+    let Asked { head, bytes, .. } = *asked;
     let text = |span: crate::http1::Span| std::str::from_utf8(span.of_bytes(bytes)).ok();
     // A host that is no text is one that nobody has; the parser has looked at its characters.
     let host = head.host.map(|host| text(host).unwrap_or("-"));
-    let request = Request { method: text(head.method)?, target: text(head.target)?, host };
-    Some(snapshot.site.plan(identity.listen, &request))
+    let client = asked.identity.peer.map(|peer| peer.ip());
+    let request = Request { method: text(head.method)?, target: text(head.target)?, host, client };
+    Some(site.plan(asked.identity.listen, &request, asked))
 }
 
 /// Answers what could not be read as a request.

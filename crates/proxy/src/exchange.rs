@@ -10,7 +10,7 @@ use crate::stream::Stream;
 use crate::upstream::{Connection, UpstreamState, connect};
 use crate::worker::error_text;
 use evenkeel_site::config::{HttpVersion, LogLevel};
-use evenkeel_site::{CompiledPass, CompiledScope, Failure, Outcome, Tried, is_idempotent};
+use evenkeel_site::{Answer, CompiledPass, CompiledScope, Failure, Outcome, Tried, is_idempotent};
 use evenkeel_wire::Instant;
 use std::io;
 use std::io::Write as _;
@@ -66,8 +66,20 @@ enum Failed {
     Ours { text: String },
 }
 
+/// A request that is with a server.
+struct Busy<'e> {
+    upstream: &'e UpstreamState,
+    server: usize,
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.upstream.balancer.borrow_mut().release(self.server);
+    }
+}
+
 /// An answer whose head has been read.
-struct Answer {
+struct Response {
     connection: Connection,
     head: ResponseHead,
     /// The head and what came after it.
@@ -120,13 +132,18 @@ impl Exchange<'_> {
         let method = self.asked.method();
         let idempotent = std::str::from_utf8(method).is_ok_and(is_idempotent);
         let started_at = self.asked.worker.clock.now();
-        let n_servers = self.upstream.servers.len() as u32;
+        // A server that is down is none that could be tried.
+        let n_servers = self.upstream.config.servers.iter().filter(|server| !server.down).count() as u32;
         let tries = if next.tries == 0 { n_servers } else { next.tries.min(n_servers) };
         let mut tried = Tried::default();
+        let mut key = Vec::new();
+        if let Some(Answer::Proxy { upstream, .. }) = self.asked.plan.map(|plan| &plan.answer) {
+            self.asked.site.balance_key(*upstream, self.asked, &mut key);
+        }
         let mut last = None;
         loop {
             let now = self.now();
-            let picked = self.upstream.balancer.borrow_mut().pick(now, &mut tried);
+            let picked = self.upstream.balancer.borrow_mut().pick(now, &mut tried, &key);
             let Some(server) = picked else {
                 let url = format!("http://{}{}", self.upstream.config.name, self.target);
                 self.asked.error(LogLevel::Error, "no live upstreams while connecting to upstream", Some(&url));
@@ -136,6 +153,8 @@ impl Exchange<'_> {
                 let keep = self.keep && !matches!(body, RequestBody::Stream { .. });
                 return reply::page(self.line, self.asked, status, keep, self.record).await;
             };
+            // To the end of the attempt, or of the answer.
+            let _busy = Busy { upstream: self.upstream, server };
             let state = &self.upstream.servers[server];
             state.n_requests.set(state.n_requests.get() + 1);
             let attempted = self.attempt(server, text, body, idempotent || next.non_idempotent).await;
@@ -186,7 +205,7 @@ impl Exchange<'_> {
         text: &[u8],
         body: &mut RequestBody,
         can_repeat: bool,
-    ) -> Result<Answer, Failed> {
+    ) -> Result<Response, Failed> {
         if let Some(connection) = self.upstream.take(server) {
             match self.ask(connection, text, body, true).await {
                 Err(Failed::Server { stale: true, sent, .. })
@@ -228,7 +247,7 @@ impl Exchange<'_> {
         text: &[u8],
         body: &mut RequestBody,
         reused: bool,
-    ) -> Result<Answer, Failed> {
+    ) -> Result<Response, Failed> {
         if reused && self.asked.is_logged() {
             self.note_attempt(self.upstream.servers[connection.server].text.clone(), None);
         }
@@ -258,7 +277,7 @@ impl Exchange<'_> {
             }
         }
         let (head, buffer) = self.read_head(&mut connection.stream, &mut upload, reused).await?;
-        Ok(Answer { connection, head, buffer, upload })
+        Ok(Response { connection, head, buffer, upload })
     }
 
     /// Takes the beginning of a long body. After that it cannot be sent to anybody else.
@@ -392,10 +411,15 @@ impl Exchange<'_> {
     }
 
     /// Sends the answer on.
-    async fn respond(&mut self, answer: Answer, body: &mut RequestBody) -> After {
-        let Answer { mut connection, head, mut buffer, mut upload } = answer;
+    async fn respond(&mut self, answer: Response, body: &mut RequestBody) -> After {
+        let Response { mut connection, head, mut buffer, mut upload } = answer;
         let values = &self.scope.values;
         let worker = self.asked.worker;
+        if values.proxy_intercept_errors && self.asked.plan.is_some_and(|plan| plan.lists_page(head.status)) {
+            worker.buffers.put(buffer);
+            let keep = self.keep && !matches!(body, RequestBody::Stream { .. });
+            return reply::page(self.line, self.asked, head.status, keep, self.record).await;
+        }
         if head.status == 101 {
             return self.upgrade(connection, &head, buffer, upload, body).await;
         }
@@ -410,12 +434,15 @@ impl Exchange<'_> {
         let mut out = worker.buffers.text();
         let connection_header = if keep { "keep-alive" } else { "close" };
         let bytes = buffer.filled();
-        response_head(self.asked, values, self.pass, &head, bytes, answer_body, connection_header, &mut out);
-        self.record.status = head.status;
+        if self.asked.is_logged() {
+            self.record.upstream_head.extend_from_slice(&bytes[..head.len]);
+        }
+        self.record.status = self.asked.status(head.status);
+        let record = &*self.record;
+        response_head(self.asked, values, self.pass, &head, bytes, answer_body, connection_header, record, &mut out);
         self.record.head_sent = out.len() as u64;
         if self.asked.is_logged() {
             self.record.sent_head.clone_from(&out);
-            self.record.upstream_head.extend_from_slice(&bytes[..head.len]);
         }
         buffer.consume(head.len);
 
@@ -445,7 +472,7 @@ impl Exchange<'_> {
         })
         .await;
         let outcome = outcome.unwrap_or_else(|_| Err(pump.timed_out()));
-        self.record.body_sent = pump.n_written;
+        self.record.body_sent = pump.n_written + pump.n_framing;
         let since = self.since();
         if let Some(attempt) = self.record.attempts.last_mut() {
             attempt.response = Some(since);
@@ -505,8 +532,9 @@ impl Exchange<'_> {
         let worker = self.asked.worker;
         let mut out = worker.buffers.text();
         let bytes = buffer.filled();
-        response_head(self.asked, values, self.pass, head, bytes, AnswerBody::AsFramed, "upgrade", &mut out);
         self.record.status = 101;
+        let record = &*self.record;
+        response_head(self.asked, values, self.pass, head, bytes, AnswerBody::AsFramed, "upgrade", record, &mut out);
         self.record.head_sent = out.len() as u64;
         buffer.consume(head.len);
         let early = match upload {
@@ -577,7 +605,11 @@ impl Exchange<'_> {
         self.asked.error(level, &text, Some(&self.url(server)));
     }
 
-    fn note_failure(&self, server: usize, failure: Failure, text: &str) {
+    fn note_failure(&mut self, server: usize, failure: Failure, text: &str) {
+        // nginx logs what it would have answered, had this been the last.
+        if let Some(attempt) = self.record.attempts.last_mut() {
+            attempt.status.get_or_insert(failure.status());
+        }
         self.asked.error(LogLevel::Error, text, Some(&self.url(server)));
         self.report(server, Outcome::Failure(failure));
         if failure.counts() {

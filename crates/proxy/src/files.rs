@@ -70,7 +70,7 @@ async fn to_directory(line: &mut Line, asked: &Asked<'_>, keep: bool, record: &m
         target.push('/');
         if let Some(args) = plan.args.as_deref().filter(|args| !args.is_empty()) {
             target.push('?');
-            target.push_str(args);
+            target.push_str(&String::from_utf8_lossy(args));
         }
     }
     reply::redirect(line, asked, 301, &target, keep, record).await
@@ -111,22 +111,29 @@ async fn send_file(
     let mut modified = Vec::new();
     time::http(metadata.mtime(), &mut modified);
     let tag = format!("\"{:x}-{:x}\"", metadata.mtime(), metadata.len());
+    let mut early = Vec::new();
+    // The page of an error has no date.
+    if matches!(asked.status(200), 200 | 206 | 304) {
+        push_field(&mut early, b"Last-Modified", &modified);
+    }
     let mut headers = Vec::new();
-    push_field(&mut headers, b"Last-Modified", &modified);
     push_field(&mut headers, b"ETag", tag.as_bytes());
-    if is_unchanged(asked, &modified, tag.as_bytes()) {
-        let reply = Reply { status: 304, content_type: "", headers: &headers, body: b"", keep };
+    let is_plain = plan.status.is_none_or(|status| status == 200);
+    if is_plain && is_unchanged(asked, &modified, tag.as_bytes()) {
+        let reply = Reply { status: 304, content_type: "", early: &early, headers: &headers, body: b"", keep };
         return reply::send(line, asked, &reply, record).await;
     }
     let length = metadata.len();
     let range = asked
         .head
         .known(asked.bytes, Known::Range)
-        .filter(|_| is_still_whole(asked, &modified, tag.as_bytes()))
+        .filter(|_| is_plain && is_still_whole(asked, &modified, tag.as_bytes()))
         .map(|range| parse_range(range, length));
     let (status, from, to) = match range {
         None | Some(Range::Ignored) => {
-            push_field(&mut headers, b"Accept-Ranges", b"bytes");
+            if is_plain {
+                push_field(&mut headers, b"Accept-Ranges", b"bytes");
+            }
             (200, 0, length)
         }
         Some(Range::Part(from, to)) => {
@@ -137,14 +144,17 @@ async fn send_file(
             let mut headers = Vec::new();
             push_field(&mut headers, b"Content-Range", format!("bytes */{length}").as_bytes());
             let body = evenkeel_site::error_page(416, scope.server_tokens);
-            let reply = Reply { status: 416, content_type: "text/html", headers: &headers, body: &body, keep };
+            let reply =
+                Reply { status: 416, content_type: "text/html", early: b"", headers: &headers, body: &body, keep };
             return reply::send(line, asked, &reply, record).await;
         }
     };
-    let reply = Reply { status, content_type: media_type(scope, path), headers: &headers, body: b"", keep };
+    let status = asked.status(status);
+    let reply =
+        Reply { status, content_type: media_type(scope, &plan.uri), early: &early, headers: &headers, body: b"", keep };
     let mut out = Vec::with_capacity(512);
-    reply::head(asked, scope, &reply, to - from, &mut out);
     record.status = status;
+    reply::head(asked, scope, &reply, to - from, record, &mut out);
     record.head_sent = out.len() as u64;
     if asked.is_logged() {
         record.sent_head.clone_from(&out);
@@ -228,14 +238,18 @@ fn parse_range(text: &[u8], length: u64) -> Range {
         (Some(from), None) if last.is_empty() => (from, length),
         (None, Some(suffix)) if first.is_empty() && suffix > 0 => (length.saturating_sub(suffix), length),
         (None, Some(0)) if first.is_empty() => return Range::Unsatisfiable,
+        (Some(from), Some(last)) if from > last => return Range::Unsatisfiable,
         _ => return Range::Ignored,
     };
     if from < to { Range::Part(from, to) } else { Range::Unsatisfiable }
 }
 
-fn media_type<'a>(scope: &'a Scope, path: &Path) -> &'a str {
-    path.extension()
-        .and_then(|extension| extension.to_str())
+/// By what stands after the last dot of a path; names that begin with a dot have no extension.
+pub(crate) fn media_type<'a>(scope: &'a Scope, path: &[u8]) -> &'a str {
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let extension = name.iter().rposition(|byte| *byte == b'.').filter(|at| *at > 0).map(|at| &name[at + 1..]);
+    extension
+        .and_then(|extension| std::str::from_utf8(extension).ok())
         .and_then(|extension| scope.types.get(&extension.to_ascii_lowercase()))
         .unwrap_or(&scope.default_type)
 }
@@ -254,7 +268,7 @@ mod tests {
             ("bytes=5-99", Range::Part(5, 10)),
             ("bytes=10-", Range::Unsatisfiable),
             ("bytes=-0", Range::Unsatisfiable),
-            ("bytes=5-4", Range::Ignored),
+            ("bytes=5-4", Range::Unsatisfiable),
             ("bytes=0-1,3-4", Range::Ignored),
             ("lines=1-2", Range::Ignored),
             ("bytes=-", Range::Ignored),

@@ -81,6 +81,8 @@ pub(crate) struct Pump {
     last_chunk_due: bool,
     /// Bytes of body written.
     pub(crate) n_written: u64,
+    /// And what of chunks is not their data.
+    pub(crate) n_framing: u64,
     /// Bytes of body that may still come.
     pub(crate) allowed: u64,
     pub(crate) waiting: Waiting,
@@ -115,6 +117,7 @@ impl Pump {
             sink,
             last_chunk_due: sink == Sink::Chunked,
             n_written: 0,
+            n_framing: 0,
             allowed: u64::MAX,
             waiting: Waiting::Write,
             read_limit: limits.0,
@@ -231,6 +234,7 @@ impl Pump {
         match self.sink {
             Sink::Plain => {}
             Sink::Chunked => {
+                let before = self.prefix.len();
                 if self.ready > 0 {
                     self.n_written += self.ready as u64;
                     let _ = write!(self.prefix, "{:x}\r\n", self.ready);
@@ -238,7 +242,10 @@ impl Pump {
                     self.last_chunk_due &= !self.source_is_done();
                 } else if self.source_is_done() && std::mem::take(&mut self.last_chunk_due) {
                     self.suffix = LAST_CHUNK;
+                } else {
+                    return Ok(());
                 }
+                self.n_framing += (self.prefix.len() - before + self.suffix.len()) as u64;
             }
         }
         Ok(())

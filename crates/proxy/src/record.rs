@@ -2,9 +2,11 @@ use crate::clock::unix_time;
 use crate::http1::RequestHead;
 use crate::worker::Worker;
 use evenkeel_site::config::LogLevel;
-use evenkeel_site::{CompiledServer, Plan, Site, Values, Variable, time};
+use evenkeel_site::{CompiledServer, Facts, Look, Plan, Site, Values, Variable, time};
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 /// What stays the same on one connection.
@@ -66,8 +68,22 @@ pub(crate) struct Attempt {
 }
 
 impl<'a> Asked<'a> {
+    /// The client's, or that with which an error page is asked for.
     pub(crate) fn method(&self) -> &'a [u8] {
-        self.head.method.of_bytes(self.bytes)
+        match self.plan.and_then(|plan| plan.method) {
+            Some(method) => method.as_bytes(),
+            None => self.head.method.of_bytes(self.bytes),
+        }
+    }
+
+    /// The status of an answer: whatever it says, a page of an error has that of the error.
+    pub(crate) fn status(&self, status: u16) -> u16 {
+        self.plan.and_then(|plan| plan.status).unwrap_or(status)
+    }
+
+    /// All variables, those of the answer included.
+    pub(crate) fn values(&'a self, record: &'a Record) -> impl Values + 'a {
+        View { asked: self, record }
     }
 
     pub(crate) fn is_head(&self) -> bool {
@@ -76,7 +92,7 @@ impl<'a> Asked<'a> {
 
     /// Whether somebody will want to know times and heads.
     pub(crate) fn is_logged(&self) -> bool {
-        self.plan.is_some_and(|plan| !plan.scope.values.access_logs.is_empty())
+        self.plan.is_some_and(|plan| plan.scope.is_observed())
     }
 
     /// One line in each access log in force.
@@ -148,6 +164,18 @@ impl Values for Asked<'_> {
     }
 }
 
+impl Facts for Asked<'_> {
+    fn look(&self, path: &Path) -> Look {
+        let Ok(metadata) = std::fs::metadata(path) else { return Look::default() };
+        Look {
+            exists: true,
+            is_file: metadata.is_file(),
+            is_directory: metadata.is_dir(),
+            is_executable: metadata.is_file() && metadata.permissions().mode() & 0o100 != 0,
+        }
+    }
+}
+
 struct View<'a> {
     asked: &'a Asked<'a>,
     record: &'a Record,
@@ -156,7 +184,7 @@ struct View<'a> {
 impl Values for View<'_> {
     fn write(&self, variable: &Variable, out: &mut Vec<u8>) -> bool {
         let Asked { worker, identity, head, bytes, plan, n_requests, .. } = *self.asked;
-        if let Some(found) = plan.and_then(|plan| plan.variable(variable, out)) {
+        if let Some(found) = plan.and_then(|plan| plan.variable(variable, self, out)) {
             return found;
         }
         let record = self.record;

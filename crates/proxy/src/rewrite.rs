@@ -1,7 +1,8 @@
 //! Heads as they go on: the request to the upstream and its answer to the client.
 
 use crate::http1::{Field, Framing, Known, RequestHead, ResponseHead, Span};
-use crate::record::Asked;
+use crate::record::{Asked, Record};
+use crate::reply::status_line;
 use crate::worker::Worker;
 use evenkeel_site::config::{HttpVersion, Scope};
 use evenkeel_site::{CompiledPass, CompiledScope, SERVER, SERVER_WITH_VERSION};
@@ -143,38 +144,90 @@ pub(crate) fn response_head(
     bytes: &[u8],
     body: AnswerBody,
     connection: &str,
+    record: &Record,
     out: &mut Vec<u8>,
 ) {
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(head.status_line.of_bytes(bytes));
-    out.extend_from_slice(b"\r\n");
-    own_headers(asked.worker, scope, out);
+    let status = asked.status(head.status);
+    if status == head.status {
+        out.extend_from_slice(b"HTTP/1.1 ");
+        out.extend_from_slice(head.status_line.of_bytes(bytes));
+        out.extend_from_slice(b"\r\n");
+    } else {
+        status_line(status, out);
+    }
+    let is_theirs = |name: &[u8], known| is_passed(scope, name) && head.known(bytes, known).is_some();
+    if !is_theirs(b"server", Known::Server) {
+        push_server(scope, out);
+    }
+    if !is_theirs(b"date", Known::Date) {
+        push_date(asked.worker, out);
+    }
     for (name, known) in [(b"Content-Type".as_slice(), Known::ContentType), (b"Content-Length", Known::ContentLength)] {
         if let Some(value) = head.known(bytes, known) {
             push_field(out, name, value);
         }
+    }
+    // What nginx completes with scheme and host comes before `Connection`, in its own spelling.
+    let location = redirected(asked, pass, head, bytes);
+    if let Some(location) = &location {
+        push_field(out, b"Location", location.as_bytes());
     }
     if body == AnswerBody::Chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
     push_field(out, b"Connection", connection.as_bytes());
     for field in &head.fields {
-        if is_replaced(field.known) {
+        let name = field.name.of_bytes(bytes);
+        let may_pass = matches!(field.known, Known::Date | Known::Server | Known::ForNginx) && is_passed(scope, name);
+        if is_replaced(field.known) && !may_pass || is_hidden(scope, name) {
             continue;
         }
-        if field.known == Known::Location {
-            let (name, value) = (field.name.of_bytes(bytes), field.value.of_bytes(bytes));
-            // nginx puts scheme and host before what it has rewritten, but leaves a relative target of the upstream's own.
-            let port = asked.identity.local.map_or(0, |local| local.port());
-            let redirected = std::str::from_utf8(value).ok().and_then(|location| pass.redirect(location));
-            let redirected =
-                redirected.zip(asked.plan).map(|(location, plan)| plan.redirect_target(&location, "http", port));
-            push_field(out, name, redirected.as_deref().map_or(value, str::as_bytes));
+        if field.known == Known::Location && location.is_some() {
+            continue;
+        }
+        if name.eq_ignore_ascii_case(b"refresh")
+            && let Some(refresh) = refreshed(pass, field.value.of_bytes(bytes))
+        {
+            push_field(out, name, refresh.as_bytes());
             continue;
         }
         pass_field(out, field, bytes);
     }
+    added_headers(asked, status, record, out);
     out.extend_from_slice(b"\r\n");
+}
+
+/// The `Location` of an answer in the client's terms; `None` when it goes on as it is.
+fn redirected(asked: &Asked<'_>, pass: &CompiledPass, head: &ResponseHead, bytes: &[u8]) -> Option<String> {
+    let location = std::str::from_utf8(head.known(bytes, Known::Location)?).ok()?;
+    let location = pass.redirect(location)?;
+    let port = asked.identity.local.map_or(0, |local| local.port());
+    Some(asked.plan?.redirect_target(&location, "http", port))
+}
+
+/// A `Refresh` whose URL is put in the client's terms.
+fn refreshed(pass: &CompiledPass, value: &[u8]) -> Option<String> {
+    let value = std::str::from_utf8(value).ok()?;
+    let (before, url) = value.split_at(value.to_ascii_lowercase().find("url=")? + "url=".len());
+    Some(format!("{before}{}", pass.redirect(url)?))
+}
+
+/// Appends what `add_header` asks for with this status.
+pub(crate) fn added_headers(asked: &Asked<'_>, status: u16, record: &Record, out: &mut Vec<u8>) {
+    let Some(plan) = asked.plan else { return };
+    let is_usual = matches!(status, 200 | 201 | 204 | 206 | 301 | 302 | 303 | 304 | 307 | 308);
+    for header in plan.scope.add_headers.iter().filter(|header| header.always || is_usual) {
+        let start = out.len();
+        out.extend_from_slice(header.name.as_bytes());
+        out.extend_from_slice(b": ");
+        let value = out.len();
+        header.value.render(&asked.values(record), out);
+        drop_line_ends(out, value);
+        match out.len() == value {
+            true => out.truncate(start),
+            false => out.extend_from_slice(b"\r\n"),
+        }
+    }
 }
 
 /// Headers of an answer that nginx writes itself or keeps to itself.
@@ -200,11 +253,28 @@ fn is_replaced(known: Known) -> bool {
     }
 }
 
+/// `proxy_hide_header`.
+fn is_hidden(scope: &Scope, name: &[u8]) -> bool {
+    scope.proxy_hide_headers.iter().any(|hidden| hidden.as_bytes().eq_ignore_ascii_case(name))
+}
+
+/// `proxy_pass_header`: of those that nginx keeps to itself.
+fn is_passed(scope: &Scope, name: &[u8]) -> bool {
+    scope.proxy_pass_headers.iter().any(|passed| passed.as_bytes().eq_ignore_ascii_case(name))
+}
+
 /// `Server` and `Date`.
 pub(crate) fn own_headers(worker: &Worker, scope: &Scope, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"Server: ");
-    out.extend_from_slice(if scope.server_tokens { SERVER_WITH_VERSION } else { SERVER }.as_bytes());
-    out.extend_from_slice(b"\r\nDate: ");
+    push_server(scope, out);
+    push_date(worker, out);
+}
+
+fn push_server(scope: &Scope, out: &mut Vec<u8>) {
+    push_field(out, b"Server", if scope.server_tokens { SERVER_WITH_VERSION } else { SERVER }.as_bytes());
+}
+
+fn push_date(worker: &Worker, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"Date: ");
     worker.clock.append_date(out);
     out.extend_from_slice(b"\r\n");
 }

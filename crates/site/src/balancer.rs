@@ -1,9 +1,11 @@
-use crate::config::Upstream;
+use crate::config::{Method, Upstream};
+use crate::hashing::{Ring, crc32};
 use crate::next::Failure;
 use evenkeel_wire::Instant;
+use std::cmp::Ordering;
 use std::time::Duration;
 
-/// Chooses servers of one upstream as nginx's default method does: smooth weighted round robin, servers set aside for
+/// Chooses servers of one upstream as nginx does: smooth weighted round robin or another method, servers set aside for
 /// `fail_timeout` after `max_fails` failures, backup servers only when no other is left.
 ///
 /// One for each worker: nginx's workers do not share their counts either, unless told to (`zone`).
@@ -12,6 +14,10 @@ pub struct Balancer {
     servers: Vec<Peer>,
     /// A single server, without backups, is tried whatever happened to it before.
     single: bool,
+    method: Method,
+    /// Of the servers that are no backups.
+    total_weight: u64,
+    ring: Ring,
 }
 
 #[derive(Clone, Debug)]
@@ -24,6 +30,9 @@ struct Peer {
     backup: bool,
     down: bool,
     probe_failing: bool,
+    max_conns: u32,
+    /// Requests that are with it.
+    conns: u32,
     fails: u32,
     /// Of the last failure.
     accessed_at: Option<Instant>,
@@ -40,7 +49,15 @@ pub struct Tried {
     n_tried: u32,
     /// The other servers were all unavailable: the request stays with the backups.
     among_backups: bool,
+    /// How far the request's hash has come.
+    hash: Option<u64>,
+    n_hashes: u32,
+    /// Servers that the hash named and that could not be had.
+    n_missed: u32,
 }
+
+/// So many servers that a hash names are asked for; then comes round robin.
+const MOST_MISSED: u32 = 20;
 
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,43 +107,122 @@ impl Balancer {
             backup: server.backup,
             down: server.down,
             probe_failing: false,
+            max_conns: server.max_conns,
+            conns: 0,
             fails: 0,
             accessed_at: None,
             checked_at: None,
         });
-        Balancer { servers: servers.collect(), single: upstream.servers.len() == 1 }
+        let primaries = || upstream.servers.iter().enumerate().filter(|(_, server)| !server.backup);
+        let ring = match upstream.method {
+            Method::Hash { consistent: true, .. } => {
+                Ring::new(primaries().map(|(index, server)| (index, server.name.as_str(), server.weight)))
+            }
+            _ => Ring::default(),
+        };
+        Balancer {
+            servers: servers.collect(),
+            single: upstream.servers.len() == 1,
+            method: upstream.method.clone(),
+            total_weight: primaries().map(|(_, server)| u64::from(server.weight)).sum(),
+            ring,
+        }
     }
 
     /// The server for the next attempt of a request, by index in `Upstream::servers`. `None` when none is left: "no live
-    /// upstreams" when none was tried, else the last failure is what the client hears of.
-    pub fn pick(&mut self, now: Instant, tried: &mut Tried) -> Option<usize> {
+    /// upstreams" when none was tried, else the last failure is what the client hears of. `key` is what a method by hash
+    /// goes by: the key, or the client's address.
+    pub fn pick(&mut self, now: Instant, tried: &mut Tried, key: &[u8]) -> Option<usize> {
         if self.single {
-            let usable = !self.servers[0].down && !tried.contains(0);
-            return usable.then(|| {
-                tried.insert(0);
-                0
-            });
+            let usable = !self.servers[0].down && !self.servers[0].is_full() && !tried.contains(0);
+            return usable.then(|| self.take(now, tried, 0));
         }
-        let picked = match tried.among_backups {
+        let by_method = match self.method {
+            Method::RoundRobin | Method::LeastConn => None,
+            _ if tried.among_backups || tried.n_missed > MOST_MISSED => None,
+            Method::IpHash => self.pick_by_hash(now, tried, key, next_by_address),
+            Method::Hash { .. } if key.is_empty() => None,
+            Method::Hash { consistent: true, .. } => self.pick_from_ring(now, tried, key),
+            Method::Hash { consistent: false, .. } => self.pick_by_hash(now, tried, key, next_by_key),
+        };
+        let picked = by_method.or_else(|| match tried.among_backups {
             true => self.pick_among(now, tried, Group::Backup),
             false => self.pick_among(now, tried, Group::Primary).or_else(|| {
                 tried.among_backups = true;
                 self.pick_among(now, tried, Group::Backup)
             }),
-        }?;
-        tried.insert(picked);
-        Some(picked)
+        })?;
+        Some(self.take(now, tried, picked))
+    }
+
+    /// A request is through with a server that was picked for it.
+    pub fn release(&mut self, server: usize) {
+        if let Some(server) = self.servers.get_mut(server) {
+            server.conns = server.conns.saturating_sub(1);
+        }
+    }
+
+    fn take(&mut self, now: Instant, tried: &mut Tried, server: usize) -> usize {
+        tried.insert(server);
+        let chosen = &mut self.servers[server];
+        chosen.conns += 1;
+        if chosen.checked_at.is_some_and(|at| now.since(at) > chosen.fail_timeout) {
+            chosen.checked_at = Some(now);
+        }
+        server
+    }
+
+    fn may_take(servers: &[Peer], now: Instant, tried: &Tried, group: Group, index: usize) -> bool {
+        let server = &servers[index];
+        server.backup == (group == Group::Backup) && !tried.contains(index) && server.available(now)
+    }
+
+    fn pick_among(&mut self, now: Instant, tried: &Tried, group: Group) -> Option<usize> {
+        match self.method {
+            Method::LeastConn => self.pick_least_busy(now, tried, group),
+            Method::RoundRobin | Method::IpHash | Method::Hash { .. } => {
+                self.take_turns(0, |servers, index| Self::may_take(servers, now, tried, group, index))
+            }
+        }
+    }
+
+    /// The server with the fewest requests for its weight; those with equally few take turns.
+    fn pick_least_busy(&mut self, now: Instant, tried: &Tried, group: Group) -> Option<usize> {
+        let mut best: Option<usize> = None;
+        let mut are_many = false;
+        for index in 0..self.servers.len() {
+            if !Self::may_take(&self.servers, now, tried, group, index) {
+                continue;
+            }
+            let order = best.map(|best| self.servers[index].busier_than(&self.servers[best]));
+            match order {
+                None | Some(Ordering::Less) => {
+                    best = Some(index);
+                    are_many = false;
+                }
+                Some(Ordering::Equal) => are_many = true,
+                Some(Ordering::Greater) => {}
+            }
+        }
+        let first = best?;
+        if !are_many {
+            return Some(first);
+        }
+        self.take_turns(first, |servers, index| {
+            servers[index].busier_than(&servers[first]) == Ordering::Equal
+                && Self::may_take(servers, now, tried, group, index)
+        })
     }
 
     /// Each server in turn gains its effective weight, the one with the most is chosen and pays what all gained.
-    fn pick_among(&mut self, now: Instant, tried: &Tried, group: Group) -> Option<usize> {
+    fn take_turns(&mut self, from: usize, may: impl Fn(&[Peer], usize) -> bool) -> Option<usize> {
         let mut best: Option<usize> = None;
         let mut total = 0;
-        for index in 0..self.servers.len() {
-            let server = &mut self.servers[index];
-            if server.backup != (group == Group::Backup) || tried.contains(index) || !server.available(now) {
+        for index in from..self.servers.len() {
+            if !may(&self.servers, index) {
                 continue;
             }
+            let server = &mut self.servers[index];
             server.current_weight += server.effective_weight;
             total += server.effective_weight;
             if server.effective_weight < server.weight {
@@ -137,12 +233,61 @@ impl Balancer {
                 best = Some(index);
             }
         }
-        let chosen = &mut self.servers[best?];
-        chosen.current_weight -= total;
-        if chosen.checked_at.is_some_and(|at| now.since(at) > chosen.fail_timeout) {
-            chosen.checked_at = Some(now);
-        }
+        self.servers[best?].current_weight -= total;
         best
+    }
+
+    /// `ip_hash` and `hash`: servers by weight, at the place that the hash says; another hash when that one cannot be had.
+    fn pick_by_hash(
+        &mut self,
+        now: Instant,
+        tried: &mut Tried,
+        key: &[u8],
+        next: fn(Option<u64>, u32, &[u8]) -> u64,
+    ) -> Option<usize> {
+        while tried.n_missed <= MOST_MISSED {
+            let hash = next(tried.hash, tried.n_hashes, key);
+            tried.hash = Some(hash);
+            tried.n_hashes += 1;
+            let mut place = hash.checked_rem(self.total_weight)?;
+            let named = self.servers.iter().position(|server| {
+                let weight = if server.backup { 0 } else { server.weight.unsigned_abs() };
+                let found = place < weight;
+                place -= if found { 0 } else { weight };
+                found
+            })?;
+            if Self::may_take(&self.servers, now, tried, Group::Primary, named) {
+                return Some(named);
+            }
+            tried.n_missed += 1;
+        }
+        None
+    }
+
+    /// `hash ... consistent`: the servers of the next point on the ring, and of those after it.
+    fn pick_from_ring(&mut self, now: Instant, tried: &mut Tried, key: &[u8]) -> Option<usize> {
+        let start = self.ring.find(crc32(&[key])) as u64;
+        while tried.n_missed <= MOST_MISSED {
+            let at = *tried.hash.get_or_insert(start);
+            let named = self.ring.at(at)?;
+            let ring = &self.ring;
+            let same = |servers: &[Peer], index: usize| {
+                ring.is_same(named, index) && Self::may_take(servers, now, tried, Group::Primary, index)
+            };
+            let mut best = None;
+            // Servers of one name, the addresses of a host, take turns.
+            let n_same = (0..self.servers.len()).filter(|&index| same(&self.servers, index)).count();
+            if n_same > 0 {
+                let may: Vec<bool> = (0..self.servers.len()).map(|index| same(&self.servers, index)).collect();
+                best = self.take_turns(0, |_, index| may[index]);
+            }
+            if best.is_some() {
+                return best;
+            }
+            tried.hash = Some(at + 1);
+            tried.n_missed += 1;
+        }
+        None
     }
 
     /// How an attempt at a server ended. A failure that goes on to another server and one that the client sees count alike.
@@ -203,8 +348,37 @@ impl Peer {
         let set_aside = self.max_fails > 0
             && self.fails >= self.max_fails
             && self.checked_at.is_some_and(|at| now.since(at) <= self.fail_timeout);
-        !self.down && !self.probe_failing && !set_aside
+        !self.down && !self.probe_failing && !set_aside && !self.is_full()
     }
+
+    fn is_full(&self) -> bool {
+        self.max_conns > 0 && self.conns >= self.max_conns
+    }
+
+    /// By requests for each part of weight.
+    fn busier_than(&self, other: &Peer) -> Ordering {
+        (i64::from(self.conns) * other.weight).cmp(&(i64::from(other.conns) * self.weight))
+    }
+}
+
+/// `ip_hash`, by the first three bytes of an IPv4 address or all of an IPv6 one.
+fn next_by_address(hash: Option<u64>, _: u32, address: &[u8]) -> u64 {
+    let bytes = match address.len() {
+        16 => address,
+        4 => &address[..3],
+        // A client on a Unix socket has no address: nginx takes zeros.
+        _ => &[0, 0, 0],
+    };
+    bytes.iter().fold(hash.unwrap_or(89), |hash, byte| (hash * 113 + u64::from(*byte)) % 6271)
+}
+
+/// `hash`, as `Cache::Memcached` has it: a server that cannot be had makes the count of attempts a part of the key.
+fn next_by_key(hash: Option<u64>, n_hashes: u32, key: &[u8]) -> u64 {
+    let sum = match n_hashes {
+        0 => crc32(&[key]),
+        n => crc32(&[n.to_string().as_bytes(), key]),
+    };
+    hash.unwrap_or(0) + u64::from((sum >> 16) & 0x7fff)
 }
 
 #[cfg(test)]
@@ -224,7 +398,7 @@ mod tests {
     fn request(balancer: &mut Balancer, now: Instant, broken: &[usize]) -> Vec<usize> {
         let mut tried = Tried::default();
         let mut visited = Vec::new();
-        while let Some(picked) = balancer.pick(now, &mut tried) {
+        while let Some(picked) = balancer.pick(now, &mut tried, b"") {
             visited.push(picked);
             if !broken.contains(&picked) {
                 balancer.report(now, picked, Outcome::Success);
@@ -278,8 +452,8 @@ mod tests {
         // fail_timeout is 10 s, and must be over. One request goes there; while it is under way, no other does.
         assert!(balancer.server_alive(at(11), 0));
         let mut first = Tried::default();
-        assert_eq!(balancer.pick(at(11), &mut first), Some(0));
-        assert_eq!(balancer.pick(at(12), &mut Tried::default()), Some(1));
+        assert_eq!(balancer.pick(at(11), &mut first, b""), Some(0));
+        assert_eq!(balancer.pick(at(12), &mut Tried::default(), b""), Some(1));
         balancer.report(at(12), 0, Outcome::Success);
         assert_eq!(balancer.fails(0), 0);
         assert_eq!(request(&mut balancer, at(12), &[]), [0]);
@@ -290,9 +464,9 @@ mod tests {
         let mut balancer = Balancer::new(&Upstream::new("w", vec![server(1), server(1)]));
         let mut early = Tried::default();
         let mut late = Tried::default();
-        assert_eq!(balancer.pick(at(0), &mut early), Some(0));
-        assert_eq!(balancer.pick(at(0), &mut Tried::default()), Some(1));
-        assert_eq!(balancer.pick(at(0), &mut late), Some(0));
+        assert_eq!(balancer.pick(at(0), &mut early, b""), Some(0));
+        assert_eq!(balancer.pick(at(0), &mut Tried::default(), b""), Some(1));
+        assert_eq!(balancer.pick(at(0), &mut late, b""), Some(0));
         balancer.report(at(1), 0, Outcome::Failure(Failure::Timeout));
         balancer.report(at(1), 0, Outcome::Success);
         assert_eq!(balancer.fails(0), 1);
@@ -342,11 +516,11 @@ mod tests {
     fn an_upstream_may_have_many_servers_or_none() {
         let mut many = Balancer::new(&Upstream::new("w", vec![server(1); 200]));
         let mut tried = Tried::default();
-        let mut picked: Vec<usize> = std::iter::from_fn(|| many.pick(at(0), &mut tried)).collect();
+        let mut picked: Vec<usize> = std::iter::from_fn(|| many.pick(at(0), &mut tried, b"")).collect();
         picked.sort_unstable();
         assert_eq!(picked, (0..200).collect::<Vec<_>>());
         assert_eq!(tried.count(), 200);
         let mut none = Balancer::new(&Upstream::new("w", Vec::new()));
-        assert_eq!(none.pick(at(0), &mut Tried::default()), None);
+        assert_eq!(none.pick(at(0), &mut Tried::default(), b""), None);
     }
 }

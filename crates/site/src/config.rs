@@ -1,5 +1,10 @@
 //! What `nginx.conf` says, after inheritance: every location carries the values in force there.
 
+pub mod answer;
+pub mod rewrite;
+
+use answer::{AccessRule, AddHeader, Alias, ErrorPage, TryFiles};
+use rewrite::{Computed, Step};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -30,6 +35,8 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     /// `log_format`s by index; index 0 is `combined`.
     pub log_formats: Vec<LogFormat>,
+    /// Variables that follow from others: `map`s and their like.
+    pub computed: Vec<Computed>,
 }
 
 impl Config {
@@ -89,8 +96,8 @@ pub struct Server {
     pub locations: Vec<Location>,
     /// Values for a request that no location matches.
     pub fallback: Scope,
-    /// `return` in the server block, which comes before any location.
-    pub returns: Option<Return>,
+    /// What comes before any location is looked for.
+    pub rewrite: Vec<Step>,
     /// `client_header_timeout`.
     pub client_header_timeout: Duration,
     /// `large_client_header_buffers`: the longest request head, in bytes.
@@ -106,7 +113,7 @@ impl Default for Server {
             names: vec![ServerName::Exact(String::new())],
             locations: Vec::new(),
             fallback: Scope::default(),
-            returns: None,
+            rewrite: Vec::new(),
             client_header_timeout: Duration::from_secs(60),
             max_head: 4 * 8192,
             merge_slashes: true,
@@ -136,6 +143,10 @@ pub struct Location {
     pub matches: LocationMatch,
     /// Values in force.
     pub scope: Scope,
+    /// What comes before that.
+    pub rewrite: Vec<Step>,
+    /// `internal`: clients may not ask for it.
+    pub internal: bool,
     /// What it does.
     pub handler: Handler,
     /// Locations inside it.
@@ -243,6 +254,24 @@ pub struct Scope {
     pub proxy_next_upstream: NextUpstream,
     /// `proxy_redirect default`: redirects of an upstream are put in the client's terms; `off` leaves them.
     pub proxy_redirect: bool,
+    /// `error_page`s.
+    pub error_pages: Vec<ErrorPage>,
+    /// `recursive_error_pages`.
+    pub recursive_error_pages: bool,
+    /// `proxy_intercept_errors`: error pages for an upstream's errors, too.
+    pub proxy_intercept_errors: bool,
+    /// `add_header`s.
+    pub add_headers: Vec<AddHeader>,
+    /// `proxy_hide_header`s: of an upstream's answer, not passed on. Lower case.
+    pub proxy_hide_headers: Vec<String>,
+    /// `proxy_pass_header`s: passed on although nginx keeps them to itself. Lower case.
+    pub proxy_pass_headers: Vec<String>,
+    /// `allow` and `deny`, in order.
+    pub access: Vec<AccessRule>,
+    /// `try_files`.
+    pub try_files: Option<TryFiles>,
+    /// `alias` instead of `root`: the part of the path that the location names is left out.
+    pub alias: Option<Alias>,
 }
 
 impl Default for Scope {
@@ -274,6 +303,15 @@ impl Default for Scope {
             proxy_read_timeout: Duration::from_secs(60),
             proxy_next_upstream: NextUpstream::default(),
             proxy_redirect: true,
+            error_pages: Vec::new(),
+            recursive_error_pages: false,
+            proxy_intercept_errors: false,
+            add_headers: Vec::new(),
+            proxy_hide_headers: Vec::new(),
+            proxy_pass_headers: Vec::new(),
+            access: Vec::new(),
+            try_files: None,
+            alias: None,
         }
     }
 }
@@ -335,6 +373,7 @@ impl Upstream {
         Upstream {
             name: name.into(),
             servers,
+            method: Method::RoundRobin,
             keepalive: 0,
             keepalive_timeout: Duration::from_secs(60),
             keepalive_requests: 1000,
@@ -349,6 +388,8 @@ pub struct Upstream {
     pub name: String,
     /// Servers in file order; a name that resolves to several addresses gives several.
     pub servers: Vec<UpstreamServer>,
+    /// How a server is chosen.
+    pub method: Method,
     /// `keepalive N`: idle connections kept, for each worker.
     pub keepalive: usize,
     /// `keepalive_timeout` in the upstream.
@@ -357,9 +398,29 @@ pub struct Upstream {
     pub keepalive_requests: u32,
 }
 
+/// How an upstream chooses a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Method {
+    /// In turn, by weight.
+    RoundRobin,
+    /// `least_conn`.
+    LeastConn,
+    /// `ip_hash`.
+    IpHash,
+    /// `hash`.
+    Hash {
+        /// May hold variables.
+        key: String,
+        /// `consistent`: few keys move when a server comes or goes.
+        consistent: bool,
+    },
+}
+
 /// A `server` line of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpstreamServer {
+    /// As written; a consistent hash goes by it.
+    pub name: String,
     /// Where.
     pub address: ListenAddress,
     /// `weight`.
@@ -372,18 +433,26 @@ pub struct UpstreamServer {
     pub backup: bool,
     /// `down`.
     pub down: bool,
+    /// `max_conns`: requests with it at once, for each worker; 0 is unlimited.
+    pub max_conns: u32,
 }
 
 impl UpstreamServer {
     /// A server with nginx's defaults.
     pub fn new(address: ListenAddress) -> UpstreamServer {
+        let name = match &address {
+            ListenAddress::Tcp(address) => address.to_string(),
+            ListenAddress::Unix(path) => format!("unix:{}", path.display()),
+        };
         UpstreamServer {
+            name,
             address,
             weight: 1,
             max_fails: 1,
             fail_timeout: Duration::from_secs(10),
             backup: false,
             down: false,
+            max_conns: 0,
         }
     }
 }

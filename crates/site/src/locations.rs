@@ -1,7 +1,8 @@
 use crate::config::{Handler, Location, LocationMatch};
 use crate::pass::CompiledPass;
 use crate::pattern::Pattern;
-use crate::site::{CompileError, CompiledReturn, CompiledScope, Compiler};
+use crate::script::Script;
+use crate::site::{CompileError, CompiledScope, Compiler};
 
 /// The locations of one level, in the order in which nginx looks at them.
 #[derive(Clone, Debug, Default)]
@@ -13,11 +14,15 @@ pub(crate) struct Locations {
     prefixes: Vec<(String, usize)>,
     /// In file order.
     regexes: Vec<(Pattern, usize)>,
+    /// `@name`.
+    named: Vec<(String, usize)>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct CompiledLocation {
     pub(crate) scope: CompiledScope,
+    pub(crate) rewrite: Script,
+    pub(crate) internal: bool,
     pub(crate) handler: CompiledHandler,
     /// `^~`.
     no_regex: bool,
@@ -28,7 +33,6 @@ pub(crate) struct CompiledLocation {
 pub(crate) enum CompiledHandler {
     Proxy(CompiledPass),
     Static,
-    Return(CompiledReturn),
 }
 
 /// What a search found.
@@ -68,19 +72,17 @@ impl Locations {
                     compiled.regexes.push((regex, index));
                 }
                 // Reached by `error_page` and `try_files` only.
-                LocationMatch::Named(_) => {}
+                LocationMatch::Named(name) => compiled.named.push((name.clone(), index)),
             }
-            let handler = match &location.handler {
-                Handler::Proxy(pass) => {
-                    compiler.upstream(pass.upstream)?;
-                    CompiledHandler::Proxy(CompiledPass::new(pass, &location.matches, &location.scope))
-                }
-                Handler::Static => CompiledHandler::Static,
-                Handler::Return(answer) => CompiledHandler::Return(compiler.answer(answer)?),
-            };
+            let mut rewrite = Script::new(&location.rewrite, compiler)?;
+            if let Handler::Return(answer) = &location.handler {
+                rewrite.push_return(compiler.answer(answer)?);
+            }
             compiled.all.push(CompiledLocation {
                 scope: compiler.scope(&location.scope)?,
-                handler,
+                rewrite,
+                internal: location.internal,
+                handler: compiler.handler(&location.handler, &location.matches, &location.scope)?,
                 no_regex,
                 nested: Locations::new(&location.nested, compiler)?,
             });
@@ -95,6 +97,11 @@ impl Locations {
         let mut found = Found::default();
         self.search(path, &mut found);
         found
+    }
+
+    /// `@name`.
+    pub(crate) fn named(&self, name: &str) -> Option<&CompiledLocation> {
+        self.named.iter().find(|(known, _)| known == name).map(|(_, index)| &self.all[*index])
     }
 
     fn search<'s>(&'s self, path: &[u8], found: &mut Found<'s>) -> Step {

@@ -1,6 +1,6 @@
 use crate::config::{LogEscape, LogFormat};
 use crate::template::{Part, Template, TemplateError, Values};
-use std::collections::BTreeSet;
+use crate::variables::Variables;
 
 /// A `log_format`, compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,8 +11,8 @@ pub struct LogTemplate {
 
 impl LogTemplate {
     /// Compiles a format.
-    pub fn parse(format: &LogFormat, named: &BTreeSet<String>) -> Result<LogTemplate, TemplateError> {
-        Ok(LogTemplate { template: Template::parse(&format.text, named)?, escape: format.escape })
+    pub fn parse(format: &LogFormat, own: &Variables) -> Result<LogTemplate, TemplateError> {
+        Ok(LogTemplate { template: Template::parse(&format.text, own)?, escape: format.escape })
     }
 
     /// Appends one line, without its line end. What clients control is escaped, so that nobody can forge a line.
@@ -84,7 +84,7 @@ mod tests {
     fn line(escape: LogEscape, value: Option<&'static [u8]>) -> String {
         let format = LogFormat { name: "t".to_owned(), text: "\"$request\"".to_owned(), escape };
         let mut out = Vec::new();
-        LogTemplate::parse(&format, &BTreeSet::new()).expect("valid").render(&Fake(value), &mut out);
+        LogTemplate::parse(&format, &Variables::default()).expect("valid").render(&Fake(value), &mut out);
         String::from_utf8_lossy(&out).into_owned()
     }
 
@@ -105,6 +105,6 @@ mod tests {
 
     #[test]
     fn the_combined_format_is_valid() {
-        assert!(LogTemplate::parse(&LogFormat::combined(), &BTreeSet::new()).is_ok());
+        assert!(LogTemplate::parse(&LogFormat::combined(), &Variables::default()).is_ok());
     }
 }

@@ -1,6 +1,6 @@
 use crate::config::{Listen, Server, ServerName};
 use crate::pattern::Pattern;
-use crate::site::{CompileError, compile_pattern};
+use crate::site::{CompileError, Compiler};
 use std::collections::HashMap;
 
 /// Which server of one listen a host name belongs to.
@@ -18,13 +18,13 @@ pub(crate) struct Names {
 
 impl Names {
     /// The first server that claims a name has it, as in nginx (which also warns).
-    pub(crate) fn new(listen: &Listen, servers: &[Server]) -> Result<Names, CompileError> {
+    pub(crate) fn new(listen: &Listen, servers: &[Server], compiler: &Compiler<'_>) -> Result<Names, CompileError> {
         let default = *listen.servers.first().ok_or_else(|| CompileError::Deserted(listen.address.clone()))?;
         let mut names =
             Names { exact: HashMap::new(), suffix: HashMap::new(), prefix: HashMap::new(), regex: Vec::new(), default };
         for index in in_file_order(&listen.servers) {
             for name in servers.get(index).map(|server| server.names.as_slice()).unwrap_or_default() {
-                names.add(name, index)?;
+                names.add(name, index, compiler)?;
             }
         }
         Ok(names)
@@ -34,7 +34,7 @@ impl Names {
         self.default
     }
 
-    fn add(&mut self, name: &ServerName, server: usize) -> Result<(), CompileError> {
+    fn add(&mut self, name: &ServerName, server: usize, compiler: &Compiler<'_>) -> Result<(), CompileError> {
         match name {
             ServerName::Exact(name) => {
                 self.exact.entry(name.clone()).or_insert(server);
@@ -50,7 +50,7 @@ impl Names {
                 self.prefix.entry(name.trim_end_matches('.').to_owned()).or_insert(server);
             }
             // Server names are compared without regard to case, regular expressions too.
-            ServerName::Regex(pattern) => self.regex.push((compile_pattern(pattern, true)?, server)),
+            ServerName::Regex(pattern) => self.regex.push((compiler.pattern(pattern, true)?, server)),
         }
         Ok(())
     }
@@ -89,7 +89,7 @@ fn dots(host: &str) -> impl DoubleEndedIterator<Item = usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::ListenAddress;
+    use crate::config::{Config, ListenAddress};
 
     fn names(servers: &[&[ServerName]], default: usize) -> Names {
         let servers: Vec<Server> =
@@ -98,7 +98,9 @@ mod tests {
         order.extend((0..servers.len()).filter(|index| *index != default));
         let listen =
             Listen { address: ListenAddress::Unix("x".into()), backlog: None, reuseport: false, servers: order };
-        Names::new(&listen, &servers).expect("valid")
+        let config = Config { servers, ..Config::default() };
+        let compiler = Compiler::new(&config).expect("valid");
+        Names::new(&listen, &config.servers, &compiler).expect("valid")
     }
 
     #[test]

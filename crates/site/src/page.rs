@@ -24,7 +24,13 @@ fn page_title(status: u16) -> Option<String> {
     // nginx answers 400 to the client for its own codes 494 to 497, but 400's page carries the detail.
     let shown = if (494..=497).contains(&status) { 400 } else { status };
     (shown >= 300 && shown != 304 && shown != 444).then_some(())?;
-    reason(shown).map(|reason| format!("{shown} {reason}"))
+    // The page names two of them otherwise than the status line.
+    let title = match shown {
+        302 => "Found",
+        401 => "Authorization Required",
+        shown => reason(shown)?,
+    };
+    Some(format!("{shown} {title}"))
 }
 
 /// The words after a status code.
@@ -38,9 +44,8 @@ pub fn reason(status: u16) -> Option<&'static str> {
         202 => "Accepted",
         204 => "No Content",
         206 => "Partial Content",
-        300 => "Multiple Choices",
         301 => "Moved Permanently",
-        302 => "Found",
+        302 => "Moved Temporarily",
         303 => "See Other",
         304 => "Not Modified",
         307 => "Temporary Redirect",

@@ -1,4 +1,5 @@
 use crate::config::{LocationMatch, ProxyPass, Scope};
+use crate::plan::Plan;
 use crate::uri;
 
 /// `proxy_pass` in one location, with what follows from where it stands.
@@ -57,24 +58,26 @@ impl CompiledPass {
     }
 
     /// What to send for a request: nginx escapes the path again when it was written with `%`, or is no longer the
-    /// client's (`internal`: an index file was found).
-    pub(crate) fn target(&self, parsed: &uri::Parsed<'_>, internal: bool) -> Target {
+    /// client's (an index file, an error page, a path that was rewritten).
+    pub(crate) fn target(&self, plan: &Plan<'_>) -> Target {
         let (replacement, matched) = match &self.uri {
-            None if !internal => return Target::AsSent,
+            None if plan.is_as_sent => return Target::AsSent,
             None => ("", 0),
-            Some(uri) => (uri.as_str(), self.matched),
+            Some(uri) if plan.has_location => (uri.as_str(), self.matched),
+            // `rewrite ... break`: the path is the upstream's already.
+            Some(_) => ("", 0),
         };
-        let rest = parsed.path.get(matched..).unwrap_or_default();
-        let args = parsed.args.unwrap_or_default();
+        let rest = plan.uri.get(matched..).unwrap_or_default();
+        let args = plan.args.as_deref().unwrap_or_default();
         let mut target = String::with_capacity(replacement.len() + rest.len() + args.len() + 1);
         target.push_str(replacement);
         match std::str::from_utf8(rest) {
-            Ok(rest) if !parsed.quoted && !internal => target.push_str(rest),
+            Ok(rest) if !plan.was_quoted && !plan.is_internal => target.push_str(rest),
             _ => uri::escape(rest, &mut target),
         }
         if !args.is_empty() {
             target.push('?');
-            target.push_str(args);
+            uri::escape_bytes(args, &mut target);
         }
         Target::Rewritten(target)
     }

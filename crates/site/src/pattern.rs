@@ -1,3 +1,4 @@
+use crate::variables::Variables;
 use std::fmt;
 
 /// A regular expression of the configuration, over bytes as nginx's are.
@@ -8,10 +9,12 @@ use std::fmt;
 pub struct Pattern {
     regex: regex::bytes::Regex,
     names: Vec<Option<String>>,
+    /// By group: where the value of a named one is kept.
+    slots: Vec<Option<usize>>,
 }
 
-/// A group: its name, when it has one, and what it matched, when it took part.
-pub(crate) type Group<'n, 't> = (Option<&'n str>, Option<&'t [u8]>);
+/// A group: where it is kept, when it has a name, and what it matched, when it took part.
+pub(crate) type Group<'t> = (Option<usize>, Option<&'t [u8]>);
 
 /// Why a pattern was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,8 +30,15 @@ impl Pattern {
             .size_limit(4 << 20)
             .build()
             .map_err(|error| PatternError(one_line(&error)))?;
-        let names = regex.capture_names().skip(1).map(|name| name.map(str::to_owned)).collect();
-        Ok(Pattern { regex, names })
+        let names: Vec<_> = regex.capture_names().skip(1).map(|name| name.map(str::to_owned)).collect();
+        let slots = vec![None; names.len()];
+        Ok(Pattern { regex, names, slots })
+    }
+
+    /// The same, with the places of its named groups.
+    pub(crate) fn with_slots(mut self, own: &Variables) -> Pattern {
+        self.slots = self.names.iter().map(|name| own.slot_of(name.as_deref()?)).collect();
+        self
     }
 
     /// Whether it matches anywhere in `text`.
@@ -42,13 +52,13 @@ impl Pattern {
     }
 
     /// Groups of the first match.
-    pub(crate) fn captures<'t>(&self, text: &'t [u8]) -> Option<Vec<Group<'_, 't>>> {
+    pub(crate) fn captures<'t>(&self, text: &'t [u8]) -> Option<Vec<Group<'t>>> {
         if self.names.is_empty() {
             return self.regex.is_match(text).then(Vec::new);
         }
         let captures = self.regex.captures(text)?;
         let groups = captures.iter().skip(1).map(|group| group.map(|m| m.as_bytes()));
-        Some(self.names.iter().map(Option::as_deref).zip(groups).collect())
+        Some(self.slots.iter().copied().zip(groups).collect())
     }
 }
 
@@ -81,7 +91,7 @@ mod tests {
     #[test]
     fn bytes_that_are_no_utf8_match_like_any_other() {
         let pattern = Pattern::new("^/(?<rest>.*)$", false).expect("valid");
-        assert_eq!(pattern.captures(b"/\xff\xfe"), Some(vec![(Some("rest"), Some(&b"\xff\xfe"[..]))]));
+        assert_eq!(pattern.captures(b"/\xff\xfe"), Some(vec![(None, Some(&b"\xff\xfe"[..]))]));
         assert_eq!(pattern.group_names().collect::<Vec<_>>(), ["rest"]);
     }
 }

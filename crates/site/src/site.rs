@@ -1,10 +1,15 @@
-use crate::config::{Config, ListenAddress, Location, LocationMatch, Return, Scope, ServerName};
-use crate::locations::Locations;
+use crate::config::{Config, Handler, ListenAddress, LocationMatch, Method, Return, Scope, ServerName};
+use crate::errors::CompiledPage;
+use crate::locations::{CompiledHandler, Locations};
 use crate::log::LogTemplate;
+use crate::map::CompiledVariable;
 use crate::names::Names;
+use crate::pass::CompiledPass;
+use crate::paths::{CompiledRoot, CompiledTry};
 use crate::pattern::{Pattern, PatternError};
-use crate::template::{Template, TemplateError};
-use std::collections::BTreeSet;
+use crate::script::Script;
+use crate::template::{Template, TemplateError, Values, Variable};
+use crate::variables::Variables;
 
 /// A configuration compiled: immutable, shared by all workers.
 #[derive(Clone, Debug)]
@@ -14,6 +19,17 @@ pub struct Site {
     /// By listen.
     names: Vec<Names>,
     log_formats: Vec<LogTemplate>,
+    own: Variables,
+    computed: Vec<CompiledVariable>,
+    /// By upstream: what its method goes by.
+    keys: Vec<Key>,
+}
+
+#[derive(Clone, Debug)]
+enum Key {
+    None,
+    Address,
+    Text(Template),
 }
 
 /// A `server` block, compiled.
@@ -26,7 +42,7 @@ pub struct CompiledServer {
     /// Values for a request that no location matches.
     pub fallback: CompiledScope,
     pub(crate) merge_slashes: bool,
-    pub(crate) returns: Option<CompiledReturn>,
+    pub(crate) rewrite: Script,
     pub(crate) locations: Locations,
 }
 
@@ -37,6 +53,30 @@ pub struct CompiledScope {
     pub values: Scope,
     /// `values.proxy_headers`, in the same order.
     pub proxy_headers: Vec<HeaderTemplate>,
+    /// `values.add_headers`.
+    pub add_headers: Vec<AddedHeader>,
+    pub(crate) error_pages: Vec<CompiledPage>,
+    pub(crate) root: CompiledRoot,
+    pub(crate) try_files: Option<CompiledTry>,
+    is_observed: bool,
+}
+
+impl CompiledScope {
+    /// Whether somebody will want to know times and heads: a log, or a header with a variable of the answer.
+    pub fn is_observed(&self) -> bool {
+        self.is_observed
+    }
+}
+
+/// One `add_header`. A value that renders to nothing drops the header.
+#[derive(Clone, Debug)]
+pub struct AddedHeader {
+    /// Its name, as written.
+    pub name: String,
+    /// Its value.
+    pub value: Template,
+    /// With every status, not only with those of success and of redirects.
+    pub always: bool,
 }
 
 /// One `proxy_set_header`. A value that renders to nothing drops the header.
@@ -81,7 +121,7 @@ impl Site {
                 name: server.names.first().map(name_text).unwrap_or_default(),
                 fallback: compiler.scope(&server.fallback)?,
                 merge_slashes: server.merge_slashes,
-                returns: server.returns.as_ref().map(|answer| compiler.answer(answer)).transpose()?,
+                rewrite: Script::new(&server.rewrite, &compiler)?,
                 locations: Locations::new(&server.locations, &compiler)?,
             })
         });
@@ -90,15 +130,46 @@ impl Site {
             for index in &listen.servers {
                 check_index("server", *index, config.servers.len())?;
             }
-            Names::new(listen, &config.servers)
+            Names::new(listen, &config.servers, &compiler)
         });
         let names = names.collect::<Result<Vec<_>, CompileError>>()?;
         let log_formats = config.log_formats.iter().map(|format| {
-            LogTemplate::parse(format, &compiler.named)
+            LogTemplate::parse(format, &compiler.own)
                 .map_err(|error| CompileError::Template { what: format!("log_format {}", format.name), error })
         });
         let log_formats = log_formats.collect::<Result<Vec<_>, CompileError>>()?;
-        Ok(Site { config, servers, names, log_formats })
+        let computed = config.computed.iter().enumerate();
+        let computed = computed.map(|(index, variable)| CompiledVariable::new(variable, index, &compiler));
+        let computed = computed.collect::<Result<Vec<_>, CompileError>>()?;
+        let keys = config.upstreams.iter().map(|upstream| {
+            Ok(match &upstream.method {
+                Method::RoundRobin | Method::LeastConn => Key::None,
+                Method::IpHash => Key::Address,
+                Method::Hash { key, .. } => Key::Text(compiler.template("hash", key)?),
+            })
+        });
+        let keys = keys.collect::<Result<Vec<_>, CompileError>>()?;
+        let own = compiler.own;
+        Ok(Site { keys, config, servers, names, log_formats, own, computed })
+    }
+
+    /// Appends what the method of an upstream goes by for this request ([`crate::Balancer::pick`]).
+    pub fn balance_key(&self, upstream: usize, values: &dyn Values, out: &mut Vec<u8>) {
+        match self.keys.get(upstream) {
+            Some(Key::Text(key)) => key.render(values, out),
+            Some(Key::Address) => drop(values.write(&Variable::BinaryRemoteAddr, out)),
+            Some(Key::None) | None => {}
+        }
+    }
+
+    /// Variables that the configuration defines.
+    pub(crate) fn own(&self) -> &Variables {
+        &self.own
+    }
+
+    /// By index in `Config::computed`.
+    pub(crate) fn computed(&self, index: usize) -> &CompiledVariable {
+        &self.computed[index]
     }
 
     /// The configuration it was compiled from.
@@ -129,42 +200,23 @@ impl Site {
 /// What compiling needs to know of the whole configuration.
 pub(crate) struct Compiler<'c> {
     config: &'c Config,
-    /// Variables that the regular expressions define.
-    named: BTreeSet<String>,
+    pub(crate) own: Variables,
 }
 
 impl<'c> Compiler<'c> {
-    fn new(config: &'c Config) -> Result<Compiler<'c>, CompileError> {
-        let mut compiler = Compiler { config, named: BTreeSet::new() };
-        let mut named = BTreeSet::new();
-        for server in &config.servers {
-            for name in &server.names {
-                if let ServerName::Regex(pattern) = name {
-                    named.extend(compiler.pattern(pattern, true)?.group_names().map(str::to_owned));
-                }
-            }
-            compiler.collect_names(&server.locations, &mut named)?;
-        }
-        compiler.named = named;
-        Ok(compiler)
-    }
-
-    fn collect_names(&self, locations: &[Location], named: &mut BTreeSet<String>) -> Result<(), CompileError> {
-        for location in locations {
-            if let LocationMatch::Regex { pattern, ignore_case } = &location.matches {
-                named.extend(self.pattern(pattern, *ignore_case)?.group_names().map(str::to_owned));
-            }
-            self.collect_names(&location.nested, named)?;
-        }
-        Ok(())
+    pub(crate) fn new(config: &'c Config) -> Result<Compiler<'c>, CompileError> {
+        let own = Variables::of(config).map_err(|(pattern, error)| CompileError::Pattern { pattern, error })?;
+        Ok(Compiler { config, own })
     }
 
     pub(crate) fn pattern(&self, pattern: &str, ignore_case: bool) -> Result<Pattern, CompileError> {
-        compile_pattern(pattern, ignore_case)
+        let compiled = Pattern::new(pattern, ignore_case);
+        let compiled = compiled.map_err(|error| CompileError::Pattern { pattern: pattern.to_owned(), error })?;
+        Ok(compiled.with_slots(&self.own))
     }
 
-    fn template(&self, what: &str, text: &str) -> Result<Template, CompileError> {
-        Template::parse(text, &self.named).map_err(|error| CompileError::Template { what: what.to_owned(), error })
+    pub(crate) fn template(&self, what: &str, text: &str) -> Result<Template, CompileError> {
+        Template::parse(text, &self.own).map_err(|error| CompileError::Template { what: what.to_owned(), error })
     }
 
     pub(crate) fn answer(&self, answer: &Return) -> Result<CompiledReturn, CompileError> {
@@ -180,16 +232,51 @@ impl<'c> Compiler<'c> {
             let value = self.template(&format!("proxy_set_header {name}"), value)?;
             Ok(HeaderTemplate { name: name.clone(), value })
         });
-        Ok(CompiledScope { values: scope.clone(), proxy_headers: proxy_headers.collect::<Result<_, CompileError>>()? })
+        let added = scope.add_headers.iter().map(|header| {
+            let value = self.template(&format!("add_header {}", header.name), &header.value)?;
+            Ok(AddedHeader { name: header.name.clone(), value, always: header.always })
+        });
+        let has_variables = scope.add_headers.iter().any(|header| header.value.contains('$'));
+        Ok(CompiledScope {
+            root: CompiledRoot::new(scope, self)?,
+            try_files: scope.try_files.as_ref().map(|files| CompiledTry::new(files, self)).transpose()?,
+            is_observed: has_variables || !scope.access_logs.is_empty(),
+            values: scope.clone(),
+            proxy_headers: proxy_headers.collect::<Result<_, CompileError>>()?,
+            add_headers: added.collect::<Result<_, CompileError>>()?,
+            error_pages: scope
+                .error_pages
+                .iter()
+                .map(|page| CompiledPage::new(page, self))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// What answers in a location, or in an `if` of one.
+    pub(crate) fn handler(
+        &self,
+        handler: &Handler,
+        matches: &LocationMatch,
+        scope: &Scope,
+    ) -> Result<CompiledHandler, CompileError> {
+        Ok(match handler {
+            Handler::Proxy(pass) => {
+                self.upstream(pass.upstream)?;
+                CompiledHandler::Proxy(CompiledPass::new(pass, matches, scope))
+            }
+            // What a `return` answers is the end of the location's rewriting.
+            Handler::Static | Handler::Return(_) => CompiledHandler::Static,
+        })
+    }
+
+    /// An `if` has no name of its own: a `proxy_pass` in it may not have a path.
+    pub(crate) fn handler_in_if(&self, handler: &Handler, scope: &Scope) -> Result<CompiledHandler, CompileError> {
+        self.handler(handler, &LocationMatch::Named(String::new()), scope)
     }
 
     pub(crate) fn upstream(&self, index: usize) -> Result<usize, CompileError> {
         check_index("upstream", index, self.config.upstreams.len())
     }
-}
-
-pub(crate) fn compile_pattern(pattern: &str, ignore_case: bool) -> Result<Pattern, CompileError> {
-    Pattern::new(pattern, ignore_case).map_err(|error| CompileError::Pattern { pattern: pattern.to_owned(), error })
 }
 
 fn check_index(what: &'static str, index: usize, len: usize) -> Result<usize, CompileError> {

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use crate::variables::Variables;
 
 /// A text with variables, compiled: `Host $proxy_host`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,14 +31,14 @@ pub enum TemplateError {
 }
 
 impl Template {
-    /// Compiles a text. `named` are the variables that the regular expressions of the configuration define.
-    pub fn parse(text: &str, named: &BTreeSet<String>) -> Result<Template, TemplateError> {
+    /// Compiles a text.
+    pub fn parse(text: &str, own: &Variables) -> Result<Template, TemplateError> {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some(dollar) = rest.find('$') {
             push_text(&mut parts, &rest[..dollar]);
             let (name, after) = variable_name(&rest[dollar + 1..])?;
-            parts.push(Part::Variable(Variable::parse(name, named)?));
+            parts.push(Part::Variable(Variable::parse(name, own)?));
             rest = after;
         }
         push_text(&mut parts, rest);
@@ -47,6 +47,16 @@ impl Template {
 
     /// Appends the text with every variable replaced; an absent one by nothing.
     pub fn render(&self, values: &dyn Values, out: &mut Vec<u8>) {
+        // As nginx does it, which finds out all lengths first: a `map` changes `$1` for what stands before it, too.
+        if self.parts.iter().any(|part| matches!(part, Part::Variable(Variable::Computed(_)))) {
+            let start = out.len();
+            self.write(values, out);
+            out.truncate(start);
+        }
+        self.write(values, out);
+    }
+
+    fn write(&self, values: &dyn Values, out: &mut Vec<u8>) {
         for part in &self.parts {
             match part {
                 Part::Text(text) => out.extend_from_slice(text.as_bytes()),
@@ -109,8 +119,10 @@ fn name_length(text: &str) -> usize {
 pub enum Variable {
     /// `$1` to `$9`.
     Capture(u8),
-    /// `(?<name>...)` of a regular expression.
-    Named(String),
+    /// By number: what `set` or `(?<name>...)` of a regular expression gives a value.
+    Slot(usize),
+    /// Index in `Config::computed`: what follows from other variables.
+    Computed(usize),
     /// `$http_NAME`: header of the request.
     Http(String),
     /// `$sent_http_NAME`: header of the answer.
@@ -175,15 +187,15 @@ pub enum Variable {
 
 impl Variable {
     /// The variable of that name, without its dollar sign.
-    pub fn parse(name: &str, named: &BTreeSet<String>) -> Result<Variable, TemplateError> {
+    pub fn parse(name: &str, own: &Variables) -> Result<Variable, TemplateError> {
         if let [digit @ b'1'..=b'9'] = name.as_bytes() {
             return Ok(Variable::Capture(digit - b'0'));
         }
-        if named.contains(name) {
-            return Ok(Variable::Named(name.to_owned()));
-        }
         // Names are case-insensitive, and so are those of headers; arguments are looked up without regard to case too.
         let lower = name.to_ascii_lowercase();
+        if let Some(variable) = own.get(&lower) {
+            return Ok(variable.clone());
+        }
         let header = |name: &str| name.replace('_', "-");
         if let Some(name) = lower.strip_prefix("http_") {
             return Ok(Variable::Http(header(name)));
@@ -201,6 +213,11 @@ impl Variable {
             return Ok(Variable::Cookie(cookie.to_owned()));
         }
         Self::fixed(&lower).ok_or_else(|| TemplateError::Unknown(name.to_owned()))
+    }
+
+    /// Whether a name is nginx's own, and cannot be given another value.
+    pub fn is_fixed(name: &str) -> bool {
+        Self::fixed(&name.to_ascii_lowercase()).is_some_and(|variable| variable != Variable::Args)
     }
 
     fn fixed(name: &str) -> Option<Variable> {
@@ -279,7 +296,9 @@ mod tests {
 
     fn render(text: &str) -> Result<String, TemplateError> {
         let mut out = Vec::new();
-        Template::parse(text, &BTreeSet::from(["sub".to_owned()]))?.render(&Fake, &mut out);
+        let mut own = Variables::default();
+        own.add_set("sub");
+        Template::parse(text, &own)?.render(&Fake, &mut out);
         Ok(String::from_utf8(out).expect("text"))
     }
 
@@ -316,8 +335,8 @@ mod tests {
 
     #[test]
     fn a_text_without_variables_is_known_in_advance() {
-        assert_eq!(Template::parse("close", &BTreeSet::new()).expect("valid").literal(), Some("close"));
-        assert_eq!(Template::parse("", &BTreeSet::new()).expect("valid").literal(), Some(""));
-        assert_eq!(Template::parse("$host", &BTreeSet::new()).expect("valid").literal(), None);
+        assert_eq!(Template::parse("close", &Variables::default()).expect("valid").literal(), Some("close"));
+        assert_eq!(Template::parse("", &Variables::default()).expect("valid").literal(), Some(""));
+        assert_eq!(Template::parse("$host", &Variables::default()).expect("valid").literal(), None);
     }
 }

@@ -108,17 +108,67 @@ fn hex(digit: u8) -> Result<u8, BadTarget> {
 
 /// Appends a path in the form of a request target: `%XX` for blanks, controls, `#`, `%`, `?` and what is not ASCII.
 pub fn escape(path: &[u8], out: &mut String) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for byte in path {
         match byte {
-            0..=b' ' | b'#' | b'%' | b'?' | 0x7f..=0xff => {
-                out.push('%');
-                out.push(HEX[usize::from(byte >> 4)] as char);
-                out.push(HEX[usize::from(byte & 15)] as char);
-            }
+            0..=b' ' | b'#' | b'%' | b'?' | 0x7f..=0xff => push_escaped(*byte, out),
             byte => out.push(*byte as char),
         }
     }
+}
+
+/// Appends arguments: `%XX` only for what would end a request line or is not text. nginx escapes none of it.
+pub(crate) fn escape_bytes(args: &[u8], out: &mut String) {
+    for byte in args {
+        match byte {
+            0..=b' ' | 0x7f..=0xff => push_escaped(*byte, out),
+            byte => out.push(*byte as char),
+        }
+    }
+}
+
+/// Appends what becomes a part of arguments: `%XX` for blanks, controls, `#`, `%`, `&`, `+`, `;`, `?` and what is not ASCII.
+pub(crate) fn escape_args(value: &[u8], out: &mut Vec<u8>) {
+    let mut text = String::with_capacity(value.len());
+    for byte in value {
+        match byte {
+            0..=b' ' | b'#' | b'%' | b'&' | b'+' | b';' | b'?' | 0x7f..=0xff => push_escaped(*byte, &mut text),
+            byte => text.push(*byte as char),
+        }
+    }
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// A redirect that `rewrite` made of a path: printable characters are not left as `%XX`, up to the arguments.
+pub(crate) fn unescape_redirect(target: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(target.len());
+    let mut rest = target;
+    while let [first, after @ ..] = rest {
+        match (first, after) {
+            (b'?', _) => break,
+            (b'%', [high, low, after @ ..]) => {
+                match (hex(*high), hex(*low)) {
+                    (Ok(high), Ok(low)) if (high << 4 | low) > b'%' && (high << 4 | low) < 0x7f => {
+                        out.push(high << 4 | low);
+                    }
+                    _ => out.extend_from_slice(&[b'%', *high, *low]),
+                }
+                rest = after;
+            }
+            (byte, after) => {
+                out.push(*byte);
+                rest = after;
+            }
+        }
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
+fn push_escaped(byte: u8, out: &mut String) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    out.push('%');
+    out.push(HEX[usize::from(byte >> 4)] as char);
+    out.push(HEX[usize::from(byte & 15)] as char);
 }
 
 /// A `Host` header or an authority: checked as nginx checks it, without its port and a trailing dot, in lower case.

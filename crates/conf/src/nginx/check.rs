@@ -1,6 +1,6 @@
 //! Every directive against its row: is it known, may it stand here, has it so many words, does it act.
 
-use super::row::context::{EVENTS, HTTP, LOCATION, MAIN, SERVER, UPSTREAM};
+use super::row::context::{EVENTS, HTTP, LOCATION, LOCATION_IF, MAIN, SERVER, SERVER_IF, UPSTREAM};
 use super::row::{Arity, MANY, Row, Support};
 use super::rows;
 use super::tree::Directive;
@@ -8,7 +8,7 @@ use crate::{Diagnostic, Severity};
 use std::collections::BTreeSet;
 
 /// Reports what is wrong, and keeps what is not: the lowering sees only directives whose words can be counted on.
-pub(super) fn check(directives: Vec<Directive>, context: u8, out: &mut Vec<Diagnostic>) -> Vec<Directive> {
+pub(super) fn check(directives: Vec<Directive>, context: u16, out: &mut Vec<Diagnostic>) -> Vec<Directive> {
     let mut seen = BTreeSet::new();
     let mut kept = Vec::with_capacity(directives.len());
     for mut directive in directives {
@@ -32,18 +32,20 @@ pub(super) fn check(directives: Vec<Directive>, context: u8, out: &mut Vec<Diagn
 }
 
 /// The context inside a block; `types` holds no directives.
-fn inside(name: &str, context: u8) -> Option<u8> {
+fn inside(name: &str, context: u16) -> Option<u16> {
     match (name, context) {
         ("events", _) => Some(EVENTS),
         ("http", _) => Some(HTTP),
         ("upstream", _) => Some(UPSTREAM),
         ("server", HTTP) => Some(SERVER),
         ("location", _) => Some(LOCATION),
+        ("if", SERVER | SERVER_IF) => Some(SERVER_IF),
+        ("if", _) => Some(LOCATION_IF),
         _ => None,
     }
 }
 
-fn acceptable(directive: &Directive, context: u8, out: &mut Vec<Diagnostic>) -> Option<&'static Row> {
+fn acceptable(directive: &Directive, context: u16, out: &mut Vec<Diagnostic>) -> Option<&'static Row> {
     let name = directive.name.text.as_str();
     let Some(row) = rows::find(name, context) else {
         let mut diagnostic = error("unknown-directive", directive, format!("unknown directive \"{name}\""));
@@ -132,7 +134,7 @@ fn error(rule: &'static str, directive: &Directive, message: String) -> Diagnost
 }
 
 /// The nearest name that may stand here, when one is near.
-fn nearest(name: &str, context: u8) -> Option<&'static str> {
+fn nearest(name: &str, context: u16) -> Option<&'static str> {
     let context = if context == 0 { MAIN } else { context };
     rows::all()
         .filter(|row| row.contexts & context != 0)

@@ -136,8 +136,8 @@ impl<'t> Lexer<'t> {
         let span = if self.line == opened_at.line { self.span(start) } else { opened_at };
         match self.peek() {
             None | Some(b' ' | b'\t' | b'\r' | b'\n' | b';' | b'{') => {}
-            // `if ("$a" = "b")`.
-            Some(b')') => self.at += 1,
+            // `if ($a = "b")`: the parenthesis begins the next word.
+            Some(b')') => {}
             Some(byte) => {
                 let stray = self.mark();
                 return Token::Error(stray, format!("unexpected \"{}\"", byte as char));

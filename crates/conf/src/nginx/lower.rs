@@ -3,13 +3,13 @@
 use super::lexer::Word;
 use super::tree::Directive;
 use super::value::{self, Grain};
-use super::{Options, server, upstream};
+use super::{Options, geo, map, server, upstream};
 use crate::{Diagnostic, Severity, Span};
 use evenkeel_site::config::{
     AccessLog, Config, ErrorLog, ErrorLogTarget, LogEscape, LogFormat, LogLevel, Scope, Server,
 };
-use evenkeel_site::{Pattern, Template};
-use std::collections::{BTreeMap, BTreeSet};
+use evenkeel_site::{Template, Variable, Variables};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +18,8 @@ pub(super) struct Lowering<'o> {
     pub(super) options: &'o Options<'o>,
     pub(super) config: Config,
     diagnostics: Vec<Diagnostic>,
-    /// Variables that regular expressions define, anywhere in the file.
-    named: BTreeSet<String>,
+    /// Variables that the configuration defines, anywhere in the file.
+    pub(super) own: Variables,
     /// `upstream` blocks; a `proxy_pass` may stand before the block it names.
     pub(super) blocks: BTreeMap<String, usize>,
     /// By listen: whether one of its servers said `default_server`.
@@ -44,7 +44,7 @@ impl<'o> Lowering<'o> {
             options,
             config,
             diagnostics,
-            named: BTreeSet::new(),
+            own: Variables::default(),
             blocks: BTreeMap::new(),
             has_default: Vec::new(),
             server_spans: Vec::new(),
@@ -112,6 +112,14 @@ impl<'o> Lowering<'o> {
         for directive in directives.iter().filter(|directive| directive.name.text == "log_format") {
             self.log_format(directive);
         }
+        for directive in directives {
+            match directive.name.text.as_str() {
+                "map" => map::lower(self, directive),
+                "geo" => geo::lower_geo(self, directive),
+                "split_clients" => geo::lower_split(self, directive),
+                _ => {}
+            }
+        }
         upstream::declare(self, directives);
         let scope = self.http_scope(directives);
         let defaults = server::values(self, &Server::default(), directives);
@@ -171,6 +179,26 @@ impl<'o> Lowering<'o> {
                 ("location", [modifier, pattern]) if modifier.text.starts_with('~') => {
                     vec![(pattern.text.as_str(), pattern.span)]
                 }
+                ("rewrite", [pattern, ..]) => vec![(pattern.text.as_str(), pattern.span)],
+                ("if", [.., operator, last]) if operator.text.trim_start_matches('!').starts_with('~') => {
+                    // The parenthesis after it is no part of the expression, whether it stands apart or not.
+                    vec![(last.text.strip_suffix(')').unwrap_or(&last.text), last.span)]
+                }
+                ("if", [.., operator, pattern, _]) if operator.text.trim_start_matches('!').starts_with('~') => {
+                    vec![(pattern.text.as_str(), pattern.span)]
+                }
+                ("set", [name, _]) => {
+                    self.own.add_set(&name.text.trim_start_matches('$').to_ascii_lowercase());
+                    Vec::new()
+                }
+                ("geo" | "split_clients", [.., name]) => {
+                    self.own.add_computed(name.text.trim_start_matches('$'));
+                    Vec::new()
+                }
+                ("map", [_, name]) => {
+                    self.own.add_computed(name.text.trim_start_matches('$'));
+                    map::patterns(directive)
+                }
                 ("location", [word]) if word.text.starts_with('~') => {
                     vec![(word.text.trim_start_matches(['~', '*']), word.span)]
                 }
@@ -179,14 +207,16 @@ impl<'o> Lowering<'o> {
             for (pattern, span) in patterns {
                 self.collect_pattern(pattern, span);
             }
-            self.collect_names(directive.block.as_deref().unwrap_or_default());
+            if !matches!(directive.name.text.as_str(), "map" | "geo" | "split_clients") {
+                self.collect_names(directive.block.as_deref().unwrap_or_default());
+            }
         }
     }
 
     fn collect_pattern(&mut self, text: &str, span: Span) {
-        match Pattern::new(text, false) {
-            Ok(pattern) => self.named.extend(pattern.group_names().map(str::to_owned)),
-            Err(error) => {
+        match self.own.add_groups(text) {
+            Ok(()) => {}
+            Err((_, error)) => {
                 let pcre_only = "look-around and back-references, which PCRE has, are not understood";
                 let consequence = error.to_string().contains("not supported").then(|| pcre_only.to_owned());
                 self.diagnostics.push(Diagnostic {
@@ -202,8 +232,14 @@ impl<'o> Lowering<'o> {
     }
 
     pub(super) fn check_template(&mut self, word: &Word) {
-        if let Err(error) = Template::parse(&word.text, &self.named) {
+        if let Err(error) = Template::parse(&word.text, &self.own) {
             self.error("unknown-variable", word.span, error.to_string());
+        }
+    }
+
+    pub(super) fn check_variable(&mut self, name: &str, span: Span) {
+        if let Err(error) = Variable::parse(name, &self.own) {
+            self.error("unknown-variable", span, error.to_string());
         }
     }
 

@@ -4,10 +4,14 @@
 //! Regular expressions are those of the `regex` crate: look-around and back-references are refused with an error.
 
 mod check;
+mod geo;
 mod lexer;
 mod listen;
 mod lower;
+mod map;
+mod pages;
 mod reference;
+mod rewrite;
 mod row;
 mod rows;
 mod rows_other;

@@ -14,7 +14,7 @@ pub fn reference() -> String {
         );
         for row in rows {
             let places: Vec<_> = context::names(row.contexts).collect();
-            let places = if places.len() == 6 { "anywhere".to_owned() } else { places.join(", ") };
+            let places = if places.len() == 9 { "anywhere".to_owned() } else { places.join(", ") };
             let (name, words, doc) = (row.name, words(row.arity), row.doc);
             let _ = writeln!(out, "| `{name}` | {words} | {places} | {doc} | {} |", note(&row.support));
         }

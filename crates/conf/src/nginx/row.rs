@@ -6,7 +6,7 @@ pub struct Row {
     /// Its name.
     pub name: &'static str,
     /// Where it may stand: a union of the constants of [`context`].
-    pub contexts: u8,
+    pub contexts: u16,
     /// What follows its name.
     pub arity: Arity,
     /// What we do with it.
@@ -18,17 +18,22 @@ pub struct Row {
 /// Blocks in which a directive may stand.
 #[allow(missing_docs, reason = "nginx's words")]
 pub mod context {
-    pub const MAIN: u8 = 1;
-    pub const EVENTS: u8 = 2;
-    pub const HTTP: u8 = 4;
-    pub const SERVER: u8 = 8;
-    pub const LOCATION: u8 = 16;
-    pub const UPSTREAM: u8 = 32;
+    pub const MAIN: u16 = 1;
+    pub const EVENTS: u16 = 2;
+    pub const HTTP: u16 = 4;
+    pub const SERVER: u16 = 8;
+    pub const LOCATION: u16 = 16;
+    pub const UPSTREAM: u16 = 32;
+    pub const SERVER_IF: u16 = 64;
+    pub const LOCATION_IF: u16 = 128;
+    pub const LIMIT_EXCEPT: u16 = 256;
     /// `http`, `server` and `location`.
-    pub const WEB: u8 = HTTP | SERVER | LOCATION;
+    pub const WEB: u16 = HTTP | SERVER | LOCATION;
+    /// Where rewriting may stand.
+    pub const REWRITE: u16 = SERVER | SERVER_IF | LOCATION | LOCATION_IF;
 
     /// The names of the contexts in a union.
-    pub fn names(contexts: u8) -> impl Iterator<Item = &'static str> {
+    pub fn names(contexts: u16) -> impl Iterator<Item = &'static str> {
         [
             (MAIN, "main"),
             (EVENTS, "events"),
@@ -36,6 +41,9 @@ pub mod context {
             (SERVER, "server"),
             (LOCATION, "location"),
             (UPSTREAM, "upstream"),
+            (SERVER_IF, "if in server"),
+            (LOCATION_IF, "if in location"),
+            (LIMIT_EXCEPT, "limit_except"),
         ]
         .into_iter()
         .filter(move |(bit, _)| contexts & bit != 0)
@@ -88,8 +96,17 @@ impl Row {
             "location",
             "log_format",
             "proxy_cache_path",
+            "proxy_hide_header",
+            "proxy_pass_header",
             "proxy_set_header",
             "return",
+            "break",
+            "if",
+            "map",
+            "geo",
+            "split_clients",
+            "rewrite",
+            "set",
             "server",
             "server_name",
             "types",

@@ -2,7 +2,7 @@
 //!
 //! The parser, the checks and `docs/nginx-directives.md` all come from these rows.
 
-use super::row::context::{EVENTS, HTTP, LOCATION, MAIN, SERVER, UPSTREAM, WEB};
+use super::row::context::{EVENTS, HTTP, LIMIT_EXCEPT, LOCATION, LOCATION_IF, MAIN, REWRITE, SERVER, UPSTREAM, WEB};
 use super::row::{Arity, MANY, Row, Support};
 use Arity::{Block, Flag, Words};
 use Support::{Degraded, Harmless, Rejected, Supported};
@@ -16,11 +16,10 @@ const NO_TLS: Support =
     Harmless("there is no listener with TLS: `listen ... ssl` is an error of its own until it is supported");
 const CACHE: Support = Degraded("answers are not cached yet: each one comes from an upstream");
 const CACHE_TUNING: Support = Harmless("answers are not cached yet; `proxy_cache` says so");
-const PAGES: Support = Degraded("the built-in page is sent instead, with the same status");
 const FILES: Support = Harmless("files are opened for each request");
 
 /// The row of a name in a context, or any row of that name.
-pub fn find(name: &str, context: u8) -> Option<&'static Row> {
+pub fn find(name: &str, context: u16) -> Option<&'static Row> {
     let mut rows = all().filter(|row| row.name == name);
     let first = rows.next()?;
     if first.contexts & context != 0 {
@@ -34,7 +33,7 @@ pub fn all() -> impl Iterator<Item = &'static Row> {
     [MAIN_ROWS, CORE_ROWS, UPSTREAM_ROWS, PROXY_ROWS, LOG_ROWS, super::rows_other::OTHER_ROWS].into_iter().flatten()
 }
 
-pub(super) const fn row(name: &'static str, contexts: u8, arity: Arity, support: Support, doc: &'static str) -> Row {
+pub(super) const fn row(name: &'static str, contexts: u16, arity: Arity, support: Support, doc: &'static str) -> Row {
     Row { name, contexts, arity, support, doc }
 }
 
@@ -44,7 +43,7 @@ const MAIN_ROWS: &[Row] = &[
     row("env", MAIN, Words(1, 1), PROCESS, "a variable to keep in the environment"),
     row("events", MAIN, Block(0, 0), Supported, "the block for connections"),
     row("http", MAIN, Block(0, 0), Supported, "the block for HTTP"),
-    row("include", MAIN | EVENTS | HTTP | SERVER | LOCATION | UPSTREAM, Words(1, 1), Supported, "reads files here"),
+    row("include", u16::MAX, Words(1, 1), Supported, "reads files here"),
     row(
         "load_module",
         MAIN,
@@ -83,7 +82,7 @@ const CORE_ROWS: &[Row] = &[
     row("absolute_redirect", WEB, Flag, Supported, "redirects carry scheme and host"),
     row("aio", WEB, Words(1, 1), KERNEL, "asynchronous file reads"),
     row("aio_write", WEB, Flag, KERNEL, "asynchronous file writes"),
-    row("alias", LOCATION, Words(1, 1), Rejected("another directory for a location"), "replaces the location's path"),
+    row("alias", LOCATION, Words(1, 1), Supported, "replaces the location's path"),
     row("auth_delay", WEB, Words(1, 1), Harmless("nothing asks for a password yet"), "delays a refusal"),
     row("chunked_transfer_encoding", WEB, Flag, Rejected("answers to HTTP/1.1 without chunks"), "chunks in HTTP/1.1"),
     row("client_body_buffer_size", WEB, Words(1, 1), STREAMED, "memory for a request's body"),
@@ -100,7 +99,7 @@ const CORE_ROWS: &[Row] = &[
     row("directio_alignment", WEB, Words(1, 1), KERNEL, "alignment of such reads"),
     row("disable_symlinks", WEB, Words(1, 2), Rejected("refusing symbolic links"), "refuses symbolic links"),
     row("early_hints", WEB, Words(1, MANY), Rejected("passing 103 answers on"), "passes 103 answers on"),
-    row("error_page", WEB, Words(2, MANY), PAGES, "a page of one's own for a status"),
+    row("error_page", WEB | LOCATION_IF, Words(2, MANY), Supported, "a page of one's own for a status"),
     row("etag", WEB, Flag, Harmless("files are sent with their date, which is validator enough"), "ETag for files"),
     row(
         "if_modified_since",
@@ -110,7 +109,7 @@ const CORE_ROWS: &[Row] = &[
         "conditional requests",
     ),
     row("ignore_invalid_headers", HTTP | SERVER, Flag, Harmless("invalid names are refused"), "drops invalid headers"),
-    row("internal", LOCATION, Words(0, 0), Rejected("locations for internal requests only"), "no client may ask"),
+    row("internal", LOCATION, Words(0, 0), Supported, "no client may ask"),
     row("keepalive_disable", WEB, Words(1, MANY), KERNEL, "no keep-alive for old browsers"),
     row("keepalive_requests", WEB | UPSTREAM, Words(1, 1), Supported, "requests on one connection"),
     row(
@@ -123,10 +122,16 @@ const CORE_ROWS: &[Row] = &[
     row("keepalive_timeout", WEB | UPSTREAM, Words(1, 2), Supported, "how long an idle connection stays"),
     row("large_client_header_buffers", HTTP | SERVER, Words(2, 2), Supported, "the largest request head"),
     row("limit_except", LOCATION, Block(1, MANY), Rejected("access by method"), "access by method"),
-    row("limit_rate", WEB, Words(1, 1), Degraded("answers are sent as fast as they can be"), "bytes in a second"),
+    row(
+        "limit_rate",
+        WEB | LOCATION_IF,
+        Words(1, 1),
+        Degraded("answers are sent as fast as they can be"),
+        "bytes in a second",
+    ),
     row(
         "limit_rate_after",
-        WEB,
+        WEB | LOCATION_IF,
         Words(1, 1),
         Degraded("answers are sent as fast as they can be"),
         "bytes before a limit",
@@ -157,7 +162,7 @@ const CORE_ROWS: &[Row] = &[
     row("port_in_redirect", WEB, Flag, Supported, "redirects carry the port"),
     row("postpone_output", WEB, Words(1, 1), KERNEL, "the smallest write"),
     row("read_ahead", WEB, Words(1, 1), KERNEL, "read-ahead of files"),
-    row("recursive_error_pages", WEB, Flag, PAGES, "error pages for error pages"),
+    row("recursive_error_pages", WEB, Flag, Supported, "error pages for error pages"),
     row("request_pool_size", HTTP | SERVER, Words(1, 1), MEMORY, "memory of a request"),
     row("reset_timedout_connection", WEB, Flag, KERNEL, "resets what timed out"),
     row(
@@ -168,11 +173,11 @@ const CORE_ROWS: &[Row] = &[
         "name servers",
     ),
     row("resolver_timeout", WEB | UPSTREAM, Words(1, 1), Harmless("see `resolver`"), "time for a name"),
-    row("root", WEB, Words(1, 1), Supported, "the directory of files"),
+    row("root", WEB | LOCATION_IF, Words(1, 1), Supported, "the directory of files"),
     row("satisfy", WEB, Words(1, 1), Harmless("what it combines is rejected on its own"), "all checks or any"),
     row("send_lowat", WEB, Words(1, 1), KERNEL, "low-water mark of a socket"),
     row("send_timeout", WEB, Words(1, 1), Supported, "wait between two writes of an answer"),
-    row("sendfile", WEB, Flag, KERNEL, "sends files without copying"),
+    row("sendfile", WEB | LOCATION_IF, Flag, KERNEL, "sends files without copying"),
     row("sendfile_max_chunk", WEB, Words(1, 1), KERNEL, "the largest such write"),
     row("server", HTTP, Block(0, 0), Supported, "a site"),
     row("server_name", SERVER, Words(1, MANY), Supported, "names of a site: exact, `*.x`, `x.*`, `.x`, `~regex`"),
@@ -183,7 +188,7 @@ const CORE_ROWS: &[Row] = &[
     row("subrequest_output_buffer_size", WEB, Words(1, 1), MEMORY, "memory of a subrequest"),
     row("tcp_nodelay", WEB, Flag, KERNEL, "sends small packets at once"),
     row("tcp_nopush", WEB, Flag, KERNEL, "fills packets"),
-    row("try_files", SERVER | LOCATION, Words(2, MANY), Supported, "looks for files; only `$uri [$uri/] =404` yet"),
+    row("try_files", SERVER | LOCATION, Words(2, MANY), Supported, "looks for files"),
     row("types", WEB, Block(0, 0), Supported, "media types by extension"),
     row("types_hash_bucket_size", WEB, Words(1, 1), TABLES, "size of a table"),
     row("types_hash_max_size", WEB, Words(1, 1), TABLES, "size of a table"),
@@ -197,13 +202,13 @@ const CORE_ROWS: &[Row] = &[
     row("variables_hash_bucket_size", HTTP, Words(1, 1), TABLES, "size of a table"),
     row("variables_hash_max_size", HTTP, Words(1, 1), TABLES, "size of a table"),
     row("index", WEB, Words(1, MANY), Supported, "files that stand for a directory"),
-    row("return", SERVER | LOCATION, Words(1, 2), Supported, "answers at once"),
-    row("break", SERVER | LOCATION, Words(0, 0), Rejected("rewriting"), "ends rewriting"),
-    row("if", SERVER | LOCATION, Block(1, MANY), Rejected("conditions"), "values and rewriting on a condition"),
-    row("rewrite", SERVER | LOCATION, Words(2, 3), Rejected("rewriting"), "changes the path"),
-    row("rewrite_log", WEB, Flag, Harmless("logs only"), "logs rewriting"),
-    row("set", SERVER | LOCATION, Words(2, 2), Rejected("variables of one's own"), "sets a variable"),
-    row("uninitialized_variable_warn", WEB, Flag, Harmless("logs only"), "logs unset variables"),
+    row("return", REWRITE, Words(1, 2), Supported, "answers at once"),
+    row("break", REWRITE, Words(0, 0), Supported, "ends rewriting"),
+    row("if", SERVER | LOCATION, Block(1, MANY), Supported, "values and rewriting on a condition"),
+    row("rewrite", REWRITE, Words(2, 3), Supported, "changes the path"),
+    row("rewrite_log", WEB | REWRITE, Flag, Harmless("logs only"), "logs rewriting"),
+    row("set", REWRITE, Words(2, 2), Supported, "sets a variable"),
+    row("uninitialized_variable_warn", WEB | REWRITE, Flag, Harmless("logs only"), "logs unset variables"),
 ];
 
 const UPSTREAM_ROWS: &[Row] = &[
@@ -213,12 +218,12 @@ const UPSTREAM_ROWS: &[Row] = &[
         UPSTREAM,
         Words(1, MANY),
         Supported,
-        "one server: `weight`, `max_fails`, `fail_timeout`, `backup`, `down`",
+        "one server: `weight`, `max_fails`, `fail_timeout`, `max_conns`, `backup`, `down`",
     ),
     row("keepalive", UPSTREAM, Words(1, 2), Supported, "idle connections kept by a worker"),
-    row("hash", UPSTREAM, Words(1, 2), Rejected("choosing a server by hash"), "the server by a key"),
-    row("ip_hash", UPSTREAM, Words(0, 0), Rejected("choosing a server by client"), "the server by client address"),
-    row("least_conn", UPSTREAM, Words(0, 0), Rejected("choosing the least busy server"), "the least busy server"),
+    row("hash", UPSTREAM, Words(1, 2), Supported, "the server by a key"),
+    row("ip_hash", UPSTREAM, Words(0, 0), Supported, "the server by client address"),
+    row("least_conn", UPSTREAM, Words(0, 0), Supported, "the least busy server"),
     row("least_time", UPSTREAM, Words(1, 2), Rejected("choosing the fastest server"), "the fastest server"),
     row("random", UPSTREAM, Words(0, 2), Rejected("choosing a server at random"), "a server at random"),
     row("sticky", UPSTREAM, Words(1, MANY), Rejected("sessions that stay with a server"), "sessions that stay"),
@@ -226,7 +231,7 @@ const UPSTREAM_ROWS: &[Row] = &[
 ];
 
 const PROXY_ROWS: &[Row] = &[
-    row("proxy_pass", LOCATION, Words(1, 1), Supported, "the upstream of a location"),
+    row("proxy_pass", LOCATION | LOCATION_IF | LIMIT_EXCEPT, Words(1, 1), Supported, "the upstream of a location"),
     row("proxy_bind", WEB, Words(1, 2), Rejected("a source address for upstreams"), "the source address"),
     row("proxy_buffer_size", WEB, Words(1, 1), STREAMED, "memory for the head of an answer"),
     row("proxy_buffering", WEB, Flag, STREAMED, "reads answers ahead of the client"),
@@ -261,11 +266,11 @@ const PROXY_ROWS: &[Row] = &[
     ),
     row("proxy_headers_hash_bucket_size", WEB, Words(1, 1), TABLES, "size of a table"),
     row("proxy_headers_hash_max_size", WEB, Words(1, 1), TABLES, "size of a table"),
-    row("proxy_hide_header", WEB, Words(1, 1), Rejected("hiding headers of an answer"), "drops a header of the answer"),
+    row("proxy_hide_header", WEB, Words(1, 1), Supported, "drops a header of the answer"),
     row("proxy_http_version", WEB, Words(1, 1), Supported, "1.0 or 1.1 to upstreams"),
     row("proxy_ignore_client_abort", WEB, Flag, Degraded("a request ends with its client"), "goes on without a client"),
     row("proxy_ignore_headers", WEB, Words(1, MANY), CACHE_TUNING, "headers that do not steer"),
-    row("proxy_intercept_errors", WEB, Flag, PAGES, "error pages for an upstream's errors"),
+    row("proxy_intercept_errors", WEB, Flag, Supported, "error pages for an upstream's errors"),
     row("proxy_limit_rate", WEB, Words(1, 1), Degraded("answers are read as fast as they come"), "bytes in a second"),
     row("proxy_max_temp_file_size", WEB, Words(1, 1), STREAMED, "the largest temporary file"),
     row("proxy_method", WEB, Words(1, 1), Rejected("another method to upstreams"), "another method"),
@@ -273,7 +278,7 @@ const PROXY_ROWS: &[Row] = &[
     row("proxy_next_upstream_timeout", WEB, Words(1, 1), Supported, "for how long"),
     row("proxy_next_upstream_tries", WEB, Words(1, 1), Supported, "how often"),
     row("proxy_no_cache", WEB, Words(1, MANY), CACHE_TUNING, "what is not cached"),
-    row("proxy_pass_header", WEB, Words(1, 1), Rejected("passing hidden headers on"), "passes a hidden header on"),
+    row("proxy_pass_header", WEB, Words(1, 1), Supported, "passes a hidden header on"),
     row("proxy_pass_request_body", WEB, Flag, Rejected("requests without their body"), "whether the body is sent"),
     row(
         "proxy_pass_request_headers",
@@ -314,7 +319,13 @@ const PROXY_ROWS: &[Row] = &[
 ];
 
 const LOG_ROWS: &[Row] = &[
-    row("access_log", WEB, Words(1, MANY), Supported, "a file for requests, and its format; `off` for none"),
+    row(
+        "access_log",
+        WEB | LOCATION_IF,
+        Words(1, MANY),
+        Supported,
+        "a file for requests, and its format; `off` for none",
+    ),
     row("error_log", MAIN | WEB, Words(1, 2), Supported, "a file or `stderr` for messages, and the least level"),
     row("log_format", HTTP, Words(2, MANY), Supported, "the form of a line for each request"),
     row("open_log_file_cache", WEB, Words(1, MANY), Harmless("logs are kept open always"), "keeps logs open"),

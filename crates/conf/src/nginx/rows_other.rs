@@ -1,17 +1,17 @@
 //! Directives of nginx's other HTTP modules. Most of them change answers, and none of those acts yet.
 
-use super::row::context::{HTTP, LOCATION, SERVER, WEB};
+use super::row::context::{HTTP, LIMIT_EXCEPT, LOCATION, LOCATION_IF, SERVER, WEB};
 use super::row::{Arity, MANY, Row, Support};
 use super::rows::row;
 use Arity::{Block, Flag, Words};
-use Support::{Degraded, Harmless, Rejected};
+use Support::{Degraded, Harmless, Rejected, Supported};
 
 const NO_TLS: Support =
     Harmless("there is no listener with TLS: `listen ... ssl` is an error of its own until it is supported");
 const COMPRESSION: Support = Degraded("answers are sent uncompressed, which every client accepts");
+const TABLES: Support = Harmless("our tables grow as needed");
 const NO_SUBSTANCE: Support = Harmless("what it tunes is rejected on its own");
 const HTTP2: Support = Harmless("it tunes HTTP/2, which `http2 on` asks for");
-const ACCESS: Support = Rejected("access by client address");
 const LIMITS: Support = Rejected("limits of requests and connections");
 const REALIP: Support = Rejected("client addresses from a header");
 const OTHER: Support = Rejected("upstreams that do not speak HTTP/1");
@@ -21,7 +21,7 @@ const DAV: Support = Rejected("WebDAV");
 const LINK: Support = Rejected("secure links");
 
 pub(super) const OTHER_ROWS: &[Row] = &[
-    row("gzip", WEB, Flag, COMPRESSION, "compresses answers"),
+    row("gzip", WEB | LOCATION_IF, Flag, COMPRESSION, "compresses answers"),
     row("gzip_buffers", WEB, Words(2, 2), COMPRESSION_TUNING, "memory for compressing"),
     row("gzip_comp_level", WEB, Words(1, 1), COMPRESSION_TUNING, "how hard to try"),
     row("gzip_disable", WEB, Words(1, MANY), COMPRESSION_TUNING, "for whom not"),
@@ -33,9 +33,15 @@ pub(super) const OTHER_ROWS: &[Row] = &[
     row("gzip_vary", WEB, Flag, COMPRESSION_TUNING, "says that answers vary"),
     row("gunzip", WEB, Flag, Rejected("uncompressing"), "uncompresses answers"),
     row("gunzip_buffers", WEB, Words(2, 2), NO_SUBSTANCE, "memory for uncompressing"),
-    row("add_header", WEB, Words(2, 3), Rejected("headers added to answers"), "adds a header to answers"),
-    row("add_trailer", WEB, Words(2, 3), Rejected("trailers added to answers"), "adds a trailer to answers"),
-    row("expires", WEB, Words(1, 2), Rejected("headers added to answers"), "how long an answer is fresh"),
+    row("add_header", WEB | LOCATION_IF, Words(2, 3), Supported, "adds a header to answers"),
+    row(
+        "add_trailer",
+        WEB | LOCATION_IF,
+        Words(2, 3),
+        Rejected("trailers added to answers"),
+        "adds a trailer to answers",
+    ),
+    row("expires", WEB | LOCATION_IF, Words(1, 2), Rejected("headers added to answers"), "how long an answer is fresh"),
     row("http2", HTTP | SERVER, Flag, Rejected("HTTP/2"), "HTTP/2 to clients"),
     row("http2_body_preread_size", HTTP | SERVER, Words(1, 1), HTTP2, "bytes before the handler starts"),
     row("http2_chunk_size", WEB, Words(1, 1), HTTP2, "the largest piece of a body"),
@@ -68,8 +74,8 @@ pub(super) const OTHER_ROWS: &[Row] = &[
     row("ssl_trusted_certificate", HTTP | SERVER, Words(1, 1), NO_TLS, "whom to trust"),
     row("ssl_verify_client", HTTP | SERVER, Words(1, 1), NO_TLS, "asks for a client's certificate"),
     row("ssl_verify_depth", HTTP | SERVER, Words(1, 1), NO_TLS, "length of a chain"),
-    row("allow", WEB, Words(1, 1), ACCESS, "who may"),
-    row("deny", WEB, Words(1, 1), ACCESS, "who may not"),
+    row("allow", WEB | LIMIT_EXCEPT, Words(1, 1), Supported, "who may"),
+    row("deny", WEB | LIMIT_EXCEPT, Words(1, 1), Supported, "who may not"),
     row("auth_basic", WEB, Words(1, 1), Rejected("passwords"), "asks for a password"),
     row("auth_basic_user_file", WEB, Words(1, 1), NO_SUBSTANCE, "users and passwords"),
     row("auth_request", WEB, Words(1, 1), Rejected("access by another request"), "asks another location"),
@@ -96,11 +102,11 @@ pub(super) const OTHER_ROWS: &[Row] = &[
     row("real_ip_header", WEB, Words(1, 1), NO_SUBSTANCE, "which header"),
     row("real_ip_recursive", WEB, Flag, NO_SUBSTANCE, "past trusted proxies"),
     row("set_real_ip_from", WEB, Words(1, 1), REALIP, "whom to believe"),
-    row("geo", HTTP, Block(1, 2), VARIABLES, "a variable by client address"),
-    row("map", HTTP, Block(2, 2), VARIABLES, "a variable by another"),
-    row("map_hash_bucket_size", HTTP, Words(1, 1), NO_SUBSTANCE, "size of a table"),
-    row("map_hash_max_size", HTTP, Words(1, 1), NO_SUBSTANCE, "size of a table"),
-    row("split_clients", HTTP, Block(2, 2), VARIABLES, "a variable by share"),
+    row("geo", HTTP, Block(1, 2), Supported, "a variable by client address"),
+    row("map", HTTP, Block(2, 2), Supported, "a variable by another"),
+    row("map_hash_bucket_size", HTTP, Words(1, 1), TABLES, "size of a table"),
+    row("map_hash_max_size", HTTP, Words(1, 1), TABLES, "size of a table"),
+    row("split_clients", HTTP, Block(2, 2), Supported, "a variable by share"),
     row("valid_referers", SERVER | LOCATION, Words(1, MANY), VARIABLES, "which referers are valid"),
     row("userid", WEB, Words(1, 1), Rejected("cookies of our own"), "marks clients"),
     row("sub_filter", WEB, Words(2, 2), FILTER, "replaces text"),

@@ -3,6 +3,7 @@
 use super::lower::{Lowering, is_on};
 use super::tree::Directive;
 use super::value::Grain;
+use evenkeel_site::config::answer::{Otherwise, TryFiles};
 use evenkeel_site::config::{AccessLog, HttpVersion, NextUpstream, Scope};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,6 +13,8 @@ impl Lowering<'_> {
     /// The values in force inside a block.
     pub(super) fn scope(&mut self, around: &Scope, directives: &[Directive]) -> Scope {
         let mut scope = around.clone();
+        // Of a block alone: nested locations do not look for the files of the one around.
+        scope.try_files = None;
         for directive in directives.iter().filter(|directive| directive.block.is_none()) {
             self.scope_directive(&mut scope, directive);
         }
@@ -27,6 +30,21 @@ impl Lowering<'_> {
         }
         if let Some(types) = types(directives) {
             scope.types = Arc::new(types);
+        }
+        if let Some(pages) = self.error_pages(directives) {
+            scope.error_pages = pages;
+        }
+        if let Some(names) = names(directives, "proxy_hide_header") {
+            scope.proxy_hide_headers = names;
+        }
+        if let Some(names) = names(directives, "proxy_pass_header") {
+            scope.proxy_pass_headers = names;
+        }
+        if let Some(rules) = self.access(directives) {
+            scope.access = rules;
+        }
+        if let Some(headers) = self.add_headers(directives) {
+            scope.add_headers = headers;
         }
         let named = |name| directives.iter().filter(move |directive| directive.name.text == name);
         if named("index").next().is_some() {
@@ -59,6 +77,8 @@ impl Lowering<'_> {
             "keepalive_timeout" => time(self, &mut scope.keepalive_timeout),
             "port_in_redirect" => scope.port_in_redirect = is_on(directive),
             "proxy_connect_timeout" => time(self, &mut scope.proxy_connect_timeout),
+            "proxy_intercept_errors" => scope.proxy_intercept_errors = is_on(directive),
+            "recursive_error_pages" => scope.recursive_error_pages = is_on(directive),
             "proxy_http_version" => match first.text.as_str() {
                 "1.0" => scope.proxy_http_version = HttpVersion::Http10,
                 "1.1" => scope.proxy_http_version = HttpVersion::Http11,
@@ -79,12 +99,12 @@ impl Lowering<'_> {
                 _ => self.unsupported(directive, first),
             },
             "proxy_send_timeout" => time(self, &mut scope.proxy_send_timeout),
-            "root" if first.text.contains('$') => self.unsupported(directive, first),
             "root" => {
-                let path = self.path(first);
+                self.check_template(first);
                 // `root /` and `root /www/` mean the same as without the slash: the path brings its own.
-                let text = path.to_string_lossy();
-                scope.root = text.trim_end_matches('/').into();
+                let path = if first.text.starts_with('$') { first.text.clone().into() } else { self.path(first) };
+                scope.root = path.to_string_lossy().trim_end_matches('/').into();
+                scope.alias = None;
             }
             "send_timeout" => time(self, &mut scope.send_timeout),
             "server_name_in_redirect" => scope.server_name_in_redirect = is_on(directive),
@@ -93,7 +113,7 @@ impl Lowering<'_> {
                 "off" => scope.server_tokens = false,
                 other => self.error("invalid-value", first.span, format!("invalid value \"{other}\"")),
             },
-            "try_files" => self.try_files(directive),
+            "try_files" => scope.try_files = self.try_files(directive),
             _ => {}
         }
     }
@@ -202,18 +222,33 @@ impl Lowering<'_> {
         names
     }
 
-    /// Debian's stock site says `try_files $uri $uri/ =404`: what happens without it, too.
-    fn try_files(&mut self, directive: &Directive) {
-        let words: Vec<&str> = directive.args.iter().map(|word| word.text.as_str()).collect();
-        if !matches!(words.as_slice(), ["$uri", "=404"] | ["$uri", "$uri/", "=404"]) {
-            let message = "\"try_files\" directive is not supported yet, except as \"$uri $uri/ =404\"".to_owned();
-            self.error("not-supported", directive.name.span, message);
-        }
+    fn try_files(&mut self, directive: &Directive) -> Option<TryFiles> {
+        let (last, paths) = directive.args.split_last()?;
+        directive.args.iter().for_each(|word| self.check_template(word));
+        let otherwise = match last.text.strip_prefix('=') {
+            Some(status) => match super::value::number(status).and_then(|status| u16::try_from(status).ok()) {
+                Some(status) if status <= 999 => Otherwise::Status(status),
+                _ => {
+                    self.error("invalid-value", last.span, format!("invalid code \"{status}\""));
+                    return None;
+                }
+            },
+            None if last.text.starts_with('@') => Otherwise::Named(last.text.clone()),
+            None => Otherwise::Path(last.text.clone()),
+        };
+        Some(TryFiles { paths: paths.iter().map(|word| word.text.clone()).collect(), otherwise })
     }
 }
 
 fn off() -> NextUpstream {
     NextUpstream { error: false, timeout: false, ..NextUpstream::default() }
+}
+
+/// The words of all directives of a name, in lower case; `None` when there are none, and those around are in force.
+fn names(directives: &[Directive], name: &str) -> Option<Vec<String>> {
+    let own: Vec<_> = directives.iter().filter(|directive| directive.name.text == name).collect();
+    let words = own.iter().flat_map(|directive| &directive.args).map(|word| word.text.to_ascii_lowercase());
+    (!own.is_empty()).then(|| words.collect())
 }
 
 fn types(directives: &[Directive]) -> Option<BTreeMap<String, String>> {

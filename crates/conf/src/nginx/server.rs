@@ -2,11 +2,13 @@
 
 use super::lexer::Word;
 use super::lower::{Lowering, is_on};
+use super::rewrite::{self, Place};
 use super::tree::Directive;
 use super::upstream;
 use super::value::Grain;
 use crate::Span;
-use evenkeel_site::config::{Handler, Location, LocationMatch, Return, Scope, Server, ServerName};
+use evenkeel_site::config::answer::Alias;
+use evenkeel_site::config::{Handler, Location, LocationMatch, Scope, Server, ServerName};
 use std::collections::BTreeSet;
 
 /// What `http` and `server` say of a server itself.
@@ -38,7 +40,7 @@ pub(super) fn lower(lowering: &mut Lowering<'_>, directive: &Directive, defaults
     let index = lowering.config.servers.len();
     let mut server = values(lowering, defaults, block);
     server.fallback = lowering.scope(around, block);
-    server.returns = returns(lowering, block);
+    server.rewrite = rewrite::steps(lowering, block, Place::Server);
     server.names = names(lowering, block);
     server.locations = locations(lowering, block, &server.fallback, None);
     lowering.config.servers.push(server);
@@ -103,33 +105,6 @@ fn name(lowering: &mut Lowering<'_>, word: &Word) -> Option<ServerName> {
     name
 }
 
-fn returns(lowering: &mut Lowering<'_>, block: &[Directive]) -> Option<Return> {
-    let mut all = block.iter().filter(|directive| directive.name.text == "return");
-    let directive = all.next()?;
-    let (first, text) = match directive.args.as_slice() {
-        [first] => (first, None),
-        [first, text] => (first, Some(text)),
-        _ => return None,
-    };
-    let Some(status) = super::value::number(&first.text) else {
-        let is_url = ["http://", "https://", "$scheme"].iter().any(|start| first.text.starts_with(start));
-        if text.is_some() || !is_url {
-            lowering.error("invalid-value", first.span, format!("invalid return code \"{}\"", first.text));
-            return None;
-        }
-        lowering.check_template(first);
-        return Some(Return { status: 302, text: Some(first.text.clone()) });
-    };
-    let Some(status) = u16::try_from(status).ok().filter(|status| *status <= 999) else {
-        lowering.error("invalid-value", first.span, format!("invalid return code \"{}\"", first.text));
-        return None;
-    };
-    if let Some(text) = text {
-        lowering.check_template(text);
-    }
-    Some(Return { status, text: text.map(|text| text.text.clone()) })
-}
-
 /// The location around the one that is lowered.
 #[derive(Clone, Copy)]
 struct Around<'l> {
@@ -166,10 +141,15 @@ fn locations(
             check_nesting(lowering, directive.name.span, &matches, shown, around);
         }
         let inner = directive.block.as_deref().unwrap_or_default();
-        let scope = lowering.scope(scope, inner);
+        let mut scope = lowering.scope(scope, inner);
+        if let Some(alias) = alias(lowering, inner, &matches) {
+            scope.alias = Some(alias);
+        }
         let handler = handler(lowering, inner, &matches);
         let nested = locations(lowering, inner, &scope, Some(Around { matches: &matches, shown }));
-        lowered.push(Location { matches, scope, handler, nested });
+        let rewrite = rewrite::steps(lowering, inner, Place::Location(&scope));
+        let internal = inner.iter().any(|directive| directive.name.text == "internal");
+        lowered.push(Location { matches, scope, rewrite, internal, handler, nested });
     }
     lowered
 }
@@ -225,17 +205,29 @@ fn check_nesting(lowering: &mut Lowering<'_>, span: Span, matches: &LocationMatc
     lowering.error("misplaced-location", span, message);
 }
 
-/// `return` comes before `proxy_pass`: rewriting precedes handlers.
+/// `alias`, which replaces the location's name.
+fn alias(lowering: &mut Lowering<'_>, block: &[Directive], matches: &LocationMatch) -> Option<Alias> {
+    let word = block.iter().find(|directive| directive.name.text == "alias")?.args.first()?;
+    lowering.check_template(word);
+    let path = if word.text.starts_with('$') { word.text.clone() } else { lowering.path(word).display().to_string() };
+    let replaces = match matches {
+        LocationMatch::Prefix(name) | LocationMatch::PrefixNoRegex(name) | LocationMatch::Exact(name) => {
+            Some(name.len())
+        }
+        LocationMatch::Regex { .. } => None,
+        LocationMatch::Named(_) => {
+            let message = "the \"alias\" directive cannot be used inside the named location".to_owned();
+            lowering.error("misplaced-directive", word.span, message);
+            return None;
+        }
+    };
+    Some(Alias { path, replaces })
+}
+
 fn handler(lowering: &mut Lowering<'_>, block: &[Directive], matches: &LocationMatch) -> Handler {
-    let mut proxied = None;
-    for directive in block.iter().filter(|directive| directive.name.text == "proxy_pass") {
-        proxied = upstream::proxy_pass(lowering, directive, matches);
-    }
-    match (returns(lowering, block), proxied) {
-        (Some(answer), _) => Handler::Return(answer),
-        (None, Some(pass)) => Handler::Proxy(pass),
-        (None, None) => Handler::Static,
-    }
+    let proxied = block.iter().filter(|directive| directive.name.text == "proxy_pass");
+    let passes = proxied.filter_map(|directive| upstream::proxy_pass(lowering, directive, matches));
+    passes.last().map_or(Handler::Static, Handler::Proxy)
 }
 
 /// A name that two servers of one listen claim belongs to the first.

@@ -5,7 +5,7 @@ use super::listen::{Bad, split_port};
 use super::lower::Lowering;
 use super::tree::Directive;
 use super::value::{self, Grain};
-use evenkeel_site::config::{ListenAddress, LocationMatch, ProxyPass, Upstream, UpstreamServer};
+use evenkeel_site::config::{ListenAddress, LocationMatch, Method, ProxyPass, Upstream, UpstreamServer};
 
 /// All `upstream` blocks of `http`.
 pub(super) fn declare(lowering: &mut Lowering<'_>, directives: &[Directive]) {
@@ -31,6 +31,22 @@ fn block(lowering: &mut Lowering<'_>, name: &Word, directives: &[Directive]) -> 
                 n_lines += 1;
                 upstream.servers.extend(server(lowering, directive));
             }
+            "least_conn" => set_method(lowering, directive, &mut upstream, Method::LeastConn),
+            "ip_hash" => set_method(lowering, directive, &mut upstream, Method::IpHash),
+            "hash" => {
+                let [key, rest @ ..] = directive.args.as_slice() else { continue };
+                lowering.check_template(key);
+                let consistent = match rest {
+                    [] => false,
+                    [word, ..] if word.text == "consistent" => true,
+                    [word, ..] => {
+                        lowering.error("invalid-value", word.span, format!("invalid parameter \"{}\"", word.text));
+                        continue;
+                    }
+                };
+                let method = Method::Hash { key: key.text.clone(), consistent };
+                set_method(lowering, directive, &mut upstream, method);
+            }
             "keepalive" => match lowering.number(directive) {
                 Some(0) => lowering.invalid(directive, &directive.args[0], "invalid value \"0\""),
                 Some(idle) => upstream.keepalive = usize::try_from(idle).unwrap_or(usize::MAX),
@@ -49,12 +65,26 @@ fn block(lowering: &mut Lowering<'_>, name: &Word, directives: &[Directive]) -> 
             _ => {}
         }
     }
+    let by_hash = matches!(upstream.method, Method::IpHash | Method::Hash { .. });
+    for directive in directives.iter().filter(|directive| by_hash && directive.name.text == "server") {
+        if let Some(word) = directive.args.iter().find(|word| word.text == "backup") {
+            let message = "balancing method does not support parameter \"backup\"".to_owned();
+            lowering.error("invalid-value", word.span, message);
+        }
+    }
     if n_lines == 0 {
         lowering.error("no-servers", name.span, "no servers are inside upstream".to_owned());
     } else if upstream.servers.iter().all(|server| server.backup) && !upstream.servers.is_empty() {
         lowering.error("no-servers", name.span, format!("no servers in upstream \"{}\"", name.text));
     }
     upstream
+}
+
+fn set_method(lowering: &mut Lowering<'_>, directive: &Directive, upstream: &mut Upstream, method: Method) {
+    if upstream.method != Method::RoundRobin {
+        lowering.warning("duplicate", directive.name.span, "load balancing method redefined".to_owned());
+    }
+    upstream.method = method;
 }
 
 fn server(lowering: &mut Lowering<'_>, directive: &Directive) -> Vec<UpstreamServer> {
@@ -77,9 +107,8 @@ fn server(lowering: &mut Lowering<'_>, directive: &Directive) -> Vec<UpstreamSer
             ("fail_timeout", Some(text)) => {
                 value::time(text, Grain::Seconds).map(|timeout| model.fail_timeout = timeout).is_some()
             }
-            // What asks for nothing beyond what happens anyway.
-            ("max_conns", Some("0")) => true,
-            ("max_conns" | "slow_start" | "route" | "service", Some(_)) | ("resolve" | "drain", None) => {
+            ("max_conns", Some(_)) => number().map(|conns| model.max_conns = conns).is_some(),
+            ("slow_start" | "route" | "service", Some(_)) | ("resolve" | "drain", None) => {
                 lowering.unsupported(directive, word);
                 true
             }
@@ -89,8 +118,12 @@ fn server(lowering: &mut Lowering<'_>, directive: &Directive) -> Vec<UpstreamSer
             lowering.error("invalid-value", word.span, format!("invalid parameter \"{}\"", word.text));
         }
     }
+    let named = address.text.clone();
     match lowering.addresses(&address.text, 80) {
-        Ok(addresses) => addresses.into_iter().map(|address| UpstreamServer { address, ..model.clone() }).collect(),
+        Ok(addresses) => addresses
+            .into_iter()
+            .map(|address| UpstreamServer { address, name: named.clone(), ..model.clone() })
+            .collect(),
         Err(bad) => {
             report(lowering, address, &address.text, bad);
             Vec::new()

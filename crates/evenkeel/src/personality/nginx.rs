@@ -332,8 +332,7 @@ built with rustc
 configure arguments: --prefix=/usr/share/nginx --conf-path=/etc/nginx/nginx.conf --pid-path=/run/nginx.pid \
 --without-http_charset_module --without-http_gzip_module --without-http_ssi_module --without-http_userid_module \
 --without-http_auth_basic_module --without-http_mirror_module --without-http_autoindex_module \
---without-http_geo_module --without-http_map_module --without-http_split_clients_module \
---without-http_referer_module --without-http_rewrite_module --without-http_fastcgi_module \
+--without-http_referer_module --without-http_fastcgi_module \
 --without-http_uwsgi_module --without-http_scgi_module --without-http_grpc_module --without-http_memcached_module \
 --without-http_limit_conn_module --without-http_limit_req_module --without-http_empty_gif_module \
 --without-http_browser_module --without-http-cache

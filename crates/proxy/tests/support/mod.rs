@@ -28,7 +28,14 @@ pub fn scope() -> Scope {
 }
 
 pub fn location(prefix: &str, scope: Scope, handler: Handler) -> Location {
-    Location { matches: LocationMatch::Prefix(prefix.to_owned()), scope, handler, nested: Vec::new() }
+    Location {
+        matches: LocationMatch::Prefix(prefix.to_owned()),
+        scope,
+        rewrite: Vec::new(),
+        internal: false,
+        handler,
+        nested: Vec::new(),
+    }
 }
 
 pub fn returns(status: u16, text: &str) -> Handler {
