@@ -16,6 +16,7 @@
 //! | speak BFD                            | [`bfd_socket`] |
 //! | balance connections                  | [`ipvs`], [`xdp`] |
 //! | name addresses                       | [`names`] |
+//! | search a text                        | [`pattern`] |
 //! | give privileges away                 | [`privilege`], [`sandbox`] |
 //! | hear of processes                    | [`process_events`] |
 //! | give memory back                     | [`memory`] |
@@ -39,6 +40,7 @@ pub mod ndp_socket;
 pub mod netlink;
 pub mod netns;
 mod nftables;
+pub mod pattern;
 pub mod poll;
 pub mod privilege;
 pub mod process_events;

@@ -1,5 +1,6 @@
 //! HTTP_GET and SSL_GET: one request for each url, each on its own connection.
 
+mod key;
 mod pattern;
 mod request;
 mod tls;

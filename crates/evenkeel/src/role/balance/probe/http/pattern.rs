@@ -3,7 +3,7 @@
 use super::super::ConfigError;
 use super::super::parse::http::MAX_SEARCHED;
 use evenkeel_balance::config::BodyRegex;
-use pcre2::bytes::{Regex, RegexBuilder};
+use evenkeel_kernel::pattern::{self, Options};
 use std::collections::HashMap;
 
 /// The compiled patterns of a configuration.
@@ -40,62 +40,15 @@ impl Patterns {
 
 /// One compiled pattern.
 #[derive(Debug)]
-pub(super) struct Pattern(Regex);
-
-/// What one of keepalived's words for an option comes to.
-enum OptionWord {
-    /// Set on the builder.
-    Builder(fn(&mut RegexBuilder)),
-    /// Written before the pattern.
-    Prefix(&'static str),
-    /// Changes nothing in what matches: it forbids constructs, turns optimizations off, or is about callouts.
-    NoEffect,
-    /// Decides which matches count: [`Pattern::finds`] looks for it.
-    Searched,
-}
-
-/// The match must begin in the first line.
-const FIRST_LINE: &str = "firstline";
-
-impl OptionWord {
-    fn parse(word: &str) -> Option<Self> {
-        use OptionWord::{Builder, NoEffect, Prefix, Searched};
-        Some(match word {
-            "caseless" => Builder(|builder| _ = builder.caseless(true)),
-            "dotall" => Builder(|builder| _ = builder.dotall(true)),
-            "extended" => Builder(|builder| _ = builder.extended(true)),
-            "multiline" => Builder(|builder| _ = builder.multi_line(true)),
-            "ucp" => Builder(|builder| _ = builder.ucp(true)),
-            "utf" => Builder(|builder| _ = builder.utf(true)),
-            "dupnames" => Prefix("(?J)"),
-            "extended_more" => Prefix("(?xx)"),
-            "no_auto_capture" => Prefix("(?n)"),
-            "ungreedy" => Prefix("(?U)"),
-            "alt_verbnames" | "auto_callout" | "never_backslash_c" | "never_ucp" | "never_utf" | "no_auto_possess"
-            | "no_dotstar_anchor" | "no_start_optimize" | "use_offset_limit" => NoEffect,
-            FIRST_LINE => Searched,
-            // allow_empty_class, alt_bsux, alt_circumflex, dollar_endonly and match_unset_backref change the language, and
-            // the safe interface to PCRE2 has no way to ask for them.
-            _ => return None,
-        })
-    }
-}
+pub(super) struct Pattern(pattern::Pattern);
 
 impl Pattern {
     fn compile(regex: &BodyRegex) -> Result<Self, String> {
-        let mut builder = RegexBuilder::new();
-        let mut text = String::new();
-        for word in &regex.options {
-            match OptionWord::parse(word) {
-                Some(OptionWord::Builder(set)) => set(&mut builder),
-                Some(OptionWord::Prefix(prefix)) => text.push_str(prefix),
-                Some(OptionWord::NoEffect | OptionWord::Searched) => {}
-                None => return Err(format!("option {word} is not supported")),
-            }
+        let mut options = Options::default();
+        match regex.options.iter().find(|word| !options.add(word)) {
+            Some(word) => Err(format!("there is no option {word}")),
+            None => pattern::Pattern::compile(&regex.pattern, options).map(Self),
         }
-        text.push_str(&regex.pattern);
-        // Not compiled to machine code: a body every few seconds does not repay memory that is writable and executable.
-        builder.build(&text).map(Self).map_err(|error| error.to_string())
     }
 
     /// Whether there is a match within the offsets. keepalived searches a body of any length, piece by piece; here its
@@ -108,16 +61,8 @@ impl Pattern {
         // PCRE2 counts its steps and gives up, so that a body made for it cannot hold the loop.
         let found = self.0.find_at(body, regex.min_offset).map_err(|error| format!("Regex match failed: {error}"))?;
         // What is found is the first match: if that begins too late, all do.
-        let latest = regex.max_offset.into_iter().chain(first_line(body, regex)).min();
-        Ok(found.is_some_and(|found| latest.is_none_or(|latest| found.start() <= latest)))
+        Ok(found.is_some_and(|start| regex.max_offset.is_none_or(|latest| start <= latest)))
     }
-}
-
-/// By where a match must have begun that is to be in the first line that is searched: it may begin with the line's end.
-fn first_line(body: &[u8], regex: &BodyRegex) -> Option<usize> {
-    let asked = regex.options.iter().any(|word| word == FIRST_LINE);
-    let searched = body.get(regex.min_offset..).filter(|_| asked)?;
-    Some(regex.min_offset + searched.iter().position(|byte| *byte == b'\n')?)
 }
 
 #[cfg(test)]
@@ -153,6 +98,8 @@ mod tests {
             ("\n", &["firstline"], 0, None, "ab\ncb", true),
             ("c", &["firstline"], 3, None, "ab\ncb", true),
             ("c", &["firstline"], 0, None, "abc", true),
+            ("a$", &[], 0, None, "a\n", true),
+            ("a$", &["dollar_endonly"], 0, None, "a\n", false),
         ] {
             let regex = regex(pattern, options, min, max);
             let patterns = Patterns::new([&regex].into_iter()).unwrap();
@@ -165,7 +112,7 @@ mod tests {
     fn what_cannot_be_compiled_is_named() {
         let refused = |regex: BodyRegex| Patterns::new([&regex].into_iter()).unwrap_err().to_string();
         assert!(refused(regex("a(", &[], 0, None)).starts_with("regex \"a(\": "));
-        assert_eq!(refused(regex("a", &["alt_bsux"], 0, None)), "regex \"a\": option alt_bsux is not supported");
+        assert_eq!(refused(regex("a", &["anchored"], 0, None)), "regex \"a\": there is no option anchored");
     }
 
     #[test]

@@ -3,12 +3,13 @@
 
 use super::super::socket;
 use super::super::{ConfigError, Limit};
+use super::key;
 use evenkeel_balance::config::{ClientTls, TlsProbe, UrlProbe};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{AlertDescription, ClientConfig, DigitallySignedStruct, Error, PeerIncompatible, SignatureScheme};
 use std::io;
 use std::net::Ipv4Addr;
@@ -36,14 +37,11 @@ impl Tls {
             .with_custom_certificate_verifier(verifier);
         let mut config = match (&files.certificate, &files.key) {
             (Some(certificate), key) => {
-                let key = key.as_ref().unwrap_or(certificate);
+                let path = key.as_ref().unwrap_or(certificate);
                 let chain = CertificateDer::pem_file_iter(certificate)
                     .and_then(Iterator::collect::<Result<Vec<_>, _>>)
                     .map_err(|error| fault(certificate, error.to_string()))?;
-                let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| {
-                    let encrypted = if files.password.is_some() { "; encrypted keys cannot be read" } else { "" };
-                    fault(key, format!("{error}{encrypted}"))
-                })?;
+                let secret = key::read(path, files.password.as_deref()).map_err(|reason| fault(path, reason))?;
                 builder.with_client_auth_cert(chain, secret).map_err(|error| fault(certificate, error.to_string()))?
             }
             (None, _) => builder.with_no_client_auth(),
