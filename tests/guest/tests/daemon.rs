@@ -126,7 +126,11 @@ fn the_table_follows_health_and_is_kept_from_start_to_stop() {
         output("ipvsadm -d -t 10.0.0.100:80 -r 127.0.0.1:8001");
         output("ipvsadm -e -t 10.0.0.100:80 -r 127.0.0.2:8001 -m -w 9");
         await_table(&[FOREIGN, SERVICE, ONE, TWO]);
-        assert!(log().contains("somebody else changed the table"), "{}", log());
+        let status = output("evenkeel status --json --runtime-dir /tmp/daemon/run");
+        assert!(status.contains("\"repairs\": 2"), "{status}");
+        let why = output("evenkeel why 10.0.0.100:80 --runtime-dir /tmp/daemon/run");
+        assert!(why.contains("somebody else changed the table"), "{why}");
+        assert!(why.contains("it is put right: add 127.0.0.1:8001 with weight"), "{why}");
 
         // The role dies: the kernel's table stays, and its successor takes it over.
         until(|| role().is_some(), || "no balance role".to_owned());

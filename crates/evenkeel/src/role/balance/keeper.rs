@@ -36,6 +36,8 @@ pub(super) struct Keeper {
     /// Entries that somebody else had changed and that were put back.
     n_repairs: u64,
     last_repair: Option<String>,
+    /// Those that nobody has asked for yet, and of which service they are.
+    repairs: Vec<(Option<ServiceKey>, String)>,
     /// Done since the last time somebody asked, for explanations.
     effects: BTreeMap<PoolId, Vec<Effect>>,
 }
@@ -51,6 +53,7 @@ impl Keeper {
             refused: BTreeMap::new(),
             n_repairs: 0,
             last_repair: None,
+            repairs: Vec::new(),
             effects: BTreeMap::new(),
         }
     }
@@ -128,7 +131,7 @@ impl Keeper {
         if Instant::now() >= self.attend_at {
             self.attend_at = Instant::now() + ATTEND;
             match self.planes.attend() {
-                Ok(repairs) => repairs.into_iter().for_each(|what| self.note_repair(what)),
+                Ok(repairs) => repairs.into_iter().for_each(|(service, what)| self.note_repair(service, what)),
                 Err(error) => tracing::error!(target: "balance", "{error}"),
             }
         }
@@ -138,10 +141,15 @@ impl Keeper {
         }
     }
 
-    fn note_repair(&mut self, what: String) {
+    fn note_repair(&mut self, service: Option<ServiceKey>, what: String) {
         self.n_repairs += 1;
-        tracing::warn!(target: "balance", "somebody else changed the table, and it is put right: {what}");
-        self.last_repair = Some(what);
+        self.last_repair = Some(what.clone());
+        self.repairs.push((service, what));
+    }
+
+    /// What was put right since this was asked last, and of which service.
+    pub(super) fn take_repairs(&mut self) -> Vec<(Option<ServiceKey>, String)> {
+        std::mem::take(&mut self.repairs)
     }
 
     /// Compares what the plane holds with what it should, and puts right what somebody else changed.
@@ -155,7 +163,10 @@ impl Keeper {
         let foreign = diff(&self.current, &believed, owned);
         if !foreign.is_empty() {
             self.n_repairs += foreign.len().saturating_sub(MOST_EFFECTS) as u64;
-            foreign.iter().take(MOST_EFFECTS).for_each(|change| self.note_repair(words(change)));
+            foreign
+                .iter()
+                .take(MOST_EFFECTS)
+                .for_each(|change| self.note_repair(Some(change.service()), words(change)));
         }
         let changes = diff(&self.current, desired, owned);
         self.apply(&changes);

@@ -13,14 +13,14 @@ pub mod probe;
 use crate::wire::Wire;
 use addresses::LocalAddresses;
 use evenkeel_balance::config::{BfdId, Probe};
-use evenkeel_balance::{Action, Balancer, CheckId, Command, Config, Event, ProbeResult, Says, names};
+use evenkeel_balance::{Action, Balancer, CheckId, Command, Config, Event, PoolId, ProbeResult, Says, names};
 use evenkeel_bus::{
     Administered, BalanceView, Channel, ChannelError, Explanation, FromBalance, PoolView, ScriptEnd, ServerNotice,
     ToBalance, WallTime,
 };
-use evenkeel_kernel::clock;
 use evenkeel_kernel::privilege::{self, Capability};
 use evenkeel_kernel::sandbox;
+use evenkeel_kernel::clock;
 use files::TrackedFiles;
 use keeper::Keeper;
 use plane::Planes;
@@ -245,6 +245,7 @@ impl BalanceRole {
                         self.handle(Event::Deadline)?;
                     }
                     self.keeper.look_after(|| (self.balancer.owned(), self.balancer.desired_table()));
+                    self.explain_repairs()?;
                 }
             }
         }
@@ -402,6 +403,29 @@ impl BalanceRole {
         }
         let balancer = &self.balancer;
         self.keeper.settle(withdrawn, pools.into_iter().map(|pool| (pool, balancer.desired(pool).collect())));
+    }
+
+    /// A pool's repairs are told as its other events are.
+    fn explain_repairs(&mut self) -> anyhow::Result<()> {
+        let trigger = "somebody else changed the table";
+        for (service, what) in self.keeper.take_repairs() {
+            let pools = &self.book.config.pools;
+            let pool = service.and_then(|service| pools.iter().position(|pool| pool.services.contains(&service)));
+            let Some(pool) = pool.and_then(|at| u32::try_from(at).ok()) else {
+                tracing::warn!(target: "balance", "{trigger}, and it is put right: {what}");
+                continue;
+            };
+            let explanation = evenkeel_balance::Explanation {
+                pool: PoolId(pool),
+                server: None,
+                trigger: trigger.to_owned(),
+                rule: "the table is what the configuration and the health of servers make it".to_owned(),
+                decision: format!("it is put right: {what}"),
+            };
+            let explanation = Explanation::of_pool(explanation, &self.book.config, WallTime::now(), Vec::new());
+            self.tell(&FromBalance::Explained(explanation))?;
+        }
+        Ok(())
     }
 
     fn begin_probe(&mut self, id: CheckId, run: u64, url: u32) -> anyhow::Result<()> {

@@ -2,7 +2,7 @@
 
 use super::keeper::AUDIT_SHARE;
 use evenkeel_balance::config::{Config, FlushAtStop, PlaneChoice, SyncDaemon, Timeouts};
-use evenkeel_balance::table::{Change, Forward, Plane, Statistics, Table};
+use evenkeel_balance::table::{Change, Forward, Plane, ServiceKey, Statistics, Table};
 use evenkeel_kernel::Error;
 use evenkeel_kernel::ipvs::{self, Ipvs, SyncState};
 use evenkeel_kernel::netns::NetNs;
@@ -139,8 +139,8 @@ impl Planes {
         }
     }
 
-    /// What has to be done now and then beside keeping the table. Says what somebody else had changed.
-    pub(super) fn attend(&mut self) -> Result<Vec<String>, Error> {
+    /// What has to be done now and then beside keeping the table. Says what somebody else had changed, and of which service.
+    pub(super) fn attend(&mut self) -> Result<Vec<(Option<ServiceKey>, String)>, Error> {
         match self {
             Planes::Ipvs(_) => Ok(Vec::new()),
             Planes::Xdp(program) => program.attend(),
@@ -218,7 +218,7 @@ impl Program {
         detail
     }
 
-    fn attend(&mut self) -> Result<Vec<String>, Error> {
+    fn attend(&mut self) -> Result<Vec<(Option<ServiceKey>, String)>, Error> {
         let now = Instant::now();
         let unreachable = self.plane()?.refresh()?;
         let mut repairs = Vec::new();
@@ -238,7 +238,7 @@ impl Program {
             Some(service) => format!("{service}: {}", repair.what),
             None => repair.what,
         };
-        Ok(repairs.into_iter().map(words).collect())
+        Ok(repairs.into_iter().map(|repair| (repair.service, words(repair))).collect())
     }
 }
 
