@@ -7,7 +7,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 /// A plane adopts the maps of an earlier run only if they were made for the same version.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// An address of either family.
 #[repr(C, align(4))]
@@ -231,6 +231,20 @@ pub struct Counts {
     pub bytes_out: u64,
 }
 
+impl std::ops::Add for Counts {
+    type Output = Counts;
+
+    fn add(self, other: Counts) -> Counts {
+        Counts {
+            connections: self.connections + other.connections,
+            packets_in: self.packets_in + other.packets_in,
+            bytes_in: self.bytes_in + other.bytes_in,
+            packets_out: self.packets_out + other.packets_out,
+            bytes_out: self.bytes_out + other.bytes_out,
+        }
+    }
+}
+
 /// `struct settings`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -241,6 +255,8 @@ pub struct Settings {
     pub tcp_timeout: u64,
     pub closing_timeout: u64,
     pub udp_timeout: u64,
+    pub n_directors: u32,
+    pub pad: u32,
 }
 
 /// `struct mac_key`.

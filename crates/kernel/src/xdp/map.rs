@@ -251,21 +251,41 @@ impl Map<u32, u32> {
     /// Sets the first entries of an array in one call.
     fn fill(&self, values: &[u32]) -> io::Result<()> {
         let keys: Vec<u32> = (0..values.len() as u32).collect();
+        self.set_all(&keys, values).map_err(|(_, error)| error)
+    }
+
+    /// Sets entries in one call. The error comes with how many of them are set.
+    fn set_all(&self, keys: &[u32], values: &[u32]) -> Result<(), (usize, io::Error)> {
+        debug_assert_eq!(keys.len(), values.len());
         let mut attributes = Batch {
             from: 0,
             next: 0,
             keys: keys.as_ptr() as u64,
             values: values.as_ptr() as u64,
-            count: values.len() as u32,
+            count: keys.len() as u32,
             map: self.fd.as_raw_fd() as u32,
             entry_flags: 0,
             flags: 0,
         };
-        bpf(UPDATE_BATCH, &mut attributes).map(drop)
+        match bpf(UPDATE_BATCH, &mut attributes) {
+            Ok(_) => Ok(()),
+            // What the kernel does not know leaves the count as it was.
+            Err(error) if attributes.count as usize >= keys.len() => Err((0, error)),
+            Err(error) => Err((attributes.count as usize, error)),
+        }
     }
 
     /// Puts a map into this map of maps.
     pub(crate) fn set_map(&self, key: u32, map: &Self) -> io::Result<()> {
         self.set(&key, &(map.fd.as_raw_fd() as u32))
+    }
+
+    /// Puts several into it in one call; how many of them, from the first, are there.
+    pub(crate) fn set_maps<'m>(&self, maps: impl Iterator<Item = (u32, &'m Self)>) -> usize {
+        let (keys, values): (Vec<u32>, Vec<u32>) = maps.map(|(key, map)| (key, map.fd.as_raw_fd() as u32)).unzip();
+        match self.set_all(&keys, &values) {
+            Ok(()) => keys.len(),
+            Err((n_set, _)) => n_set,
+        }
     }
 }

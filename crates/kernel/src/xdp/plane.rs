@@ -67,7 +67,8 @@ pub(super) struct HeldServer {
 struct Staged {
     /// Services that need a new ring, with the last change to each.
     dirty: BTreeMap<ServiceKey, usize>,
-    gone: Vec<u32>,
+    /// Servers, and of which services.
+    gone: Vec<(u32, u32)>,
     gone_services: Vec<u32>,
 }
 
@@ -96,6 +97,8 @@ impl XdpPlane {
             tcp_timeout: TCP_TIMEOUT * SECOND,
             closing_timeout: CLOSING_TIMEOUT * SECOND,
             udp_timeout: UDP_TIMEOUT * SECOND,
+            n_directors: found.n_directors,
+            pad: 0,
         };
         let mut plane = XdpPlane {
             options,
@@ -142,6 +145,10 @@ impl XdpPlane {
     /// Other directors of the same services, by addresses on links of this host. What they send to a virtual address has
     /// been balanced already: this host was chosen, and takes it itself.
     pub fn set_directors(&mut self, directors: &[IpAddr]) -> Result<(), Error> {
+        // Looking at the network again takes as long as there are servers.
+        if self.directors == directors {
+            return Ok(());
+        }
         self.directors = directors.to_vec();
         self.refresh().map(drop)
     }
@@ -182,11 +189,18 @@ impl XdpPlane {
         for key in &wanted {
             self.maps.directors.set(key, &1).during(operation)?;
         }
-        for key in self.maps.directors.keys().during(operation)? {
+        let mut n_directors = wanted.len() as u32;
+        for key in self.maps.directors.keys().during(operation)?.iter().filter(|key| !wanted.contains(key)) {
             // One that does not answer for a moment is still one, so nothing is removed while some are unknown.
-            if !wanted.contains(&key) && wanted.len() == self.directors.len() {
-                self.maps.directors.remove(&key).during(operation)?;
+            if wanted.len() == self.directors.len() {
+                self.maps.directors.remove(key).during(operation)?;
+            } else {
+                n_directors += 1;
             }
+        }
+        if n_directors != self.settings.n_directors {
+            self.settings.n_directors = n_directors;
+            self.store_settings()?;
         }
         Ok(())
     }
@@ -276,7 +290,7 @@ impl XdpPlane {
             Change::RemoveService(key) => {
                 staged.dirty.remove(key);
                 let Some(held) = self.held.remove(key) else { return Ok(()) };
-                staged.gone.extend(held.servers.values().map(|server| server.id));
+                staged.gone.extend(held.servers.values().map(|server| (held.id, server.id)));
                 staged.gone_services.push(held.id);
                 self.maps.services.remove(&held.key).during(|| format!("remove {}", server::name(key)))?;
             }
@@ -287,7 +301,7 @@ impl XdpPlane {
             Change::RemoveDestination(key, server) => {
                 let Some(held) = self.held.get_mut(key) else { return Ok(()) };
                 let Some(server) = held.servers.remove(server) else { return Ok(()) };
-                staged.gone.push(server.id);
+                staged.gone.push((held.id, server.id));
                 staged.dirty.insert(*key, index);
             }
         }
@@ -303,7 +317,7 @@ impl XdpPlane {
             return Ok(());
         }
         let id = self.new_id()?;
-        let counts = self.maps.service_counts.set_each(&id, &abi::Counts::default(), self.n_processors);
+        let counts = self.maps.retired_counts.set(&id, &abi::Counts::default());
         counts.during(|| format!("add {}", server::name(key)))?;
         let service = service.clone();
         self.held.insert(*key, Held { id, key: abi_key, service, entry: None, ring: 0, servers: BTreeMap::new() });
@@ -351,7 +365,12 @@ impl XdpPlane {
                 Err(error) => failures.push((*key, error)),
             }
         }
-        let outcomes = side_by_side(&prepared, |(_, id, map, _)| self.maps.rings.set_map(*id, map));
+        let n_set = match waits_once_for_many() {
+            true => self.maps.rings.set_maps(prepared.iter().map(|(_, id, map, _)| (*id, map))),
+            false => 0,
+        };
+        let set = |(_, id, map, _): &(_, u32, Map<u32, u32>, _)| self.maps.rings.set_map(*id, map);
+        let outcomes = (0..n_set).map(|_| Ok(())).chain(side_by_side(&prepared[n_set..], set));
         for ((key, _, _, number), outcome) in prepared.iter().zip(outcomes) {
             let outcome = outcome.during(|| format!("publish {}", server::name(key)));
             if let Err(error) = outcome.and_then(|()| self.publish_service(key, *number)) {
@@ -399,6 +418,15 @@ impl XdpPlane {
         Ok(())
     }
 
+    /// What a server counted stays with its service, if that stays.
+    fn retire_server(&self, service: u32, id: u32) -> io::Result<()> {
+        if let Some(retired) = self.maps.retired_counts.get(&service)? {
+            let counts = self.maps.server_counts.get_each(&id, self.n_processors)?;
+            self.maps.retired_counts.set(&service, &counts.into_iter().fold(retired, |sum, counts| sum + counts))?;
+        }
+        self.drop_server(id)
+    }
+
     pub(super) fn drop_server(&self, id: u32) -> io::Result<()> {
         self.maps.servers.remove(&id)?;
         self.maps.loads.remove(&id)?;
@@ -432,10 +460,10 @@ impl Plane for XdpPlane {
         // Only now does nothing lead to them any more.
         let forget = |id: &u32| {
             self.maps.rings.remove(id)?;
-            self.maps.service_counts.remove(id)
+            self.maps.retired_counts.remove(id)
         };
         let mut forgotten = side_by_side(&staged.gone_services, forget);
-        forgotten.extend(staged.gone.iter().map(|id| self.drop_server(*id)));
+        forgotten.extend(staged.gone.iter().map(|(service, id)| self.retire_server(*service, *id)));
         for cause in forgotten.into_iter().filter_map(Result::err) {
             failures.push((changes.len().saturating_sub(1), Error::new("forget what was removed", cause)));
         }
@@ -453,11 +481,19 @@ impl Plane for XdpPlane {
     }
 }
 
+/// After a change to a map of maps the kernel waits until no program can be using what was there, which takes ten
+/// milliseconds: since Linux 6.8 once for all changes of a call, before for each.
+fn waits_once_for_many() -> bool {
+    let name = rustix::system::uname();
+    let release = name.release().to_string_lossy();
+    let mut numbers = release.split(['.', '-']).map_while(|word| word.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(6), Some(8))
+}
+
 /// So many changes to a map of maps are made at once.
 const SIDE_BY_SIDE: usize = 128;
 
-/// Does something for each of many, on several threads: after each change to a map of maps the kernel waits until no program
-/// can be using what was there, which takes ten milliseconds, but as long for a hundred as for one.
+/// Does something for each of many, on several threads: the kernel waits as long for a hundred as for one.
 fn side_by_side<T: Sync>(items: &[T], each: impl Fn(&T) -> io::Result<()> + Sync) -> Vec<io::Result<()>> {
     let share = items.len().div_ceil(SIDE_BY_SIDE).max(1);
     if items.len() <= 1 {

@@ -51,12 +51,13 @@ impl XdpPlane {
         let mut statistics = Statistics::new();
         let mut rates = std::mem::take(&mut self.rates);
         for (key, held) in &self.held {
-            let counts = self.maps.service_counts.get_each(&held.id, self.n_processors).during(operation)?;
+            let mut counts: Vec<_> = self.maps.retired_counts.get(&held.id).during(operation)?.into_iter().collect();
             let mut destinations = BTreeMap::new();
             for (server_key, server) in &held.servers {
-                let counts = self.maps.server_counts.get_each(&server.id, self.n_processors).during(operation)?;
+                let of_server = self.maps.server_counts.get_each(&server.id, self.n_processors).during(operation)?;
                 let load = self.maps.loads.get(&server.id).during(operation)?.unwrap_or_default();
-                let traffic = rates.rate(server.id, now, sum(&counts));
+                let traffic = rates.rate(server.id, now, sum(&of_server));
+                counts.extend(of_server);
                 destinations.insert(
                     *server_key,
                     DestinationStatistics { traffic, active: load.active, inactive: load.inactive, persistent: 0 },
@@ -83,13 +84,7 @@ impl XdpPlane {
 }
 
 fn sum(counts: &[abi::Counts]) -> Traffic {
-    let mut traffic = Traffic::default();
-    for count in counts {
-        traffic.connections += count.connections;
-        traffic.packets_in += count.packets_in;
-        traffic.packets_out += count.packets_out;
-        traffic.bytes_in += count.bytes_in;
-        traffic.bytes_out += count.bytes_out;
-    }
-    traffic
+    let abi::Counts { connections, packets_in, bytes_in, packets_out, bytes_out } =
+        counts.iter().fold(abi::Counts::default(), |sum, counts| sum + *counts);
+    Traffic { connections, packets_in, packets_out, bytes_in, bytes_out, ..Traffic::default() }
 }

@@ -6,7 +6,7 @@
 #include "kernel.h"
 
 /* Raised whenever a layout below or a meaning changes: a plane adopts the maps of an earlier run only if it is equal. */
-#define ABI_VERSION 1
+#define ABI_VERSION 2
 
 enum family { FAMILY_V4 = 4, FAMILY_V6 = 6 };
 
@@ -179,6 +179,8 @@ struct settings {
 	u64 tcp_timeout;
 	u64 closing_timeout;
 	u64 udp_timeout;
+	u32 n_directors; /* none: nobody looks for them */
+	u32 pad;
 };
 
 struct mac_key {

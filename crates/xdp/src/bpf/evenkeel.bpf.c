@@ -15,15 +15,9 @@
 #include "nat.h"
 #include "tunnel.h"
 
-NOINLINE static int forward(struct xdp_md *ctx, struct packet *packet, u32 service, u32 id)
+NOINLINE static int forward(struct xdp_md *ctx, struct packet *packet, u32 service, u32 id, struct server *server)
 {
-	struct server *server = bpf_map_lookup_elem(&servers, &id);
-
-	if (!server) {
-		happened(EVENT_NO_SERVER);
-		return XDP_DROP;
-	}
-	count_in(&server_counts, id, packet->length);
+	count_in(id, packet->length);
 	if (server->flags & SERVER_LOCAL)
 		return XDP_PASS;
 	if (!(server->flags & SERVER_REACHABLE)) {
@@ -45,6 +39,7 @@ NOINLINE static int forward(struct xdp_md *ctx, struct packet *packet, u32 servi
 INLINE int later_fragment(struct xdp_md *ctx, struct packet *packet)
 {
 	struct fragment *fragment = find_fragment(packet);
+	struct server *server;
 
 	if (!fragment) {
 		happened(EVENT_ORPHAN_FRAGMENT);
@@ -52,8 +47,12 @@ INLINE int later_fragment(struct xdp_md *ctx, struct packet *packet)
 	}
 	if (fragment->is_reply)
 		return forward_reply(ctx, packet, &fragment->reply);
-	count_in(&service_counts, fragment->service, packet->length);
-	return forward(ctx, packet, fragment->service, fragment->server);
+	server = bpf_map_lookup_elem(&servers, &fragment->server);
+	if (!server) {
+		happened(EVENT_NO_SERVER);
+		return XDP_DROP;
+	}
+	return forward(ctx, packet, fragment->service, fragment->server, server);
 }
 
 INLINE int reply_or_pass(struct xdp_md *ctx, struct packet *packet)
@@ -75,6 +74,7 @@ int evenkeel(struct xdp_md *ctx)
 {
 	struct settings *setting;
 	struct service *service;
+	struct server *server;
 	struct packet *packet;
 	u32 zero = 0, id;
 
@@ -88,19 +88,18 @@ int evenkeel(struct xdp_md *ctx)
 	service = find_service(packet);
 	if (!service)
 		return reply_or_pass(ctx, packet);
-	if (is_from_director(ctx)) {
+	if (setting->n_directors && is_from_director(ctx)) {
 		happened(EVENT_FROM_DIRECTOR);
 		return XDP_PASS;
 	}
-	id = server_for(packet, service, setting);
-	if (!id) {
+	server = server_for(packet, service, setting, &id);
+	if (!server) {
 		happened(EVENT_NO_SERVER);
 		return XDP_DROP;
 	}
-	count_in(&service_counts, service->id, packet->length);
 	if (packet->flags & PACKET_FRAGMENT)
 		remember_fragment(packet, service->id, id, NULL);
-	return forward(ctx, packet, service->id, id);
+	return forward(ctx, packet, service->id, id, server);
 }
 
 /* The name under which the kernel lets a program use what it keeps for free software. */

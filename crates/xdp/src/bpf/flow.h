@@ -97,22 +97,11 @@ INLINE int begins_again(struct packet *packet, struct flow *flow)
 	       (packet->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
-INLINE u32 server_for(struct packet *packet, struct service *service, struct settings *settings)
+/* The number of a packet's server where the table of flows does not say it, or 0. */
+INLINE u32 server_without_flow(struct packet *packet, struct service *service, struct flow *flow)
 {
-	struct flow *flow;
 	u32 id;
 
-	if (service->flags & SERVICE_ONE_PACKET && packet->key.protocol == PROTOCOL_UDP)
-		return choose(packet, service);
-	flow = bpf_map_lookup_elem(&flows, &packet->key);
-	if (flow && flow->seen + timeout(packet, settings, flow->state) > packet->now && !begins_again(packet, flow) &&
-	    bpf_map_lookup_elem(&servers, &flow->server)) {
-		id = flow->server;
-		/* An error says nothing about the life of the connection, and anybody can forge one. */
-		if (!(packet->flags & PACKET_ERROR))
-			advance(packet, flow);
-		return id;
-	}
 	if (packet->flags & PACKET_ERROR)
 		return service->choice <= CHOICE_DESTINATION && !service->persistence ? choose(packet, service) : 0;
 	if (flow)
@@ -124,10 +113,34 @@ INLINE u32 server_for(struct packet *packet, struct service *service, struct set
 	packet->flow.server = id;
 	packet->flow.state = FLOW_NEW;
 	load_add(id, 1, 0);
-	count_connection(&server_counts, id);
-	count_connection(&service_counts, service->id);
+	count_connection(id);
 	advance(packet, &packet->flow);
 	if (bpf_map_update_elem(&flows, &packet->key, &packet->flow, BPF_ANY))
 		happened(EVENT_TABLE_FULL);
 	return id;
+}
+
+/* The server and its number. */
+INLINE struct server *server_for(struct packet *packet, struct service *service, struct settings *settings, u32 *id)
+{
+	struct server *server;
+	struct flow *flow;
+
+	if (service->flags & SERVICE_ONE_PACKET && packet->key.protocol == PROTOCOL_UDP) {
+		*id = choose(packet, service);
+		return bpf_map_lookup_elem(&servers, id);
+	}
+	flow = bpf_map_lookup_elem(&flows, &packet->key);
+	if (flow && flow->seen + timeout(packet, settings, flow->state) > packet->now && !begins_again(packet, flow)) {
+		*id = flow->server;
+		server = bpf_map_lookup_elem(&servers, id);
+		if (server) {
+			/* An error says nothing about the life of the connection, and anybody can forge one. */
+			if (!(packet->flags & PACKET_ERROR))
+				advance(packet, flow);
+			return server;
+		}
+	}
+	*id = server_without_flow(packet, service, flow);
+	return bpf_map_lookup_elem(&servers, id);
 }

@@ -65,13 +65,14 @@ struct {
 	MAP_TYPE(value, struct counts);
 } server_counts SECTION(".maps");
 
+/* For the plane: what the servers of a service counted that are gone. */
 struct {
-	MAP_NUMBER(type, BPF_MAP_TYPE_PERCPU_HASH);
+	MAP_NUMBER(type, BPF_MAP_TYPE_HASH);
 	MAP_NUMBER(max_entries, MAX_SERVICES);
 	MAP_NUMBER(map_flags, BPF_F_NO_PREALLOC);
 	MAP_TYPE(key, u32);
 	MAP_TYPE(value, struct counts);
-} service_counts SECTION(".maps");
+} retired_counts SECTION(".maps");
 
 struct {
 	MAP_NUMBER(type, BPF_MAP_TYPE_LRU_HASH);

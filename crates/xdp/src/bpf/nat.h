@@ -171,7 +171,6 @@ NOINLINE static int forward_reply(struct xdp_md *ctx, struct packet *packet, str
 	change = rewrite_ip(ctx, ETHERNET, packet->family, 1, &reply->address);
 	if (!(packet->flags & PACKET_LATER))
 		rewrite_l4(ctx, packet->l4, packet->protocol, 1, reply->port, change);
-	count_out(&server_counts, reply->server, packet->length);
-	count_out(&service_counts, reply->service, packet->length);
+	count_out(reply->server, packet->length);
 	return send(ctx, reply->mac, reply->source_mac, reply->ifindex);
 }

@@ -18,9 +18,10 @@ INLINE struct service *find_service(struct packet *packet)
 	return bpf_map_lookup_elem(&services, &packet->service_key);
 }
 
-INLINE void count_in(void *map, u32 id, u32 bytes)
+/* Everything is counted for servers; what a service counts is the sum of its servers, which the plane makes. */
+INLINE void count_in(u32 id, u32 bytes)
 {
-	struct counts *counts = bpf_map_lookup_elem(map, &id);
+	struct counts *counts = bpf_map_lookup_elem(&server_counts, &id);
 
 	if (counts) {
 		counts->packets_in += 1;
@@ -28,9 +29,9 @@ INLINE void count_in(void *map, u32 id, u32 bytes)
 	}
 }
 
-INLINE void count_out(void *map, u32 id, u32 bytes)
+INLINE void count_out(u32 id, u32 bytes)
 {
-	struct counts *counts = bpf_map_lookup_elem(map, &id);
+	struct counts *counts = bpf_map_lookup_elem(&server_counts, &id);
 
 	if (counts) {
 		counts->packets_out += 1;
@@ -38,9 +39,9 @@ INLINE void count_out(void *map, u32 id, u32 bytes)
 	}
 }
 
-INLINE void count_connection(void *map, u32 id)
+INLINE void count_connection(u32 id)
 {
-	struct counts *counts = bpf_map_lookup_elem(map, &id);
+	struct counts *counts = bpf_map_lookup_elem(&server_counts, &id);
 
 	if (counts)
 		counts->connections += 1;
