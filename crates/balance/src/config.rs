@@ -4,13 +4,15 @@ use crate::table::{Forward, Protocol, Service, ServiceKey};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything the balance role needs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Config {
-    /// The virtual servers. [`PoolId`](crate::PoolId) is the index in this list.
-    pub pools: Vec<Pool>,
+    /// The virtual servers. [`PoolId`](crate::PoolId) is the index in this list. A configuration shares with the one before
+    /// it those that are the same: of ten thousand a reload may change one.
+    pub pools: Vec<Arc<Pool>>,
     /// The programs of MISC_CHECK and of notices, run by the supervisor. [`ScriptId`] is the index in this list.
     pub scripts: Vec<Script>,
     /// Files whose number FILE_CHECK follows. [`FileId`] is the index in this list.
@@ -35,6 +37,26 @@ pub struct Config {
     pub sync_daemon: Option<SyncDaemon>,
     /// `rs_init_notifies`: notices are sent for servers that are up from the start.
     pub notices_at_start: bool,
+}
+
+impl Config {
+    /// Gives back what lists have room for and do not hold. One that grew by itself has room for four where there is one,
+    /// which for checks is more than all the rest of a server.
+    pub fn shrink(&mut self) {
+        for pool in self.pools.iter_mut().filter_map(Arc::get_mut) {
+            pool.services.shrink_to_fit();
+            pool.servers.shrink_to_fit();
+            for server in &mut pool.servers {
+                server.checks.shrink_to_fit();
+                for check in &mut server.checks {
+                    if let Probe::Http(http) = &mut check.probe {
+                        http.urls.shrink_to_fit();
+                        http.urls.iter_mut().for_each(|url| url.statuses.shrink_to_fit());
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// A program of a check that names no time limit is ended after this.

@@ -106,7 +106,7 @@ pub fn find_pool(config: &Config, text: &str) -> Result<PoolId, FindError> {
         [] => Err(FindError::Unknown {
             what: "pool".to_owned(),
             text: text.to_owned(),
-            candidates: Candidates(config.pools.iter().map(describe).collect()),
+            candidates: Candidates(config.pools.iter().map(|pool| describe(pool)).collect()),
         }),
         several => Err(FindError::Ambiguous {
             what: "pool".to_owned(),

@@ -346,13 +346,13 @@ impl Matches {
                 pools.push(Origin::New);
                 continue;
             };
-            if same_names && old.pools[old_index] == *new_pool {
+            let old_pool = &old.pools[old_index];
+            if same_names && (Arc::ptr_eq(old_pool, new_pool) || old_pool == new_pool) {
                 pools.push(Origin::Unchanged(old_index));
                 unchanged.insert(PoolId(old_index as u32));
                 continue;
             }
             pools.push(Origin::Changed(old_index));
-            let old_pool = &old.pools[old_index];
             let places: HashMap<(IpAddr, u16), u32> = new_pool
                 .servers
                 .iter()

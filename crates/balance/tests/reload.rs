@@ -4,7 +4,9 @@ mod node;
 
 use evenkeel_balance::config::{BfdId, Config, Pool, Probe, ScriptId, Server};
 use evenkeel_balance::{Action, AdminState, CheckId, Event, PoolId};
-use node::{Node, bad, check, config, good, id, misc, notices, pool, script, seconds, server, service, sorry, tcp};
+use node::{
+    Node, bad, check, config, first, good, id, misc, notices, pool, script, seconds, server, service, sorry, tcp,
+};
 
 fn two() -> Config {
     config(vec![pool(vec![server(1, tcp()), server(2, tcp())])])
@@ -38,13 +40,13 @@ fn the_same_configuration_changes_nothing() {
 fn health_schedule_and_counters_move_with_servers_and_pools() {
     let mut node = half_down();
     let mut new = two();
-    new.pools[0].servers.reverse();
+    first(&mut new).servers.reverse();
     let other = Pool {
         name: "[10.0.0.7]:tcp:80".to_owned(),
         services: vec![service("10.0.0.7", 80)],
         ..pool(vec![server(1, Vec::new())])
     };
-    new.pools.insert(0, other);
+    new.pools.insert(0, other.into());
     node.reload(new);
     assert_eq!(node.actions, [Action::Reconfigured, Action::Reconcile(PoolId(0))], "the moved pool is as it was");
     assert_eq!(node.table_of(PoolId(1)), "10.0.1.2*1");
@@ -61,7 +63,7 @@ fn a_probe_that_is_under_way_counts_under_its_old_number() {
     node.wait();
     let (old, run, _) = node.running[0];
     let mut new = two();
-    new.pools[0].servers.reverse();
+    first(&mut new).servers.reverse();
     for _ in 0..2 {
         node.reload(new.clone());
         assert!(!node.actions.iter().any(|action| matches!(action, Action::Cancel { .. })));
@@ -78,7 +80,7 @@ fn removed_servers_go_with_a_word_under_their_old_number() {
     node.answer_of(id(0, 1), 0, bad());
     let (gone, run, _) = node.running[0];
     let mut new = two();
-    new.pools[0].servers.remove(0);
+    first(&mut new).servers.remove(0);
     node.reload(new);
     let (old, fresh) = halves(&node);
     assert_eq!(notices(old), ["down 0/0", "down 0/2"].map(str::to_owned));
@@ -91,11 +93,11 @@ fn removed_servers_go_with_a_word_under_their_old_number() {
 #[test]
 fn a_removed_pool_is_withdrawn_and_a_moved_service_is_not() {
     let mut old = two();
-    old.pools[0].services.push(service("10.0.0.1", 443));
+    first(&mut old).services.push(service("10.0.0.1", 443));
     let mut node = Node::new(old);
     let mut new = two();
-    new.pools[0].name = "[10.0.0.1]:tcp:443".to_owned();
-    new.pools[0].services = vec![service("10.0.0.1", 443)];
+    first(&mut new).name = "[10.0.0.1]:tcp:443".to_owned();
+    first(&mut new).services = vec![service("10.0.0.1", 443)];
     node.reload(new);
     let (before, after) = halves(&node);
     assert_eq!(notices(before), ["down 0/0", "down 0/1", "quorum lost 0"]);
@@ -108,7 +110,7 @@ fn a_removed_pool_is_withdrawn_and_a_moved_service_is_not() {
 fn a_pool_of_the_same_services_under_another_name_is_the_same() {
     let mut node = half_down();
     let mut new = two();
-    new.pools[0].name = "[web]".to_owned();
+    first(&mut new).name = "[web]".to_owned();
     assert_eq!(node.reload(new), [Action::Reconfigured]);
     assert_eq!(node.table(), "10.0.1.2*1");
 }
@@ -117,8 +119,8 @@ fn a_pool_of_the_same_services_under_another_name_is_the_same() {
 fn new_servers_begin_as_at_the_start() {
     let mut node = half_down();
     let mut new = two();
-    new.pools[0].servers.push(server(3, tcp()));
-    new.pools[0].servers.push(Server { alpha: true, ..server(4, tcp()) });
+    first(&mut new).servers.push(server(3, tcp()));
+    first(&mut new).servers.push(Server { alpha: true, ..server(4, tcp()) });
     node.reload(new);
     assert_eq!(node.table(), "10.0.1.2*1 10.0.1.3*1");
     assert_eq!(node.wait(), seconds(1));
@@ -132,7 +134,7 @@ fn new_servers_begin_as_at_the_start() {
 fn a_new_server_with_a_slow_start_rises() {
     let mut node = half_down();
     let mut new = two();
-    new.pools[0].servers.push(Server { slow_start: Some(seconds(10)), weight: 100, ..server(3, tcp()) });
+    first(&mut new).servers.push(Server { slow_start: Some(seconds(10)), weight: 100, ..server(3, tcp()) });
     node.reload(new);
     assert_eq!(node.table(), "10.0.1.2*1 10.0.1.3*1");
     node.wait();
@@ -143,7 +145,7 @@ fn a_new_server_with_a_slow_start_rises() {
 fn a_check_that_was_changed_neither_kills_nor_revives_its_server() {
     let mut node = half_down();
     let mut new = two();
-    for server in &mut new.pools[0].servers {
+    for server in &mut first(&mut new).servers {
         server.alpha = true;
         server.checks[0].timing.interval = seconds(20);
     }
@@ -159,7 +161,7 @@ fn a_check_that_was_changed_neither_kills_nor_revives_its_server() {
 fn a_server_whose_failing_check_is_gone_is_up() {
     let mut node = half_down();
     let mut new = two();
-    new.pools[0].servers[0].checks.clear();
+    first(&mut new).servers[0].checks.clear();
     node.reload(new);
     assert_eq!((node.table().as_str(), node.notices()), ("10.0.1.1*1 10.0.1.2*1", vec!["up 0/0".to_owned()]));
 }
@@ -177,7 +179,7 @@ fn scripts_are_the_same_by_their_words_and_not_by_their_index() {
         node.answer(good());
         let mut new = old.clone();
         new.scripts = scripts;
-        new.pools[0].servers[0].checks[0].probe = Probe::Misc { script: ScriptId(index), dynamic: false };
+        first(&mut new).servers[0].checks[0].probe = Probe::Misc { script: ScriptId(index), dynamic: false };
         node.reload(new);
         assert_eq!(node.balancer.status(node.now).pools[0].servers[0].checks[0].n_passed, u64::from(kept));
     }
@@ -188,10 +190,10 @@ fn administrative_states_stay_and_wait_for_servers_that_come_back() {
     let mut node = half_down();
     node.command(id(0, 1), AdminState::Drained);
     let mut without = two();
-    without.pools[0].servers.pop();
+    first(&mut without).servers.pop();
     node.reload(without);
     let mut back = two();
-    back.pools[0].servers.reverse();
+    first(&mut back).servers.reverse();
     node.reload(back);
     assert_eq!(node.table(), "10.0.1.2*0");
 }
@@ -200,11 +202,11 @@ fn administrative_states_stay_and_wait_for_servers_that_come_back() {
 fn new_numbers_for_weight_quorum_and_sorry_server_take_effect_at_once() {
     let mut node = half_down();
     let mut new = two();
-    new.pools[0].servers[1].weight = 9;
+    first(&mut new).servers[1].weight = 9;
     node.reload(new.clone());
     assert_eq!((node.table().as_str(), node.reconciles()), ("10.0.1.2*9", 1));
-    new.pools[0].quorum = 10.try_into().unwrap();
-    new.pools[0].sorry = sorry();
+    first(&mut new).quorum = 10.try_into().unwrap();
+    first(&mut new).sorry = sorry();
     node.reload(new);
     assert_eq!((node.table().as_str(), node.notices()), ("10.0.9.9*1", vec!["quorum lost 0".to_owned()]));
 }
@@ -217,10 +219,10 @@ fn a_session_that_is_known_decides_about_new_checks() {
     node.tell(Event::Bfd { session: BfdId(0), up: false });
     let mut new = old;
     new.bfd_sessions.insert(0, "zero".to_owned());
-    for server in &mut new.pools[0].servers {
+    for server in &mut first(&mut new).servers {
         server.checks[0].probe = Probe::Bfd { session: BfdId(1) };
     }
-    new.pools[0].servers.push(server(2, vec![check(Probe::Bfd { session: BfdId(1) })]));
+    first(&mut new).servers.push(server(2, vec![check(Probe::Bfd { session: BfdId(1) })]));
     node.reload(new);
     assert_eq!(node.table(), "");
     node.tell(Event::Bfd { session: BfdId(1), up: true });
@@ -231,7 +233,7 @@ fn a_session_that_is_known_decides_about_new_checks() {
 fn a_pool_that_follows_an_address_from_now_on_rests() {
     let mut node = half_down();
     let mut new = two();
-    new.pools[0].ha_suspend = true;
+    first(&mut new).ha_suspend = true;
     node.reload(new);
     assert_eq!(node.balancer.deadline(), None);
     node.reload(two());

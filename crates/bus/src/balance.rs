@@ -5,6 +5,7 @@ use evenkeel_balance::AdminState;
 use evenkeel_balance::config::{Config, Pool, ScriptId};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// From the supervisor to the balance role.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,7 +72,7 @@ impl Kept {
     /// What both have at their ends.
     pub fn between(config: &Config, base: &Config) -> Self {
         let both = config.pools.len().min(base.pools.len());
-        let is_same = |(one, other): &(&Pool, &Pool)| one == other;
+        let is_same = |(one, other): &(&Arc<Pool>, &Arc<Pool>)| Arc::ptr_eq(one, other) || one == other;
         let front = config.pools.iter().zip(&base.pools).take_while(is_same).count();
         let back =
             config.pools.iter().rev().zip(base.pools.iter().rev()).take(both - front).take_while(is_same).count();
@@ -79,7 +80,7 @@ impl Kept {
     }
 
     /// The pools between those at the ends.
-    pub fn rest(self, pools: &[Pool]) -> &[Pool] {
+    pub fn rest(self, pools: &[Arc<Pool>]) -> &[Arc<Pool>] {
         &pools[self.front..pools.len() - self.back]
     }
 
@@ -182,7 +183,7 @@ mod tests {
             quorum_down: None,
             mail: false,
         };
-        Config { pools: names.chars().map(pool).collect(), ..Config::default() }
+        Config { pools: names.chars().map(pool).map(Arc::new).collect(), ..Config::default() }
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub const MAX_DESCRIPTORS: usize = 250;
 
 const HEAD: usize = 5;
 
+/// Bytes that there may be room for while nothing waits.
+const ROOM: usize = 1 << 16;
+
 /// One frame.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Frame {
@@ -66,6 +69,10 @@ impl Codec {
                 continue;
             }
             let body = self.bytes.drain(..length).collect();
+            // A configuration comes once, and what comes after it is short.
+            if self.bytes.is_empty() && self.bytes.capacity() > ROOM {
+                self.bytes = VecDeque::new();
+            }
             return Ok(Some(Frame { body, n_descriptors: std::mem::take(&mut self.carried) }));
         }
     }

@@ -1,4 +1,4 @@
-//! Which pages of itself a process keeps.
+//! Which pages of itself a process keeps, and of what it no longer needs.
 
 use libc::{PF_W, PT_LOAD, c_int, c_void, dl_phdr_info};
 use rustix::mm::{Advice, madvise};
@@ -14,6 +14,24 @@ pub fn forget_start() {
         // SAFETY: these are whole pages of a file mapped without write permission. A Rust executable is linked without
         // text relocations, so nobody ever wrote to them, and the file gives them back as they are.
         let _kept_when_locked = unsafe { madvise(address, pages.len(), Advice::LinuxDontNeed) };
+    }
+}
+
+/// Gives what was freed back to the system, as far as it makes whole pages: after a configuration was read, which takes many
+/// times what stays of it.
+pub fn give_back() {
+    // SAFETY: the call takes no pointer, and touches nothing but the allocator's own records.
+    unsafe { libc::malloc_trim(0) };
+}
+
+/// Keeps what is freed from now on, up to this many bytes at the end of the heap, for whoever asks next: a process that reads
+/// one configuration after another has its pages from the last time then, and the system need not clear new ones.
+pub fn keep_freed(bytes: i32) {
+    // SAFETY: both calls take numbers, and set limits of the allocator.
+    unsafe {
+        libc::mallopt(libc::M_TRIM_THRESHOLD, bytes);
+        // The most that it takes: larger pieces are mapped one by one, and unmapped when they are freed.
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 32 << 20);
     }
 }
 

@@ -10,6 +10,7 @@ use evenkeel_balance::{
 use evenkeel_wire::Instant;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) fn seconds(n: u64) -> Duration {
@@ -94,7 +95,14 @@ pub(crate) fn script(word: &str) -> Script {
 }
 
 pub(crate) fn config(pools: Vec<Pool>) -> Config {
+    let pools = pools.into_iter().map(Arc::new).collect();
     Config { pools, scripts: vec![script("/bin/check")], ..Config::default() }
+}
+
+/// The first pool, to be changed.
+#[allow(dead_code, reason = "not every test changes one")]
+pub(crate) fn first(config: &mut Config) -> &mut Pool {
+    Arc::make_mut(&mut config.pools[0])
 }
 
 pub(crate) fn id(pool: u32, server: u32) -> ServerId {

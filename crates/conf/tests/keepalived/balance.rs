@@ -8,6 +8,7 @@ use evenkeel_conf::keepalived::Loaded;
 use evenkeel_wire::Family;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A virtual_server for `of`, with the lines and a scheduler, a method, a protocol and a real server unless they are
@@ -40,7 +41,7 @@ pub(crate) fn quiet(text_of_it: &str) -> Config {
 pub(crate) fn pool(of: &str, lines: &str) -> Pool {
     let mut config = quiet(&virtual_server(of, lines));
     assert_eq!(config.pools.len(), 1);
-    config.pools.remove(0)
+    Arc::unwrap_or_clone(config.pools.remove(0))
 }
 
 #[track_caller]
@@ -63,7 +64,7 @@ fn corrected(of: &str, lines: &str, rule: &str, consequence: &str) -> Pool {
     let so = only.consequence.as_deref().unwrap_or_default();
     assert!(so.contains(consequence), "{so}");
     assert_eq!(loaded.balance.pools.len(), 1, "{}", said(&loaded));
-    loaded.balance.pools.remove(0)
+    Arc::unwrap_or_clone(loaded.balance.pools.remove(0))
 }
 
 /// The same where nothing is left of the virtual server.

@@ -11,11 +11,11 @@ use std::num::NonZeroU32;
 /// One word of what is said when a real server has this check.
 #[track_caller]
 fn refused(block: &str, rule: &str) -> Vec<Check> {
-    let mut loaded = loaded("10.0.0.100 80", &format!("real_server 10.0.0.1 80 {{\n{block}\n}}"));
+    let loaded = loaded("10.0.0.100 80", &format!("real_server 10.0.0.1 80 {{\n{block}\n}}"));
     let said_rules: Vec<_> =
         loaded.diagnostics.iter().filter(|d| d.severity > Severity::Note).map(|d| d.rule).collect();
     assert_eq!(said_rules, [rule], "{}", said(&loaded));
-    loaded.balance.pools.remove(0).servers.remove(0).checks
+    loaded.balance.pools[0].servers[0].checks.clone()
 }
 
 fn target(port: u16) -> Target {

@@ -98,7 +98,7 @@ fn a_mark_is_of_the_family_of_what_stands_beside_it() {
 
 fn pool_of(mut loaded: Loaded) -> evenkeel_balance::config::Pool {
     assert_eq!(rules(&loaded), [""; 0], "{}", said(&loaded));
-    loaded.balance.pools.remove(0)
+    std::sync::Arc::unwrap_or_clone(loaded.balance.pools.remove(0))
 }
 
 #[test]

@@ -156,7 +156,8 @@ fn article_002_with_old_spellings_and_a_layer_4_service() {
             ttl: None,
             group: None,
         };
-        let expected = balance::Config { pools: vec![pool], sync_daemon: Some(sync_daemon), ..Default::default() };
+        let expected =
+            balance::Config { pools: vec![pool.into()], sync_daemon: Some(sync_daemon), ..Default::default() };
         assert_eq!(fixture(file).balance, expected);
     }
 }
@@ -236,7 +237,10 @@ fn article_002_commented_and_without_its_last_brace() {
     check("seed_002_commented.conf", Config { instances: vec![vi], ..Config::default() }, &rules);
     let servers = vec![server([10, 0, 0, 137], 3, 10, 3), server([10, 0, 0, 139], 3, 10, 3)];
     let pools = vec![pool([10, 0, 0, 148], Scheduler::Rr, servers)];
-    assert_eq!(fixture("seed_002_commented.conf").balance, balance::Config { pools, ..Default::default() });
+    assert_eq!(
+        fixture("seed_002_commented.conf").balance,
+        balance::Config { pools: pools.into_iter().map(Into::into).collect(), ..Default::default() }
+    );
 }
 
 #[test]

@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Runs scripts that name no user, where it exists.
 const USUAL_USER: &str = "keepalived_script";
@@ -168,7 +169,10 @@ fn enforce_for_servers(config: &mut evenkeel_balance::Config, rules: &Rules, rem
     let forget = |slot: &mut Option<evenkeel_balance::config::ScriptId>| {
         slot.take_if(|id| refused.contains(id));
     };
-    for pool in &mut config.pools {
+    if refused.is_empty() {
+        return;
+    }
+    for pool in config.pools.iter_mut().map(Arc::make_mut) {
         forget(&mut pool.quorum_up);
         forget(&mut pool.quorum_down);
         for server in &mut pool.servers {

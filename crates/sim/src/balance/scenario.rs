@@ -8,6 +8,7 @@ use evenkeel_balance::config::{
 use evenkeel_balance::table::{Forward, Protocol, Scheduler, Service, ServiceFlags, ServiceKey};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Servers have the addresses `10.0.1.0` to this, less one.
@@ -22,7 +23,7 @@ pub(super) fn config(random: &mut Random) -> Config {
     let script = Script { argv: vec!["/bin/check".to_owned()], user: None, timeout: None };
     let file = |n| TrackFile { name: format!("file{n}"), path: format!("/run/file{n}") };
     Config {
-        pools: (0..n_pools).map(|index| pool(random, index as u8)).collect(),
+        pools: (0..n_pools).map(|index| Arc::new(pool(random, index as u8))).collect(),
         scripts: vec![script],
         files: (0..N_FOLLOWED).map(file).collect(),
         bfd_sessions: (0..N_FOLLOWED).map(|n| format!("session{n}")).collect(),
@@ -46,32 +47,35 @@ pub(super) fn mutated(random: &mut Random, old: &Config) -> Config {
             }
             2 => {
                 let unused = (0..8).find(|n| new.pools.iter().all(|pool| pool.name != name(*n)));
-                new.pools.extend(unused.map(|index| pool(random, index)));
+                new.pools.extend(unused.map(|index| Arc::new(pool(random, index))));
             }
-            3 => new.pools[chosen].quorum = NonZeroU32::MIN.saturating_add(random.below(5) as u32),
-            4 => new.pools[chosen].sorry = if random.percent(50) { Some(sorry(random)) } else { None },
+            3 => Arc::make_mut(&mut new.pools[chosen]).quorum = NonZeroU32::MIN.saturating_add(random.below(5) as u32),
+            4 => {
+                let sorry = if random.percent(50) { Some(sorry(random)) } else { None };
+                Arc::make_mut(&mut new.pools[chosen]).sorry = sorry;
+            }
             5 => {
-                let servers = &mut new.pools[chosen].servers;
+                let servers = &mut Arc::make_mut(&mut new.pools[chosen]).servers;
                 let n_servers = servers.len();
                 if n_servers > 1 {
                     servers.rotate_left(1 + random.below(n_servers - 1));
                 }
             }
             6 => {
-                let servers = &mut new.pools[chosen].servers;
+                let servers = &mut Arc::make_mut(&mut new.pools[chosen]).servers;
                 if !servers.is_empty() {
                     servers.remove(random.below(servers.len()));
                 }
             }
             7 => {
                 let host = random.below(N_HOSTS) as u8;
-                let pool = &mut new.pools[chosen];
+                let pool = Arc::make_mut(&mut new.pools[chosen]);
                 if pool.servers.iter().all(|server| server.address != address(host)) {
                     pool.servers.push(server(random, host));
                 }
             }
             _ => {
-                let servers = &mut new.pools[chosen].servers;
+                let servers = &mut Arc::make_mut(&mut new.pools[chosen]).servers;
                 if !servers.is_empty() {
                     let index = random.below(servers.len());
                     servers[index].weight = random.below(20) as u32;

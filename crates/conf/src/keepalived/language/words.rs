@@ -59,9 +59,11 @@ pub(super) fn plain(file: FileId, number: u32, line: &[u8]) -> Option<Plain> {
     }
     let span = |start, end| Some(Span { file, line: number, start: column(start)?, end: column(end)? });
     let column_of_brace = matches!(line[end - 1], b'{' | b'}').then_some(end - 1);
-    let mut words = Vec::new();
-    let mut at = 0;
     let end = column_of_brace.unwrap_or(end);
+    // As long as it will be: a list that grows by itself begins with four, and most lines have two words or one.
+    let begins = |at: &usize| !is_blank(line[*at]) && (*at == 0 || is_blank(line[*at - 1]));
+    let mut words = Vec::with_capacity((0..end).filter(begins).count());
+    let mut at = 0;
     while at < end {
         if is_blank(line[at]) {
             at += 1;

@@ -20,7 +20,7 @@ use evenkeel_bus::{
 };
 use evenkeel_kernel::privilege::{self, Capability};
 use evenkeel_kernel::sandbox;
-use evenkeel_kernel::clock;
+use evenkeel_kernel::{clock, memory};
 use files::TrackedFiles;
 use keeper::Keeper;
 use plane::Planes;
@@ -88,7 +88,8 @@ async fn await_configuration(bus: &mut Wire) -> anyhow::Result<Option<Order>> {
         match bus.receive::<ToBalance>() {
             Ok(None) => {}
             Ok(Some(received)) => match received.message {
-                ToBalance::Configure { number, config, kept: _, admin, interfaces, directory } => {
+                ToBalance::Configure { number, mut config, kept: _, admin, interfaces, directory } => {
+                    config.shrink();
                     return Ok(Some(Order { number, config: *config, admin, interfaces, directory }));
                 }
                 ToBalance::Stop => return Ok(None),
@@ -205,7 +206,9 @@ impl BalanceRole {
         self.handle(Event::Deadline)?;
         self.keeper.adopt(&self.balancer.owned(), &self.balancer.desired_table())?;
         self.keeper.follow_masters(&self.book.config, &self.masters);
-        self.tell(&FromBalance::Ready { number })
+        self.tell(&FromBalance::Ready { number })?;
+        memory::give_back();
+        Ok(())
     }
 
     async fn run(&mut self) -> anyhow::Result<()> {
@@ -278,6 +281,7 @@ impl BalanceRole {
             };
             match message {
                 ToBalance::Configure { number, mut config, kept, interfaces, .. } => {
+                    config.shrink();
                     if kept.put_back(&mut config, &self.book.config) {
                         self.reconfigure(number, Arc::new(*config), &interfaces)?;
                     } else {

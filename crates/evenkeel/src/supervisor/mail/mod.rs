@@ -45,7 +45,7 @@ impl Supervisor {
     pub(super) fn mail_of_server(&mut self, notice: &ServerNotice) {
         if notice.mail {
             let pool = self.compiled.balance.pools.iter().find(|pool| pool.name == notice.pool);
-            self.mail(text::server(&self.node_name(), notice, pool));
+            self.mail(text::server(&self.node_name(), notice, pool.map(AsRef::as_ref)));
         }
     }
 

@@ -10,9 +10,10 @@ use crate::{Diagnostic, Span};
 use evenkeel_balance::config::{BfdId, Config, FileId, Pool, Script, ScriptId, Server, Sorry};
 use evenkeel_balance::table::{Forward, Persistence, Protocol, Scheduler, Service, ServiceFlags, ServiceKey};
 use evenkeel_wire::Family;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 /// Makes of the drafts what the balance role is told.
 pub(in crate::keepalived) fn finish(lower: &mut Lower) -> Config {
@@ -41,10 +42,11 @@ pub(in crate::keepalived) fn finish(lower: &mut Lower) -> Config {
     }
     for draft in &drafts.pools {
         if let Some(pool) = finish.pool(draft, lower) {
-            finish.config.pools.push(pool);
+            finish.config.pools.push(Arc::new(pool));
         }
     }
-    let config = finish.config;
+    let mut config = finish.config;
+    config.shrink();
     lower.drafts.balance = drafts;
     config
 }
@@ -67,9 +69,9 @@ pub(super) struct Around<'a> {
     forward: Forward,
     /// The one port of all services, when there is one; 0 for marks.
     port: Option<u16>,
-    families: HashSet<Family>,
+    families: BTreeSet<Family>,
     /// Ports of the addresses.
-    ports: HashSet<u16>,
+    ports: BTreeSet<u16>,
     /// Some service is an address and no mark.
     has_address: bool,
 }
@@ -80,7 +82,7 @@ impl<'a> Around<'a> {
             ServiceKey::Address { port, .. } => Some(*port),
             ServiceKey::Mark { .. } => None,
         };
-        let ports: HashSet<u16> = services.iter().filter_map(port).collect();
+        let ports: BTreeSet<u16> = services.iter().filter_map(port).collect();
         Around {
             draft,
             name,
@@ -179,9 +181,9 @@ impl Finish<'_> {
     }
 
     fn servers(&mut self, around: &Around, lower: &mut Lower) -> Vec<Server> {
-        let mut written = HashSet::new();
-        let mut used = HashSet::new();
-        let mut servers = Vec::new();
+        let mut written = BTreeSet::new();
+        let mut used = BTreeSet::new();
+        let mut servers = Vec::with_capacity(around.draft.servers.len());
         for draft in &around.draft.servers {
             let Some(address) = draft.address.value else { continue };
             let place = draft.address.span;
@@ -293,7 +295,7 @@ fn one_port(services: &[ServiceKey]) -> Option<u16> {
 
 /// A group of both families loses the services that none of its servers can serve.
 fn services_with_servers(draft: &PoolDraft, forward: Forward, services: &mut Vec<ServiceKey>, lower: &mut Lower) {
-    let families: HashSet<Family> = services.iter().map(ServiceKey::family).collect();
+    let families: BTreeSet<Family> = services.iter().map(ServiceKey::family).collect();
     if families.len() < 2 {
         return;
     }

@@ -56,7 +56,7 @@ pub(in crate::keepalived) fn begin(lower: &mut Lower, node: &Node) {
         quorum_up: None,
         quorum_down: None,
         sorry: None,
-        servers: Vec::new(),
+        servers: Vec::with_capacity(1),
     });
 }
 

@@ -21,7 +21,7 @@ pub(in crate::keepalived) fn begin(lower: &mut Lower, node: &Node) {
         common: Common::default(),
         notify_up: None,
         notify_down: None,
-        checks: Vec::new(),
+        checks: Vec::with_capacity(1),
     };
     let Some(pool) = lower.pool() else { return };
     pool.servers.push(draft);
