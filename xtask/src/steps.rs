@@ -156,7 +156,7 @@ impl Run {
             }
             None => {
                 let summary = &mut self.summary;
-                guest::boot(&guest::Inside::Tests(&[]), |line| {
+                guest::boot(&guest::Inside::Tests(&[]), &guest::Hardware::Plain, |line| {
                     if summary.read(line) == Show::Yes {
                         println!("{line}");
                     }

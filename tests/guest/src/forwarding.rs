@@ -22,13 +22,17 @@ use std::fs;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Instant;
 
-const VIP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 100);
+/// The virtual address.
+pub const VIP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 100);
 /// Nobody's hardware address, so nobody takes what is sent there.
 const IGNORED: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 200);
-const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 3);
-const PORT: u16 = 9;
-const DIRECTORS_MAC: &str = "02:00:00:00:00:02";
-const NOBODYS_MAC: &str = "02:00:00:00:00:03";
+pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 3);
+/// Its port.
+pub const PORT: u16 = 9;
+/// Of the card that is to take packets.
+pub const DIRECTORS_MAC: &str = "02:00:00:00:00:02";
+/// Of nobody.
+pub const NOBODYS_MAC: &str = "02:00:00:00:00:03";
 
 /// Connections that take turns.
 const CLIENTS: usize = 64;
@@ -42,9 +46,9 @@ pub enum Balancer {
     Ipvs(Forward),
     /// A rule of nftables that translates the destination.
     Nftables,
-    /// Our program for XDP, behind the driver. In it, which a veth does on another processor after a copy of the packet that no
-    /// driver makes, it cannot be measured so.
-    Xdp(Forward),
+    /// Our program for XDP, in the driver or behind it. A veth runs it "in the driver" on another processor, after a copy of
+    /// the packet that no driver makes.
+    Xdp(Mode, Forward),
 }
 
 impl Balancer {
@@ -54,7 +58,7 @@ impl Balancer {
         match self {
             Balancer::Ipvs(forward) => format!("IPVS, {}", method(forward)),
             Balancer::Nftables => "nftables, DNAT".to_owned(),
-            Balancer::Xdp(forward) => format!("XDP (generic), {}", method(forward)),
+            Balancer::Xdp(mode, forward) => format!("XDP ({}), {}", mode.name(), method(forward)),
         }
     }
 }
@@ -88,15 +92,18 @@ impl Cost {
 /// What there is to be measured in the guest, IPVS first.
 pub const IN_THE_GUEST: &[Balancer] = &[
     Balancer::Ipvs(Forward::Direct),
-    Balancer::Xdp(Forward::Direct),
+    Balancer::Xdp(Mode::Generic, Forward::Direct),
     Balancer::Ipvs(Forward::Masquerade),
     Balancer::Nftables,
-    Balancer::Xdp(Forward::Masquerade),
+    Balancer::Xdp(Mode::Generic, Forward::Masquerade),
 ];
 
 /// The same for a kernel that has no IPVS.
-pub const WITHOUT_IPVS: &[Balancer] =
-    &[Balancer::Nftables, Balancer::Xdp(Forward::Masquerade), Balancer::Xdp(Forward::Direct)];
+pub const WITHOUT_IPVS: &[Balancer] = &[
+    Balancer::Nftables,
+    Balancer::Xdp(Mode::Generic, Forward::Masquerade),
+    Balancer::Xdp(Mode::Generic, Forward::Direct),
+];
 
 /// Measures all of these in turn, with `packets` datagrams in a round.
 pub fn measure(balancers: &[Balancer], packets: usize) -> Vec<Cost> {
@@ -182,9 +189,9 @@ impl Wire {
                 output("nft add chain ip balance pre { type nat hook prerouting priority dstnat; }");
                 output(&format!("nft add rule ip balance pre ip daddr {VIP} udp dport {PORT} dnat to {SERVER}:{PORT}"));
             }
-            Balancer::Xdp(forward) => {
+            Balancer::Xdp(mode, forward) => {
                 output(&format!("ip address add {VIP}/32 dev eth0"));
-                let options = Options { mode: Mode::Generic, ..Options::new(["eth0"]) };
+                let options = Options { mode, ..Options::new(["eth0"]) };
                 let mut plane = XdpPlane::open(options).expect("the program is loaded");
                 fill(&mut plane, forward);
                 plane.refresh().expect("the way to the server");
@@ -206,7 +213,7 @@ fn lines(lines: &[&str]) {
     lines.iter().for_each(|line| drop(output(line)));
 }
 
-fn fill(plane: &mut impl Plane, forward: Forward) {
+pub(crate) fn fill(plane: &mut impl Plane, forward: Forward) {
     let key = ServiceKey::Address { protocol: Protocol::Udp, address: VIP.into(), port: PORT };
     let service = Service { scheduler: Scheduler::Rr, flags: ServiceFlags::default(), persistence: None };
     let server = DestinationKey { address: SERVER.into(), port: PORT };

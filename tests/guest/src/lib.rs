@@ -1,5 +1,6 @@
 //! What the tests inside the guest share. `cargo xtask guest` builds and runs them.
 
+pub mod director;
 pub mod forwarding;
 
 use evenkeel_kernel::ipvs::Ipvs;

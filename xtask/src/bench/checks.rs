@@ -10,12 +10,14 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 const SERVERS: u32 = 10_000;
+/// So few that keepalived asks each of them as often as it is told to.
+const FEWER: u32 = 1_000;
 /// Real servers of each virtual server, where checks are measured.
 const SERVERS_OF_A_POOL: u32 = 100;
-const MEASURED: Duration = Duration::from_secs(20);
+const MEASURED: Duration = Duration::from_secs(10);
 const RUNS: usize = 3;
-/// Until every check has begun, whatever the program waits before its first one.
-const WARMUP: Duration = Duration::from_secs(8);
+/// Until every check has begun: the first one is after a second and a random part of another.
+const WARMUP: Duration = Duration::from_secs(6);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const CONF: &str = "/etc/keepalived/keepalived.conf";
@@ -39,8 +41,8 @@ impl Check {
 
     fn block(self) -> &'static str {
         match self {
-            Check::Tcp => "TCP_CHECK {\n connect_timeout 3\n warmup 0\n }",
-            Check::Http => "HTTP_GET {\n connect_timeout 3\n warmup 0\n url {\n path /\n status_code 200\n }\n }",
+            Check::Tcp => "TCP_CHECK {\n connect_timeout 3\n }",
+            Check::Http => "HTTP_GET {\n connect_timeout 3\n url {\n path /\n status_code 200\n }\n }",
         }
     }
 }
@@ -66,7 +68,7 @@ pub(super) fn run() -> Result<()> {
     let times = times(&theirs, &ours)?;
     println!("{times}");
     let text = format!(
-        "## Health checks\n\n`cargo xtask bench checks`: {SERVERS} real servers in pools of {SERVERS_OF_A_POOL}, each checked once a second for {} s; one nginx on another\nmachine of the LAN has all their addresses. CPU is what the kernel charged to the process that checks (`/proc/PID/task/*/schedstat`),\ndivided by the connections that nginx accepted. Memory is `VmRSS` after that time, less what it is with a single server,\ndivided by the servers. This kernel has no IPVS: evenkeel fills the table of its XDP program; keepalived (Debian's 2.2.7) runs\nwith a preloaded library (`xtask/src/bench/shim.c`) for which every IPVS call succeeds and does nothing, so its table costs it nothing.\n\n{checks}\n{SERVERS} virtual servers of one real server each, {} lines; the median of {RUNS}. A start is from the command to the daemon's log line that\nthe table is complete (evenkeel) or the checkers are activated (keepalived, `Startup complete`). A reload changes the weight of one server, from `evenkeel reload`\nto its answer, which comes when everything is in force; keepalived says nothing when it has reloaded, so there is no figure.\n\n{times}",
+        "## Health checks\n\n`cargo xtask bench checks`: real servers in pools of {SERVERS_OF_A_POOL}, each checked once a second for {} s; one nginx on another\nmachine of the LAN has all their addresses. CPU is what the kernel charged to the process that checks (`/proc/PID/task/*/schedstat`),\ndivided by the connections that nginx accepted. Memory is `VmRSS` after that time, less what it is with a single server,\ndivided by the servers. This kernel has no IPVS: evenkeel fills the table of its XDP program; keepalived (Debian's 2.2.7) runs\nwith a preloaded library (`xtask/src/bench/shim.c`) for which every IPVS call succeeds and does nothing, so its table costs it nothing.\n\n{checks}\n{SERVERS} virtual servers of one real server each, {} lines; the median of {RUNS}, and one start of keepalived. A start is from the command to the daemon's log line that\nthe table is complete (evenkeel) or the checkers are activated (keepalived, `Startup complete`). A reload changes the weight of one server, from `evenkeel reload`\nto its answer, which comes when everything is in force; keepalived says nothing when it has reloaded, so there is no figure.\n\n{times}",
         MEASURED.as_secs(),
         services(Programs::Evenkeel, 1).lines().count(),
     );
@@ -75,27 +77,31 @@ pub(super) fn run() -> Result<()> {
 
 fn checks(theirs: &Machine, ours: &Machine) -> Result<String> {
     let mut table = String::from(
-        "| check | program | CPU for a check, us | ratio | checks a second | memory for a server, kB |\n|---|---|---|---|---|---|\n",
+        "| check | servers | program | CPU for a check, us | ratio | checks a second | memory for a server, kB |\n|---|---|---|---|---|---|---|\n",
     );
-    for check in [Check::Tcp, Check::Http] {
-        let keepalived = cost(theirs, Programs::Debian, check)?;
-        let evenkeel = cost(ours, Programs::Evenkeel, check)?;
+    for (check, n_servers) in [(Check::Tcp, FEWER), (Check::Tcp, SERVERS), (Check::Http, FEWER), (Check::Http, SERVERS)]
+    {
+        let keepalived = cost(theirs, Programs::Debian, check, n_servers)?;
+        let evenkeel = cost(ours, Programs::Evenkeel, check, n_servers)?;
         for (name, Cost { cpu, rate, memory }) in [("keepalived", keepalived), ("evenkeel", evenkeel)] {
-            let ratio = cpu / keepalived.cpu;
-            let _ = writeln!(table, "| {} | {name} | {cpu:.1} | {ratio:.2} | {rate:.0} | {memory:.1} |", check.name());
+            let (check, ratio) = (check.name(), cpu / keepalived.cpu);
+            let line = format!("| {check} | {n_servers} | {name} | {cpu:.1} | {ratio:.2} | {rate:.0} | {memory:.1} |");
+            report::progress(&line);
+            let _ = writeln!(table, "{line}");
         }
     }
     Ok(table)
 }
 
-fn cost(machine: &Machine, programs: Programs, check: Check) -> Result<Cost> {
+fn cost(machine: &Machine, programs: Programs, check: Check, n_servers: u32) -> Result<Cost> {
+    report::progress(&format!("{n_servers} times {} by {}", check.name(), name(programs)));
     let alone = {
         machine.write(CONF, &pools(programs, check, 1, 1));
         let daemon = Daemon::start(machine, programs)?;
         wait_until(Duration::from_secs(3), || false);
         memory(&daemon)?
     };
-    machine.write(CONF, &pools(programs, check, SERVERS / SERVERS_OF_A_POOL, SERVERS_OF_A_POOL));
+    machine.write(CONF, &pools(programs, check, n_servers / SERVERS_OF_A_POOL, SERVERS_OF_A_POOL));
     let daemon = Daemon::start(machine, programs)?;
     wait_until(WARMUP, || false);
     let (clock, cpu_before, accepted_before) = (Instant::now(), cpu(&daemon)?, accepted(machine)?);
@@ -106,7 +112,7 @@ fn cost(machine: &Machine, programs: Programs, check: Check) -> Result<Cost> {
     Ok(Cost {
         cpu: (cpu_after - cpu_before) / n_checks,
         rate: n_checks / elapsed.as_secs_f64(),
-        memory: (memory(&daemon)? - alone) / f64::from(SERVERS) / 1e3,
+        memory: (memory(&daemon)? - alone) / f64::from(n_servers) / 1e3,
     })
 }
 
@@ -114,12 +120,14 @@ fn times(theirs: &Machine, ours: &Machine) -> Result<String> {
     let mut table = String::from("| what | keepalived, ms | evenkeel, ms | ratio |\n|---|---|---|---|\n");
     theirs.write(CONF, &services(Programs::Debian, 1));
     ours.write(CONF, &services(Programs::Evenkeel, 1));
+    report::progress("starts");
     let checked = (
         median(|| timed(theirs.command(&["keepalived", "-t", "-f", CONF])))?,
         median(|| timed(ours.command(&["evenkeel", "check", CONF])))?,
     );
     let started = (
-        median(|| Daemon::start(theirs, Programs::Debian).map(|daemon| daemon.started_in))?,
+        // Once: it takes some ten seconds, and as long again to stop.
+        Daemon::start(theirs, Programs::Debian).map(|daemon| daemon.started_in)?,
         median(|| Daemon::start(ours, Programs::Evenkeel).map(|daemon| daemon.started_in))?,
     );
     for (what, (keepalived, evenkeel)) in [("the configuration is checked", checked), ("start", started)] {
@@ -127,6 +135,7 @@ fn times(theirs: &Machine, ours: &Machine) -> Result<String> {
     }
     let _daemon = Daemon::start(ours, Programs::Evenkeel)?;
     wait_until(Duration::from_secs(2), || false);
+    report::progress("reloads");
     let mut weight = 1;
     let mut reload = |changes: bool| {
         median(|| {
@@ -171,6 +180,13 @@ fn machine(lan: &Lan, programs: Programs) -> Result<Machine> {
 /// Address of a real server.
 fn address(n: u32) -> std::net::Ipv4Addr {
     std::net::Ipv4Addr::from(u32::from_be_bytes([10, 1, 0, 0]) + 1 + n)
+}
+
+fn name(programs: Programs) -> &'static str {
+    match programs {
+        Programs::Debian => "keepalived",
+        Programs::Evenkeel => "evenkeel",
+    }
 }
 
 fn globals(programs: Programs) -> &'static str {
@@ -252,10 +268,7 @@ impl<'a> Daemon<'a> {
 
 impl Drop for Daemon<'_> {
     fn drop(&mut self) {
-        let name = match self.programs {
-            Programs::Debian => "keepalived",
-            Programs::Evenkeel => "evenkeel",
-        };
+        let name = name(self.programs);
         // On the machine, which has its own processes.
         let _ = self.machine.run(&["pkill", "-TERM", "-o", "-x", name]);
         if !wait_until(PATIENCE, || matches!(self.child.try_wait(), Ok(Some(_)))) {

@@ -2,7 +2,7 @@
 //! else, no interface and no queue; and on its way through a machine, beside what the kernels here and in the guest have.
 
 use super::report;
-use crate::guest::{self, Inside};
+use crate::guest::{self, Hardware, Inside};
 use anyhow::{Context, Result, bail};
 use evenkeel_balance::table::{
     Change, Destination, DestinationKey, Forward, Plane, Protocol, Scheduler, Service, ServiceFlags, ServiceKey,
@@ -72,7 +72,7 @@ fn through_a_machine() -> Result<String> {
     let here = forwarding::measure(WITHOUT_IPVS, DATAGRAMS);
     let mut there = Vec::new();
     let inside = Inside::Program("forwarding");
-    guest::boot_built(&inside, |line| match Cost::parse(line, IN_THE_GUEST) {
+    guest::boot_built(&inside, &Hardware::Plain, |line| match Cost::parse(line, IN_THE_GUEST) {
         Some(cost) => there.push(cost),
         None => println!("{line}"),
     })?;
@@ -98,7 +98,7 @@ fn through_a_machine() -> Result<String> {
 
 /// What one of ours is compared with: IPVS by the same method, or nftables.
 fn beside<'a>(cost: &Cost, costs: &'a [Cost]) -> Option<&'a Cost> {
-    let Balancer::Xdp(forward) = cost.balancer else { return None };
+    let Balancer::Xdp(_, forward) = cost.balancer else { return None };
     let of = |balancer| costs.iter().find(|cost| cost.balancer == balancer);
     of(Balancer::Ipvs(forward)).or_else(|| of(Balancer::Nftables))
 }

@@ -2,6 +2,7 @@
 //! `docs/benchmarks.md`, as ratios.
 
 mod checks;
+mod director;
 mod failover;
 mod l4;
 mod proxy;
@@ -25,6 +26,11 @@ const BENCHMARKS: &[Benchmark] = &[
         what: "health checks of 10,000 servers, and 10,000 services, beside keepalived",
         run: checks::run,
     },
+    Benchmark {
+        name: "director",
+        what: "instructions for a packet on a machine that only balances, beside IPVS",
+        run: director::run,
+    },
     Benchmark { name: "failover", what: "how long the address does not answer, beside keepalived", run: failover::run },
     Benchmark { name: "l4", what: "nanoseconds for a packet in the data plane for XDP", run: l4::run },
     Benchmark { name: "proxy", what: "CPU for a proxied request, beside nginx and HAProxy", run: proxy::run },
@@ -45,7 +51,7 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         bail!("there is no benchmark `{name}`: {}", known());
     };
     // The data plane runs in the kernel, whoever filled it.
-    if benchmark.name != "l4" && std::env::var_os("EVENKEEL").is_none() {
+    if !["director", "l4"].contains(&benchmark.name) && std::env::var_os("EVENKEEL").is_none() {
         evenkeel_e2e::set_evenkeel(release_build()?);
     }
     (benchmark.run)()

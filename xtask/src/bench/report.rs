@@ -23,6 +23,11 @@ fn replace_section(text: &str, name: &str, body: &str) -> String {
     }
 }
 
+/// Says what is measured next, for those who wait.
+pub(super) fn progress(what: &str) {
+    eprintln!("bench: {what}");
+}
+
 /// The middle of the values; the lower of the two middles for an even number.
 pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);

@@ -31,7 +31,8 @@ const MODULE_FOLDERS: &[&str] =
     &["net/netfilter", "net/ipv4", "net/ipv6", "net/bridge", "net/802", "net/llc", "net/sched"];
 
 /// Single modules that are in the guest, wherever they stand. What they depend on comes with them.
-const MODULES: &[&str] = &["veth", "tun", "dummy", "macvlan", "ipvlan", "vxlan", "vrf", "bonding"];
+const MODULES: &[&str] =
+    &["veth", "tun", "dummy", "macvlan", "ipvlan", "vxlan", "vrf", "bonding", "virtio_pci", "virtio_net"];
 
 /// The guest boots in ten seconds and its tests take two minutes, on a busy machine several; this much means that it hangs.
 const LIMIT: Duration = Duration::from_secs(480);
@@ -49,6 +50,22 @@ pub(crate) enum Inside<'a> {
     Shell(&'a str),
 }
 
+/// The machine that the guest is.
+pub(crate) enum Hardware<'a> {
+    /// Two processors and no network: the guest has namespaces of its own to send packets between.
+    Plain,
+    /// One processor, whose clock counts its instructions, one nanosecond for each; and a network card, whose frames come and
+    /// go as datagrams.
+    Measured {
+        /// The card's hardware address.
+        mac: &'a str,
+        /// The socket that it reads.
+        socket: &'a Path,
+        /// The socket that it writes to.
+        peer: &'a Path,
+    },
+}
+
 /// What keeps this machine from running the guest.
 pub(crate) fn missing() -> Option<String> {
     if !cfg!(target_arch = "x86_64") {
@@ -64,11 +81,11 @@ pub(crate) fn missing() -> Option<String> {
 
 /// `cargo xtask guest`.
 pub(crate) fn run(inside: &Inside<'_>) -> Result<()> {
-    boot_built(inside, |line| println!("{line}"))
+    boot_built(inside, &Hardware::Plain, |line| println!("{line}"))
 }
 
 /// Builds what is in the guest, boots it, and hands every line of output to `each`.
-pub(crate) fn boot_built(inside: &Inside<'_>, each: impl FnMut(&str)) -> Result<()> {
+pub(crate) fn boot_built(inside: &Inside<'_>, hardware: &Hardware<'_>, each: impl FnMut(&str)) -> Result<()> {
     if let Some(missing) = missing() {
         bail!("the guest needs {missing} (cargo xtask setup)");
     }
@@ -76,11 +93,11 @@ pub(crate) fn boot_built(inside: &Inside<'_>, each: impl FnMut(&str)) -> Result<
     if !build.status().context("run cargo build")?.success() {
         bail!("cargo build --package evenkeel failed");
     }
-    boot(inside, each)
+    boot(inside, hardware, each)
 }
 
 /// Builds the initramfs, boots, and hands every line of output to `each`.
-pub(crate) fn boot(inside: &Inside<'_>, mut each: impl FnMut(&str)) -> Result<()> {
+pub(crate) fn boot(inside: &Inside<'_>, hardware: &Hardware<'_>, mut each: impl FnMut(&str)) -> Result<()> {
     let folder = target().join("guest");
     fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
     let initramfs = folder.join("initramfs");
@@ -88,7 +105,7 @@ pub(crate) fn boot(inside: &Inside<'_>, mut each: impl FnMut(&str)) -> Result<()
     fs::write(&initramfs, image).with_context(|| format!("write {}", initramfs.display()))?;
     let console = folder.join("console.log");
     File::create(&console).with_context(|| format!("write {}", console.display()))?;
-    let outcome = Guest::start(&initramfs, &console)?.follow(&mut each);
+    let outcome = Guest::start(&initramfs, &console, hardware)?.follow(&mut each);
     if outcome.is_err() {
         let text = fs::read(&console).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
@@ -138,11 +155,25 @@ struct Guest {
 }
 
 impl Guest {
-    fn start(initramfs: &Path, console: &Path) -> Result<Self> {
+    fn start(initramfs: &Path, console: &Path, hardware: &Hardware<'_>) -> Result<Self> {
         let mut command = Command::new("qemu-system-x86_64");
-        // No network: the guest has namespaces of its own to send packets between.
         command.args(["-nodefaults", "-no-user-config", "-display", "none", "-nic", "none", "-no-reboot"]);
-        command.args(["-machine", "pc", "-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "1536"]);
+        command.args(["-machine", "pc", "-accel", "tcg", "-cpu", "max", "-m", "1536"]);
+        match hardware {
+            Hardware::Plain => {
+                command.args(["-smp", "2"]);
+            }
+            Hardware::Measured { mac, socket, peer } => {
+                command.args(["-smp", "1", "-icount", "shift=0"]);
+                let (socket, peer) = (socket.display(), peer.display());
+                command.arg("-netdev").arg(format!(
+                    "dgram,id=net,local.type=unix,local.path={socket},remote.type=unix,remote.path={peer}"
+                ));
+                // A driver takes no program for XDP while the card may hand it several buffers for one packet.
+                let whole = "mrg_rxbuf=off,guest_csum=off,guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off";
+                command.arg("-device").arg(format!("virtio-net-pci,netdev=net,mac={mac},{whole}"));
+            }
+        }
         command.arg("-kernel").arg(kernel::image()?).arg("-initrd").arg(initramfs);
         command.args(["-append", "console=ttyS0 quiet loglevel=5 panic=-1 oops=panic"]);
         // The kernel speaks on the first line, the tests on the second, so that neither is in the other's way.

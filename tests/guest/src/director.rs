@@ -1,0 +1,171 @@
+//! What a packet costs a machine that does nothing but balance: IPVS, nftables and the program for XDP in turn, the last in
+//! the driver of the network card, which is virtio's. Clients and servers are outside of the machine.
+//!
+//! ```text
+//!   whoever started the machine                                  the machine
+//!   sends datagrams of many clients to 10.0.0.100, port 9  --->  eth0, 10.0.0.2
+//!   and throws away what comes back for 10.0.0.3           <---
+//! ```
+//!
+//! The machine's clock must count its instructions, as that of QEMU does with `-icount shift=0`: a nanosecond for each. Then
+//! what a packet takes is a number of instructions, the driver's and the interrupts' among them, and nothing else that goes
+//! on outside changes it.
+
+use crate::forwarding::{Balancer, DIRECTORS_MAC, NOBODYS_MAC, PORT, SERVER, VIP, fill};
+use crate::output;
+use evenkeel_balance::table::{Forward, Plane};
+use evenkeel_kernel::ipvs::Ipvs;
+use evenkeel_kernel::xdp::{Mode, Options, XdpPlane};
+use std::fs;
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+/// Who sends.
+pub const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+/// Ports that they send from, each a connection.
+pub const CLIENTS: std::ops::Range<u16> = 20_000..20_064;
+/// Printed when datagrams may come.
+pub const READY: &str = "the director is ready";
+
+/// Packets in a round.
+const PACKETS: u64 = 20_000;
+/// Rounds of each kind, of which the cheapest counts; before them one that fills caches and tables.
+const ROUNDS: usize = 3;
+/// For nobody sends.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// In this order.
+pub const BALANCERS: &[Balancer] = &[
+    Balancer::Ipvs(Forward::Direct),
+    Balancer::Xdp(Mode::Native, Forward::Direct),
+    Balancer::Xdp(Mode::Generic, Forward::Direct),
+    Balancer::Ipvs(Forward::Masquerade),
+    Balancer::Nftables,
+    Balancer::Xdp(Mode::Native, Forward::Masquerade),
+];
+
+/// A result.
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    /// Who.
+    pub balancer: Balancer,
+    /// Instructions for each packet that was sent on, all of the machine's.
+    pub instructions: f64,
+    /// The part of the time in which there was nothing to do: interrupts come for every few packets then.
+    pub idle: f64,
+}
+
+impl Work {
+    /// As one line, for [`Work::parse`].
+    pub fn line(self) -> Option<String> {
+        let number = BALANCERS.iter().position(|balancer| *balancer == self.balancer)?;
+        Some(format!("work\t{number}\t{}\t{}", self.instructions, self.idle))
+    }
+
+    /// What [`Work::line`] made; nothing for any other line.
+    pub fn parse(line: &str) -> Option<Self> {
+        let mut words = line.strip_prefix("work\t")?.split('\t');
+        let balancer = *BALANCERS.get(words.next()?.parse::<usize>().ok()?)?;
+        Some(Work { balancer, instructions: words.next()?.parse().ok()?, idle: words.next()?.parse().ok()? })
+    }
+}
+
+/// Measures all of them, on the machine's only network card.
+pub fn measure(mut each: impl FnMut(Work)) {
+    output("modprobe -a virtio_pci virtio_net");
+    for line in ["ip link set lo up", "ip link set eth0 up", "ip address add 10.0.0.2/24 dev eth0"] {
+        output(line);
+    }
+    let card = fs::read_to_string("/sys/class/net/eth0/address").expect("a network card");
+    assert_eq!(card.trim(), DIRECTORS_MAC);
+    for address in [SERVER, CLIENT] {
+        output(&format!("ip neigh add {address} lladdr {NOBODYS_MAC} nud permanent dev eth0"));
+    }
+    for name in ["all/rp_filter", "all/send_redirects", "eth0/rp_filter", "eth0/send_redirects"] {
+        fs::write(format!("/proc/sys/net/ipv4/conf/{name}"), "0").expect("set a sysctl");
+    }
+    fs::write("/proc/sys/net/ipv4/ip_forward", "1").expect("set a sysctl");
+    println!("{READY}");
+    for balancer in BALANCERS {
+        each(work(*balancer));
+    }
+}
+
+fn work(balancer: Balancer) -> Work {
+    match balancer {
+        Balancer::Ipvs(forward) => {
+            output(&format!("ip address add {VIP}/32 dev eth0"));
+            let mut ipvs = Ipvs::open().expect("IPVS");
+            fill(&mut ipvs, forward);
+            let work = cheapest(balancer);
+            ipvs.flush().expect("remove all services");
+            output(&format!("ip address del {VIP}/32 dev eth0"));
+            work
+        }
+        Balancer::Nftables => {
+            output("nft add table ip balance");
+            output("nft add chain ip balance pre { type nat hook prerouting priority dstnat; }");
+            output(&format!("nft add rule ip balance pre ip daddr {VIP} udp dport {PORT} dnat to {SERVER}:{PORT}"));
+            let work = cheapest(balancer);
+            output("nft delete table ip balance");
+            work
+        }
+        Balancer::Xdp(mode, forward) => {
+            let options = Options { mode, ..Options::new(["eth0"]) };
+            let mut plane = XdpPlane::open(options).expect("the program is loaded");
+            assert!(plane.attachments().iter().all(|at| at.mode == mode), "{:?}", plane.attachments());
+            fill(&mut plane, forward);
+            plane.refresh().expect("the way to the server");
+            let work = cheapest(balancer);
+            let counted = plane.statistics().expect("counters");
+            assert!(counted.values().all(|service| service.traffic.packets_in > PACKETS), "{counted:?}");
+            plane.close().expect("the program is gone");
+            work
+        }
+    }
+}
+
+fn cheapest(balancer: Balancer) -> Work {
+    let rounds = (0..=ROUNDS).map(|_| round(balancer)).skip(1);
+    rounds.min_by(|one, other| one.instructions.total_cmp(&other.instructions)).expect("a round")
+}
+
+/// From one packet to another, many later.
+fn round(balancer: Balancer) -> Work {
+    let from = wait_for_packets(balancer, sent());
+    let (since, idle_before) = (Instant::now(), idle());
+    let to = wait_for_packets(balancer, from + PACKETS);
+    let (took, idled) = (since.elapsed(), idle() - idle_before);
+    Work {
+        balancer,
+        instructions: took.saturating_sub(idled).as_nanos() as f64 / (to - from) as f64,
+        idle: idled.as_secs_f64() / took.as_secs_f64(),
+    }
+}
+
+/// Until more packets than this have left; how many have.
+fn wait_for_packets(balancer: Balancer, number: u64) -> u64 {
+    let since = Instant::now();
+    loop {
+        let sent = sent();
+        if sent > number {
+            return sent;
+        }
+        assert!(since.elapsed() < PATIENCE, "{balancer:?} sends nothing: {sent} of {number}");
+        // Looking takes instructions too: few, for so many packets.
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn sent() -> u64 {
+    let text = fs::read_to_string("/sys/class/net/eth0/statistics/tx_packets").expect("a counter");
+    text.trim().parse().expect("a number")
+}
+
+/// How long the processor has had nothing to do.
+fn idle() -> Duration {
+    let text = fs::read_to_string("/proc/stat").expect("the processor's times");
+    let times = text.lines().next().expect("a line for all processors").split_whitespace();
+    let hundredths = times.skip(4).take(2).map(|word| word.parse::<u64>().expect("a number")).sum::<u64>();
+    Duration::from_millis(hundredths * 10)
+}
