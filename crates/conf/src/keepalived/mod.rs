@@ -56,6 +56,21 @@ pub struct Loaded {
     pub balance: evenkeel_balance::config::Config,
     /// The blocks with the places of their words, for the lints.
     drafts: lower::Drafts,
+    _remains: Remains,
+}
+
+/// What a configuration was made of. Nobody needs it any more; but to throw away a million words takes a while, and whoever
+/// has them may choose when.
+#[derive(Default)]
+struct Remains {
+    _nodes: Vec<language::Node>,
+}
+
+impl std::fmt::Debug for Remains {
+    /// There are keys and passwords among the words.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Remains")
+    }
 }
 
 impl Loaded {
@@ -80,5 +95,14 @@ pub fn load(files: &dyn Files, path: &Path, options: &Options) -> Loaded {
         let message = format!("{n_unsaid} more problems are not shown");
         diagnostics.push(Diagnostic::new(worst, "too-many-problems", None, message));
     }
-    Loaded { sources, diagnostics, settings: lower.settings, vrrp, bfd, balance, drafts: lower.drafts }
+    Loaded {
+        sources,
+        diagnostics,
+        settings: lower.settings,
+        vrrp,
+        bfd,
+        balance,
+        drafts: lower.drafts,
+        _remains: Remains { _nodes: nodes },
+    }
 }

@@ -46,15 +46,16 @@ pub fn compile(plan: &Plan) -> Result<Compiled, Refused> {
     let mut refused = Refused { diagnostics: Vec::new(), is_missing: false };
     let mut has_errors = false;
     if let Some(path) = &plan.keepalived {
-        let loaded = load_keepalived(path, plan.config_id.as_deref(), plan.all_checks);
+        let mut loaded = load_keepalived(path, plan.config_id.as_deref(), plan.all_checks);
         has_errors |= loaded.has_errors();
         refused.is_missing |= !path.exists();
         refused.diagnostics.extend(render_all(&loaded.diagnostics, &loaded.sources));
         compiled.files.extend(loaded.sources.paths().map(|path| path.display().to_string()));
-        compiled.settings = loaded.settings;
-        compiled.vrrp = loaded.vrrp;
-        compiled.bfd = loaded.bfd;
-        compiled.balance = loaded.balance;
+        compiled.settings = std::mem::take(&mut loaded.settings);
+        compiled.vrrp = std::mem::take(&mut loaded.vrrp);
+        compiled.bfd = std::mem::take(&mut loaded.bfd);
+        compiled.balance = std::mem::take(&mut loaded.balance);
+        throw_away(loaded);
     }
     if let Some(path) = plan.nginx.clone().or_else(|| compiled.settings.nginx_conf.clone()) {
         let loaded = load_nginx(&path, &plan.nginx_options, nginx::Shape::Whole);
@@ -73,6 +74,13 @@ pub fn compile(plan: &Plan) -> Result<Compiled, Refused> {
     compiled.remarks = refused.diagnostics;
     trust::enforce(&mut compiled);
     Ok(compiled)
+}
+
+/// Frees something beside everything else: what ten thousand virtual servers were made of is a million pieces, and nobody
+/// should wait until they are gone.
+pub(super) fn throw_away<T: Send + 'static>(what: T) {
+    // Where no thread can be had it is freed here, with the closure.
+    let _ = std::thread::Builder::new().name("throw-away".to_owned()).spawn(move || drop(what));
 }
 
 /// What is wrong with the scripts of a configuration, and whether they run while nothing keeps others' from running as root.

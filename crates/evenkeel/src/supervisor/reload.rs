@@ -158,6 +158,7 @@ impl Supervisor {
         }
         self.start_checks();
         self.tell_health();
+        load::throw_away(before);
     }
 
     fn pass_on_vrrp(&mut self) {
