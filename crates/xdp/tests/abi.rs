@@ -63,7 +63,18 @@ fn both_sides_agree_on_every_layout() {
     check!(layouts, "client_key", abi::ClientKey, service, address);
     check!(layouts, "client", abi::Client, until, server, pad);
     check!(layouts, "counts", abi::Counts, connections, packets_in, bytes_in, packets_out, bytes_out);
-    check!(layouts, "settings", abi::Settings, abi, next_id, tcp_timeout, closing_timeout, udp_timeout);
+    check!(
+        layouts,
+        "settings",
+        abi::Settings,
+        abi,
+        next_id,
+        tcp_timeout,
+        closing_timeout,
+        udp_timeout,
+        n_directors,
+        pad
+    );
     check!(layouts, "mac_key", abi::MacKey, mac, pad);
 }
 
