@@ -27,6 +27,11 @@ pub const CLIENTS: std::ops::Range<u16> = 20_000..20_064;
 /// Printed when datagrams may come.
 pub const READY: &str = "the director is ready";
 
+/// In each datagram.
+const DATA: &[u8] = b"datagram";
+/// That it may come through.
+const HOPS: u8 = 64;
+
 /// Packets in a round.
 const PACKETS: u64 = 20_000;
 /// Rounds of each kind, of which the cheapest counts; before them one that fills caches and tables.
@@ -53,20 +58,23 @@ pub struct Work {
     pub instructions: f64,
     /// The part of the time in which there was nothing to do: interrupts come for every few packets then.
     pub idle: f64,
+    /// Of the instructions those of our program, where it is ours that balances: over a packet in memory.
+    pub program: f64,
 }
 
 impl Work {
     /// As one line, for [`Work::parse`].
     pub fn line(self) -> Option<String> {
         let number = BALANCERS.iter().position(|balancer| *balancer == self.balancer)?;
-        Some(format!("work\t{number}\t{}\t{}", self.instructions, self.idle))
+        Some(format!("work\t{number}\t{}\t{}\t{}", self.instructions, self.idle, self.program))
     }
 
     /// What [`Work::line`] made; nothing for any other line.
     pub fn parse(line: &str) -> Option<Self> {
         let mut words = line.strip_prefix("work\t")?.split('\t');
         let balancer = *BALANCERS.get(words.next()?.parse::<usize>().ok()?)?;
-        Some(Work { balancer, instructions: words.next()?.parse().ok()?, idle: words.next()?.parse().ok()? })
+        let mut number = || words.next()?.parse().ok();
+        Some(Work { balancer, instructions: number()?, idle: number()?, program: number()? })
     }
 }
 
@@ -116,7 +124,8 @@ fn work(balancer: Balancer) -> Work {
             assert!(plane.attachments().iter().all(|at| at.mode == mode), "{:?}", plane.attachments());
             fill(&mut plane, forward);
             plane.refresh().expect("the way to the server");
-            let work = cheapest(balancer);
+            let frame = frame(CLIENTS.start);
+            let work = Work { program: over_memory(&plane, &frame), ..cheapest(balancer) };
             let counted = plane.statistics().expect("counters");
             assert!(counted.values().all(|service| service.traffic.packets_in > PACKETS), "{counted:?}");
             plane.close().expect("the program is gone");
@@ -125,9 +134,60 @@ fn work(balancer: Balancer) -> Work {
     }
 }
 
+/// Instructions of the program for the packet of a connection that is known.
+fn over_memory(plane: &XdpPlane, frame: &[u8]) -> f64 {
+    // The kernel restores no frame between repetitions, and each is a hop.
+    let repeated = || plane.run(frame, u32::from(HOPS) - 4).expect("the program runs");
+    repeated();
+    repeated().duration.as_nanos() as f64
+}
+
 fn cheapest(balancer: Balancer) -> Work {
     let rounds = (0..=ROUNDS).map(|_| round(balancer)).skip(1);
     rounds.min_by(|one, other| one.instructions.total_cmp(&other.instructions)).expect("a round")
+}
+
+/// A client's datagram to the virtual address, in a frame to the director.
+pub fn frame(port: u16) -> Vec<u8> {
+    let length = 8 + DATA.len() as u16;
+    let mut ip = vec![0x45, 0];
+    ip.extend((20 + length).to_be_bytes());
+    ip.extend([0, 0, 0x40, 0, HOPS, 17, 0, 0]);
+    ip.extend(CLIENT.octets());
+    ip.extend(VIP.octets());
+    let sum = checksum(&ip);
+    ip[10..12].copy_from_slice(&sum.to_be_bytes());
+    let mut udp = Vec::new();
+    for number in [port, PORT, length, 0] {
+        udp.extend(number.to_be_bytes());
+    }
+    udp.extend(DATA);
+    let sum = checksum(&[pseudo_header(CLIENT, VIP, length).as_slice(), &udp].concat());
+    udp[6..8].copy_from_slice(&sum.to_be_bytes());
+    let mut frame = [mac(DIRECTORS_MAC), mac(NOBODYS_MAC)].concat();
+    frame.extend([8, 0]);
+    frame.extend(ip);
+    frame.extend(udp);
+    frame.resize(frame.len().max(60), 0);
+    frame
+}
+
+fn pseudo_header(from: Ipv4Addr, to: Ipv4Addr, length: u16) -> Vec<u8> {
+    [&from.octets()[..], &to.octets(), &[0, 17], &length.to_be_bytes()].concat()
+}
+
+/// RFC 1071.
+fn checksum(bytes: &[u8]) -> u16 {
+    let words = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
+    let mut sum: u32 = words.sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !(sum as u16)
+}
+
+fn mac(text: &str) -> Vec<u8> {
+    text.split(':').filter_map(|digits| u8::from_str_radix(digits, 16).ok()).collect()
 }
 
 /// From one packet to another, many later.
@@ -140,6 +200,7 @@ fn round(balancer: Balancer) -> Work {
         balancer,
         instructions: took.saturating_sub(idled).as_nanos() as f64 / (to - from) as f64,
         idle: idled.as_secs_f64() / took.as_secs_f64(),
+        program: 0.0,
     }
 }
 
@@ -168,4 +229,18 @@ fn idle() -> Duration {
     let times = text.lines().next().expect("a line for all processors").split_whitespace();
     let hundredths = times.skip(4).take(2).map(|word| word.parse::<u64>().expect("a number")).sum::<u64>();
     Duration::from_millis(hundredths * 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_have_right_checksums() {
+        let frame = frame(20_001);
+        let (ip, udp) = (&frame[14..34], &frame[34..50]);
+        assert_eq!(checksum(ip), 0);
+        assert_eq!(checksum(&[pseudo_header(CLIENT, VIP, 16).as_slice(), udp].concat()), 0);
+        assert_eq!((frame.len(), &frame[..6]), (60, &[2, 0, 0, 0, 0, 2][..]));
+    }
 }

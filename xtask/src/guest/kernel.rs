@@ -14,6 +14,7 @@ const PARTS: &[&str] = &[
     "./boot/vmlinuz-*",
     "./lib/modules/*/kernel/net/*",
     "./lib/modules/*/kernel/drivers/net/*",
+    "./lib/modules/*/kernel/drivers/virtio/*",
     "./lib/modules/*/kernel/lib/*",
     "./lib/modules/*/kernel/crypto/*",
     "./lib/modules/*/kernel/arch/*",
@@ -23,9 +24,15 @@ fn folder() -> PathBuf {
     target().join("guest/kernel")
 }
 
-/// Fetches and unpacks the kernel, unless one is there.
+/// Where it stands what was unpacked.
+fn parts_path() -> PathBuf {
+    folder().join("parts")
+}
+
+/// Fetches and unpacks the kernel, unless one is there with all these parts.
 pub(crate) fn fetch() -> Result<()> {
-    if image().is_ok() {
+    let parts = PARTS.join("\n");
+    if image().is_ok() && fs::read_to_string(parts_path()).is_ok_and(|known| known == parts) {
         return Ok(());
     }
     let scratch = target().join("guest/fetch");
@@ -48,6 +55,7 @@ pub(crate) fn fetch() -> Result<()> {
     let _ = fs::remove_dir_all(folder());
     fs::rename(scratch.join("kernel"), folder()).context("keep the unpacked kernel")?;
     let _ = fs::remove_dir_all(&scratch);
+    fs::write(parts_path(), parts).with_context(|| format!("write {}", parts_path().display()))?;
     image().map(drop)
 }
 
