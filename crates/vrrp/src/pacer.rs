@@ -3,8 +3,9 @@
 use crate::config::{Instance, Pacing, VirtualAddress};
 use crate::event::{Action, InstanceId};
 use crate::instance;
-use evenkeel_wire::{Family, Instant};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use evenkeel_wire::{Family, Instant, Prefix};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 /// Lets announcements through, one at a time where the configuration wants a gap between them.
@@ -27,15 +28,64 @@ enum Lane {
     /// Nothing waits; the next one may go from this instant on.
     Free { from: Instant },
     /// The first of these goes at this instant.
-    Busy { next_at: Instant, waiting: VecDeque<Waiting> },
+    Busy { next_at: Instant, waiting: Queue },
 }
 
-#[derive(Clone, Debug, PartialEq)]
+/// What waits, each address once. What joining and leaving cost does not depend on how many there are.
+#[derive(Clone, Debug, Default)]
+struct Queue {
+    /// Whose turn it is. Some may be gone already.
+    order: VecDeque<Key>,
+    waiting: HashMap<Key, Waiting>,
+}
+
+/// An address of an instance, on the interface that it names.
+type Key = (InstanceId, Prefix, Option<String>);
+
+#[derive(Clone, Debug)]
 struct Waiting {
     instance: InstanceId,
     address: VirtualAddress,
     /// Messages that are left.
     count: u8,
+}
+
+impl Queue {
+    /// One that waits already asks for no more messages than the larger of both, so that as many wait as there are
+    /// addresses, whatever happens.
+    fn join(&mut self, new: Waiting) {
+        match self.waiting.entry(key(new.instance, &new.address)) {
+            Entry::Occupied(mut old) => old.get_mut().count = old.get().count.max(new.count),
+            Entry::Vacant(free) => {
+                self.order.push_back(free.key().clone());
+                free.insert(new);
+            }
+        }
+    }
+
+    /// The next one, which goes to the end of the queue while it has messages left: each address is known a little sooner
+    /// when all are told of once, and then all again.
+    fn next(&mut self) -> Option<(InstanceId, VirtualAddress)> {
+        loop {
+            let key = self.order.pop_front()?;
+            let Entry::Occupied(mut entry) = self.waiting.entry(key) else { continue };
+            if entry.get().count > 1 {
+                entry.get_mut().count -= 1;
+                self.order.push_back(entry.key().clone());
+                return Some((entry.get().instance, entry.get().address.clone()));
+            }
+            let Waiting { instance, address, .. } = entry.remove();
+            return Some((instance, address));
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+}
+
+fn key(instance: InstanceId, address: &VirtualAddress) -> Key {
+    (instance, address.prefix, address.device.clone())
 }
 
 impl Pacer {
@@ -53,8 +103,8 @@ impl Pacer {
     ) {
         let old = std::mem::replace(self, Pacer::new(pacing));
         for lane in old.lanes.into_values() {
-            let Lane::Busy { next_at, waiting } = lane else { continue };
-            for Waiting { instance, address, count } in waiting {
+            let Lane::Busy { next_at, waiting: Queue { order, mut waiting } } = lane else { continue };
+            for Waiting { instance, address, count } in order.iter().filter_map(|key| waiting.remove(key)) {
                 let Some(id) = numbers.get(&instance) else { continue };
                 let config = &instances[id.0 as usize].config;
                 // Where there is no gap any more it has nothing to wait for.
@@ -115,12 +165,8 @@ impl Pacer {
             let Lane::Busy { next_at, waiting } = lane else { continue };
             let gap = id.gap(pacing);
             while *next_at <= now {
-                let Some(Waiting { instance, address, count }) = waiting.pop_front() else { break };
-                actions.push(Action::Announce { instance, addresses: vec![address.clone()], count: 1 });
-                if count > 1 {
-                    // All addresses once, then all again: each is known a little sooner.
-                    waiting.push_back(Waiting { instance, address, count: count - 1 });
-                }
+                let Some((instance, address)) = waiting.next() else { break };
+                actions.push(Action::Announce { instance, addresses: vec![address], count: 1 });
                 *next_at = now + gap;
             }
             if waiting.is_empty() {
@@ -129,30 +175,27 @@ impl Pacer {
         }
     }
 
-    /// One address waits once: what comes on top asks for no more messages than the larger of both, so that as many wait
-    /// as there are addresses, whatever happens.
+    /// The lane, when it is new, is free from `earliest` on.
     fn enqueue(&mut self, earliest: Instant, config: &Instance, new: Waiting) {
         let id = self.lane_of(config, &new.address);
         let lane = self.lanes.entry(id).or_insert(Lane::Free { from: earliest });
-        match lane {
-            Lane::Free { from } => {
-                *lane = Lane::Busy { next_at: (*from).max(earliest), waiting: VecDeque::from([new]) };
-            }
-            Lane::Busy { waiting, .. } => {
-                let is_same = |old: &&mut Waiting| old.instance == new.instance && old.address == new.address;
-                match waiting.iter_mut().find(is_same) {
-                    Some(old) => old.count = old.count.max(new.count),
-                    None => waiting.push_back(new),
-                }
-            }
+        if let Lane::Free { from } = lane {
+            *lane = Lane::Busy { next_at: (*from).max(earliest), waiting: Queue::default() };
+        }
+        if let Lane::Busy { waiting, .. } = lane {
+            waiting.join(new);
         }
     }
 
     /// Nothing else of an instance is announced.
     fn keep(&mut self, instance: InstanceId, held: &[VirtualAddress]) {
+        if self.deadline().is_none() {
+            return;
+        }
+        let held: HashSet<Key> = held.iter().map(|address| key(instance, address)).collect();
         for lane in self.lanes.values_mut() {
             let Lane::Busy { next_at, waiting } = lane else { continue };
-            waiting.retain(|waiting| waiting.instance != instance || held.contains(&waiting.address));
+            waiting.waiting.retain(|key, waiting| waiting.instance != instance || held.contains(key));
             if waiting.is_empty() {
                 *lane = Lane::Free { from: *next_at };
             }
