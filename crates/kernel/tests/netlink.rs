@@ -83,6 +83,20 @@ fn an_address_is_tentative_until_nobody_has_objected() {
 }
 
 #[test]
+fn the_kernel_tells_of_a_link_again_when_it_is_told_to() {
+    in_fresh_namespace(|| {
+        let mut netlink = Netlink::open().unwrap();
+        let index = eth0(&mut netlink);
+        let before = netlink.interface("eth0").unwrap();
+        // What comes from now on has no other cause.
+        let mut monitor = Monitor::open().unwrap();
+        netlink.tell_again(index).unwrap();
+        until_change(&mut monitor, |change| matches!(change, Change::Link(link) if link.index == index));
+        assert_eq!(netlink.interface("eth0").unwrap().name, before.name);
+    });
+}
+
+#[test]
 fn an_address_that_was_added_is_listed_with_its_properties_until_it_is_deleted() {
     in_fresh_namespace(|| {
         let mut netlink = Netlink::open().unwrap();

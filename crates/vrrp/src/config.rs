@@ -300,6 +300,10 @@ pub struct OwnLink {
     pub transmit_below: bool,
     /// Its group; the one of the interface below when absent.
     pub group: Option<u32>,
+    /// `netlink_notify_msg`: whoever listens to netlink hears of the interface below when this one is made. Some drivers
+    /// are silent about what that changes.
+    #[serde(default)]
+    pub tells_below: bool,
 }
 
 /// An interface with a virtual MAC on top of another one than the instance's, or of another family.

@@ -199,6 +199,7 @@ fn after_a_fault_a_unicast_source_is_announced_once() {
         kind: evenkeel_vrrp::config::LinkKind::Vmac(node::PEER_MAC),
         transmit_below: true,
         group: None,
+        tells_below: false,
     }));
     let mut node = Node::backup(instance.clone());
     node.on(node::eth0(false));

@@ -12,7 +12,7 @@ fn instance(lines: &str) -> Loaded {
 }
 
 fn own(name: &str, kind: LinkKind) -> OwnLink {
-    OwnLink { name: name.to_owned(), kind, transmit_below: false, group: None }
+    OwnLink { name: name.to_owned(), kind, transmit_below: false, group: None, tells_below: false }
 }
 
 #[test]
@@ -26,7 +26,10 @@ fn the_words_of_a_virtual_mac_are_read() {
     let cases = [
         ("use_vmac", own("vrrp.51", usual)),
         ("use_vmac v51", own("v51", usual)),
-        ("use_vmac name v51 netlink_notify_msg group 7", OwnLink { group: Some(7), ..own("v51", usual) }),
+        (
+            "use_vmac name v51 netlink_notify_msg group 7",
+            OwnLink { group: Some(7), tells_below: true, ..own("v51", usual) },
+        ),
         ("use_vmac 02:00:5e:00:07", own("vrrp.51", vmac([2, 0, 0x5e, 0, 7, 51]))),
         ("use_vmac v51 02:00:5e:00:07:09", own("v51", vmac([2, 0, 0x5e, 0, 7, 9]))),
         ("use_vmac\nvmac_xmit_base", OwnLink { transmit_below: true, ..own("vrrp.51", usual) }),

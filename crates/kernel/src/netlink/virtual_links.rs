@@ -97,6 +97,14 @@ impl Netlink {
         let _ = self.socket.request(&request);
     }
 
+    /// Has the kernel tell everybody of a link again: its group is set to what it is.
+    pub fn tell_again(&mut self, index: u32) -> Result<(), Error> {
+        let (_, group) = self.master_and_group(index)?;
+        let request = Message::new(wire::NEW_LINK, REQUEST | ACK, &wire::link_header(index, 0, 0))
+            .attribute(IFLA_GROUP, &group.to_ne_bytes());
+        self.order(&request, |netlink| format!("have the kernel tell of {}", netlink.name_of(index)))
+    }
+
     /// The VRF (or bridge) that a link belongs to, and its group. Only a VRF is handed down: a port's ports are none.
     fn master_and_group(&mut self, index: u32) -> Result<(Option<u32>, u32), Error> {
         let list = self.socket.dump(wire::GET_LINK, &wire::link_header(0, 0, 0), |message| {

@@ -184,6 +184,7 @@ pub(super) fn finish(drafts: &Drafts, instances: &mut [Instance], lower: &mut Lo
             kind,
             transmit_below: draft.xmit_base && !strict || instance.is_unicast(),
             group: flavour.value.group,
+            tells_below: flavour.value.notify,
         }));
     }
     address_links(drafts, instances, &mut names, lower);

@@ -144,6 +144,9 @@ impl OwnLinks {
         netlink.add_virtual_link(name, below, flavour, wanted.link.group)?;
         let index = netlink.interface(name)?.index;
         self.prepare(netlink, name, wanted, index)?;
+        if wanted.link.tells_below {
+            tell(netlink.tell_again(below));
+        }
         Ok((index, true))
     }
 
@@ -252,7 +255,8 @@ fn wanted(config: &Config) -> BTreeMap<String, Wanted> {
             wanted.insert(link.name.clone(), entry);
         }
         for AddressLink { name, below, mac, family } in &instance.address_links {
-            let link = OwnLink { name: name.clone(), kind: LinkKind::Vmac(*mac), transmit_below: true, group: None };
+            let kind = LinkKind::Vmac(*mac);
+            let link = OwnLink { name: name.clone(), kind, transmit_below: true, group: None, tells_below: false };
             let ipv6 = *family == Family::V6;
             // One of another instance may be the same.
             wanted.entry(name.clone()).or_insert(Wanted { below: below.clone(), link, ipv6, speaks: false });
