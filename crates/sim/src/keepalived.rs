@@ -140,6 +140,7 @@ impl Keepalived {
             | Event::Proxy { .. }
             | Event::Resume { .. }
             | Event::Clock { .. }
+            | Event::Maintenance(_)
             | Event::Command(_) => {}
         }
     }

@@ -44,6 +44,7 @@ pub(crate) fn event(event: &Event) -> String {
         Event::Resume { instance, within } => format!("{}: resume within {within:?}", instance.0),
         Event::Delay(delay) => format!("nothing for {delay:?}"),
         Event::Clock { utc } => format!("the wall clock shows {utc:?}"),
+        Event::Maintenance(maintenance) => format!("maintenance: {maintenance:?}"),
         Event::Command(command) => format!("command: {command:?}"),
         Event::Shutdown => "shutdown".to_owned(),
     }

@@ -152,6 +152,9 @@ pub enum Event {
         /// Since 1970 in UTC.
         utc: Duration,
     },
+    /// Maintenance of this node begins, becomes another one, or ends. Told to a new router before any interface when it
+    /// goes on.
+    Maintenance(Maintenance),
     /// A person asked for something.
     Command(Command),
     /// Hand over every address, then report [`Action::Stopped`].
@@ -186,6 +189,25 @@ pub enum ScriptOutcome {
     },
     /// It was stopped because it ran beyond its time.
     TimedOut,
+}
+
+/// Whether this node leaves its addresses to others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Maintenance {
+    /// It does not.
+    #[default]
+    Off,
+    /// It hands over, and takes an address only when nobody else answers for it.
+    Yielding,
+    /// It hands over, and takes no address.
+    Strict,
+}
+
+impl Maintenance {
+    /// Of either kind.
+    pub fn is_on(self) -> bool {
+        self != Maintenance::Off
+    }
 }
 
 /// What a person may ask of an instance.

@@ -4,7 +4,7 @@
 use crate::auth::Guard;
 use crate::auth::trailer::{Refusal, Utc};
 use crate::config::{self, Extra, Preempt, Priority, Version, VirtualAddress};
-use crate::event::{Action, InstanceId, Report, StateName, Transition};
+use crate::event::{Action, InstanceId, Maintenance, Report, StateName, Transition};
 use crate::explain::{self, Why};
 use crate::group::{Bond, Word};
 use crate::link::{Link, Present};
@@ -42,6 +42,8 @@ pub(crate) struct Instance {
     pub(crate) standby: bool,
     /// Another owner of the addresses.
     pub(crate) other_owner: Option<OtherOwner>,
+    /// The whole node leaves its addresses to others.
+    pub(crate) maintenance: Maintenance,
     /// The last advert of somebody else.
     pub(crate) peer: Option<Peer>,
     /// When somebody else last spoke for one of the addresses while they were held here.
@@ -95,6 +97,7 @@ impl Instance {
             master_interval: timers::advert_interval(config.version, config.advert_interval),
             standby: false,
             other_owner: None,
+            maintenance: Maintenance::Off,
             peer: None,
             claimed_at: None,
             counters: AdvertCounters::default(),
@@ -269,6 +272,9 @@ impl Instance {
     }
 
     pub(crate) fn effective_now(&self) -> u8 {
+        if self.maintenance.is_on() {
+            return 1;
+        }
         self.reduced().unwrap_or_else(|| track::effective(self.config.priority, &self.trackers))
     }
 

@@ -1,6 +1,6 @@
 //! A handover: priority 0 first, the addresses when somebody else has them.
 
-use crate::event::Action;
+use crate::event::{Action, Maintenance};
 use crate::explain::{self, Why};
 use crate::instance::Instance;
 use crate::packet::Heard;
@@ -45,7 +45,7 @@ impl Instance {
         let is_successor = leaving.successor.is_some_and(|(successor, _)| successor == source);
         match (leaving.why, advert.priority) {
             // The one we made way for leaves itself, and we still hold everything.
-            (Leave::Yield, 0) if is_successor && self.bond.is_none() => {
+            (Leave::Yield, 0) if is_successor && self.bond.is_none() && self.maintenance != Maintenance::Strict => {
                 let trigger = format!("{source} sent priority 0 before it took over");
                 let why = Why::new(trigger, "no better master is left", format!("keep {}", self.address_names()));
                 self.enter(now, self.master(now), why, actions);
@@ -85,7 +85,7 @@ impl Instance {
                 let rule = format!("released {} after its advert", explain::span(timers::SUCCESSOR_GRACE));
                 self.release(now, leaving, trigger, &rule, actions);
             }
-            (None, Leave::Failover) if self.is_group_ready() => {
+            (None, Leave::Failover) if self.is_group_ready() && self.maintenance != Maintenance::Strict => {
                 let trigger = format!("nobody took over within {waited}");
                 let why = Why::new(trigger, "an address that nobody else has is kept", self.take_over());
                 self.enter(now, self.master(now), why.after(now.since(leaving.entered_at)), actions);

@@ -28,6 +28,7 @@ mod instance;
 mod leaving;
 mod link;
 mod machine;
+mod maintenance;
 mod owners;
 mod pacer;
 pub mod packet;
@@ -42,7 +43,8 @@ mod track;
 
 pub use config::Config;
 pub use event::{
-    Action, Command, Event, GroupId, InstanceId, Interface, Report, ScriptId, ScriptOutcome, StateName, Transition,
+    Action, Command, Event, GroupId, InstanceId, Interface, Maintenance, Report, ScriptId, ScriptOutcome, StateName,
+    Transition,
 };
 pub use router::Router;
 pub use status::{

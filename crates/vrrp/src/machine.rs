@@ -1,13 +1,14 @@
 //! What a virtual router does about an event in each of its states.
 
 use crate::config::Preempt;
-use crate::event::{Action, Report};
+use crate::event::{Action, Maintenance, Report};
 use crate::explain::{self, Why};
 use crate::group::Word;
 use crate::instance::{Instance, Peer};
 use crate::packet::Heard;
 use crate::state::{Backup, Burst, Claim, DownTimer, Init, Leave, Leaving, Master, State};
 use crate::timers;
+use crate::track::Tracker;
 use evenkeel_wire::{Instant, Mac};
 use std::cmp::Ordering;
 use std::net::{IpAddr, Ipv4Addr};
@@ -43,6 +44,8 @@ pub(crate) enum Input<'a> {
     Failover,
     /// Take back when the time comes.
     Failback,
+    /// Hand over: the node is in maintenance.
+    Retire,
     /// Announce the addresses once more.
     Announce,
     /// Hand over and stop.
@@ -134,8 +137,12 @@ impl Instance {
             }
             (State::Leaving(Leaving { why: Leave::Shutdown, .. }), Input::Failover) => {}
 
+            (State::Master(_), Input::Retire) => self.retire(now, actions),
+            // Nothing is here to be handed over, or it is on its way.
+            (State::Init(_) | State::Backup(_) | State::Leaving(_) | State::Fault, Input::Retire) => {}
+
             (State::Leaving(Leaving { why: Leave::Failover, successor: None, .. }), Input::Failback)
-                if self.is_group_ready() =>
+                if self.is_group_ready() && !self.maintenance.is_on() =>
             {
                 let why = Why::new(
                     "failback was asked for",
@@ -212,6 +219,7 @@ impl Instance {
                 | Input::Outranked
                 | Input::Failover
                 | Input::Failback
+                | Input::Retire
                 | Input::Announce
                 | Input::Shutdown,
             ) => {}
@@ -233,7 +241,8 @@ impl Instance {
             return self.set_reason(awaited);
         }
         let all_resume = self.bond.as_ref().is_none_or(|bond| bond.all_resume);
-        if !self.standby && all_resume && init.resume_until.is_some_and(|until| now < until) {
+        let may_serve = !self.standby && self.maintenance != Maintenance::Strict;
+        if may_serve && all_resume && init.resume_until.is_some_and(|until| now < until) {
             let trigger = "the vrrp process of this node died as master and was started again";
             let rule = "nobody can have taken over since";
             let why = Why::new(trigger, rule, format!("go on as master of {}", self.address_names()));
@@ -311,7 +320,7 @@ impl Instance {
         self.own_again(trigger, actions);
         // An owner among others who are none waits as they do (keepalived, observed).
         let all_own = self.is_owner() && self.bond.as_ref().is_none_or(|bond| bond.all_own);
-        if all_own && !self.standby {
+        if all_own && !self.standby && !self.maintenance.is_on() {
             let why = Why::new(trigger, "priority 255 owns the addresses (RFC 9568 6.4.1)", self.take_over());
             return self.enter(now, self.master(now), why, actions);
         }
@@ -326,8 +335,12 @@ impl Instance {
             return;
         }
         self.effective = new;
-        let mut rule = format!("priority {}", self.config.priority.get());
-        for tracker in self.trackers.iter().filter(|tracker| tracker.contribution() != 0) {
+        let mut rule = match self.maintenance {
+            Maintenance::Off => format!("priority {}", self.config.priority.get()),
+            Maintenance::Yielding | Maintenance::Strict => "in maintenance a node has the lowest priority".to_owned(),
+        };
+        let counts = |tracker: &&Tracker| tracker.contribution() != 0 && !self.maintenance.is_on();
+        for tracker in self.trackers.iter().filter(counts) {
             rule.push_str(&format!(" {:+} ({})", tracker.contribution(), tracker.name));
         }
         self.explain(Why::new(trigger, rule, format!("effective priority {old} -> {new}")), actions);
@@ -410,6 +423,9 @@ impl Instance {
                 (format!("no advert from anybody for {}", explain::span(waited)), down_rule())
             }
         };
+        if self.maintenance == Maintenance::Strict {
+            return self.stand_aside(now, backup, trigger, actions);
+        }
         if !self.is_group_ready() {
             return self.hold_back(now, backup, trigger, actions);
         }

@@ -315,7 +315,7 @@ impl<'a> Heard<'a> {
         if destination.is_multicast() == config.is_unicast() {
             return Err(Reject::Destination);
         }
-        if config.owner_ignores_adverts && config.priority == Priority::OWNER {
+        if config.owner_ignores_adverts && config.priority == Priority::OWNER && !guard.heeds_all {
             return Err(Reject::Ignored);
         }
         check_peer(source, ttl, config)?;

@@ -2,7 +2,7 @@ use crate::auth::trailer::Utc;
 use crate::config::{self, Config, LinkDelay, TrackTarget, Vrid};
 use crate::deadlines::Deadlines;
 use crate::debounce::{self, Debounce};
-use crate::event::{Action, Command, Event, InstanceId, Interface, ScriptId, ScriptOutcome};
+use crate::event::{Action, Command, Event, InstanceId, Interface, Maintenance, ScriptId, ScriptOutcome};
 use crate::group::Group;
 use crate::instance::Instance;
 use crate::link::{self, Links};
@@ -52,6 +52,7 @@ pub struct Router {
     /// Those that were said to be unknown, on which interface: at most 255 for each that exists.
     unknown_vrids: HashSet<(u32, Vrid)>,
     clock: Clock,
+    pub(crate) maintenance: Maintenance,
 }
 
 /// The wall clock, tied to the clock of the events.
@@ -98,6 +99,7 @@ impl Router {
             unclaimed: Unclaimed::default(),
             unknown_vrids: HashSet::new(),
             clock: Clock { told_at: Instant::ORIGIN, utc: Duration::ZERO },
+            maintenance: Maintenance::Off,
         };
         router.install(Instant::ORIGIN, config);
         router
@@ -161,6 +163,7 @@ impl Router {
             }
             Event::Resume { instance, within } => self.command(instance, now, Input::Resume(within), actions),
             Event::Clock { utc } => self.clock = Clock { told_at: now, utc },
+            Event::Maintenance(maintenance) => self.maintain(now, maintenance, actions),
             Event::Command(Command::Failover(id)) => self.command_all(id, now, Input::Failover, actions),
             Event::Command(Command::Failback(id)) => self.command_all(id, now, Input::Failback, actions),
             // Of one alone: its group has other addresses.
@@ -278,6 +281,7 @@ impl Router {
         let duplicates = duplicates(&self.instances);
         for (instance, duplicate_of) in self.instances.iter_mut().zip(duplicates) {
             instance.duplicate_of = duplicate_of;
+            instance.set_maintenance(self.maintenance);
             instance.trackers =
                 instance.config.tracks.iter().map(|track| Tracker::new(track.clone(), &self.judges)).collect();
             for tracker in &mut instance.trackers {

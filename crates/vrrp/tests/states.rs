@@ -5,7 +5,7 @@
 mod node;
 
 use evenkeel_vrrp::config::TrackTarget;
-use evenkeel_vrrp::{Event, InstanceId};
+use evenkeel_vrrp::{Event, InstanceId, Maintenance};
 use node::*;
 use std::fmt::Write;
 use std::net::Ipv4Addr;
@@ -78,6 +78,9 @@ fn events() -> Vec<(&'static str, Event)> {
         ("failover", failover()),
         ("failback", failback()),
         ("announce", announce()),
+        ("maintenance", Event::Maintenance(Maintenance::Yielding)),
+        ("strict maintenance", Event::Maintenance(Maintenance::Strict)),
+        ("maintenance is over", Event::Maintenance(Maintenance::Off)),
         ("shutdown", Event::Shutdown),
     ]
 }

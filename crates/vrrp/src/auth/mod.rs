@@ -24,6 +24,8 @@ pub struct Guard {
     pub(crate) has_old_checksum: bool,
     /// How far the clock of the last sender whose trailer was verified is from ours.
     pub(crate) skew: Duration,
+    /// In maintenance an owner that is to ignore adverts listens like anybody else.
+    pub(crate) heeds_all: bool,
 }
 
 impl Guard {
