@@ -442,9 +442,7 @@ impl Instance {
             return self.begin_new_numbers(now, actions);
         }
         if let Some(late) = self.lost_by_sleeping(now, &master) {
-            let rule = "timer_expired_backup: a peer has taken over since, and nopreempt leaves it to it";
-            let why = Why::new(format!("this node was stopped for {}", explain::span(late)), rule, self.let_go());
-            return self.enter(now, self.backup(now), why, actions);
+            return self.leave_it_to_the_peer(now, late, actions);
         }
         if master.advert_at <= now {
             master.advert_at = next(master.advert_at, now, self.own_interval());
@@ -513,6 +511,12 @@ impl Instance {
         (now + interval >= master.advert_at + patience).then(|| now.since(master.advert_at))
     }
 
+    fn leave_it_to_the_peer(&mut self, now: Instant, late: Duration, actions: &mut Vec<Action>) {
+        let rule = "timer_expired_backup: a peer has taken over since, and nopreempt leaves it to it";
+        let why = Why::new(format!("this node was stopped for {}", explain::span(late)), rule, self.let_go());
+        self.enter(now, self.backup(now), why, actions);
+    }
+
     fn master_hears(&mut self, now: Instant, mut master: Master, advert: &Heard, actions: &mut Vec<Action>) {
         if advert.priority == 0 {
             // Somebody who was master beside us leaves: whoever waits now hears at once that there is one
@@ -524,10 +528,14 @@ impl Instance {
         let own = self.own_source();
         match (advert.priority, advert.source).cmp(&(self.effective, own)) {
             Ordering::Greater => self.yield_to(now, advert, actions),
-            Ordering::Less => {
-                self.outrank(now, master, advert, actions);
-                self.watch_other_owner(now, advert);
-            }
+            // What the peer sent may be heard before the deadline that was missed is served.
+            Ordering::Less => match self.lost_by_sleeping(now, &master) {
+                Some(late) => self.leave_it_to_the_peer(now, late, actions),
+                None => {
+                    self.outrank(now, master, advert, actions);
+                    self.watch_other_owner(now, advert);
+                }
+            },
             // Two nodes with one address, or our own advert come back: nothing decides between them.
             Ordering::Equal => {}
         }

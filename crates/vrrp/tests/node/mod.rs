@@ -19,6 +19,7 @@ pub(crate) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 20));
 pub(crate) const OUR_MAC: Mac = Mac([2, 0, 0, 0, 0, 10]);
 pub(crate) const PEER_MAC: Mac = Mac([2, 0, 0, 0, 0, 20]);
 
+#[derive(Clone)]
 pub(crate) struct Node {
     pub(crate) router: Router,
     pub(crate) now: Instant,
