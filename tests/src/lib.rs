@@ -8,6 +8,7 @@
 pub mod case;
 mod lan;
 mod machine;
+mod pair;
 pub mod probe;
 pub mod scenario;
 pub mod seeds;
@@ -15,6 +16,7 @@ mod wait;
 
 pub use lan::Lan;
 pub use machine::{Machine, Service};
+pub use pair::{Capture, Node, Pair};
 pub use wait::{wait_for, wait_until};
 
 use std::path::PathBuf;

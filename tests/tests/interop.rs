@@ -1,8 +1,7 @@
 //! With Debian's keepalived at the other end: both versions of the protocol, both directions, planned and not.
 
 use evenkeel_e2e::probe::{DatagramProbe, Echo};
-use evenkeel_e2e::{Lan, Machine, Service, able_to_run};
-use std::process::Command;
+use evenkeel_e2e::{Capture, Node, Pair, Service, able_to_run};
 use std::time::Duration;
 
 const VIP: &str = "10.0.0.100";
@@ -26,66 +25,25 @@ fn conf(protocol: Protocol, state: &str, priority: u8) -> String {
     )
 }
 
-struct Nodes {
-    lan: Lan,
-    client: Machine,
-    /// Priority 150.
-    high: Machine,
-    /// Priority 100.
-    low: Machine,
-}
-
 /// Two nodes on `protocol`; evenkeel runs on the named one, Debian's keepalived on the other.
-fn nodes(protocol: Protocol, evenkeel_on: &str) -> Nodes {
-    let lan = Lan::new();
-    let client = lan.machine("client", "eth0", "10.0.0.1/24");
-    let node = |name: &str, address: &str, state: &str, priority: u8| {
-        let machine = lan.machine(name, "eth0", address);
-        let machine = if name == evenkeel_on { machine.with_evenkeel() } else { machine };
-        machine.write("/etc/keepalived/keepalived.conf", &conf(protocol, state, priority));
-        machine
-    };
-    let high = node("high", "10.0.0.10/24", "MASTER", 150);
-    let low = node("low", "10.0.0.11/24", "BACKUP", 100);
-    Nodes { lan, client, high, low }
+fn nodes(protocol: Protocol, evenkeel_on: &str) -> Pair {
+    Pair::new(&[evenkeel_on], |Node { priority, .. }| {
+        let state = if priority == 150 { "MASTER" } else { "BACKUP" };
+        conf(protocol, state, priority)
+    })
 }
 
 fn handover_and_return(protocol: Protocol, evenkeel_on: &str) {
     let mut nodes = nodes(protocol, evenkeel_on);
-    let capture =
-        std::env::temp_dir().join(format!("ek-interop-{}-{protocol:?}-{evenkeel_on}.pcap", std::process::id()));
-    let mut tcpdump = nodes.lan.capture(&capture, "ip proto 112 or ip proto 51");
-    nodes.high.start_service(Service::Keepalived);
-    nodes.high.await_holding(VIP, TAKEOVER);
-    nodes.low.start_service(Service::Keepalived);
-
-    // Planned: the daemon is stopped, and started again.
-    nodes.high.stop_service(Service::Keepalived);
-    nodes.low.await_holding(VIP, TAKEOVER);
-    nodes.high.start_service(Service::Keepalived);
-    nodes.high.await_holding(VIP, TAKEOVER);
-    nodes.low.await_release(VIP, TAKEOVER);
-
-    // Unplanned: the machine loses its power.
-    nodes.high.power_off();
-    nodes.low.await_holding(VIP, TAKEOVER);
-    drop(nodes.client);
-
-    let _ = tcpdump.kill();
-    let _ = tcpdump.wait();
-    nothing_malformed(&capture);
-    let _ = std::fs::remove_file(capture);
-}
-
-fn nothing_malformed(capture: &std::path::Path) {
-    let tshark = |filter: &str| {
-        let output =
-            Command::new("tshark").args(["-n", "-r"]).arg(capture).args(["-Y", filter]).output().expect("tshark runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
-    assert!(tshark("vrrp").lines().count() > 5, "the capture has adverts");
-    assert_eq!(tshark("_ws.malformed || _ws.expert.severity >= 0x600000 || vrrp.checksum.status == \"Bad\""), "");
+    let name = format!("interop-{protocol:?}-{evenkeel_on}");
+    let mut capture = Capture::start(&nodes.lan, &name, "ip proto 112 or ip proto 51");
+    nodes.hand_over_return_and_die(VIP, TAKEOVER, |_| {});
+    capture.end();
+    assert!(capture.shown("vrrp").lines().count() > 5, "the capture has adverts");
+    assert_eq!(
+        capture.shown("_ws.malformed || _ws.expert.severity >= 0x600000 || vrrp.checksum.status == \"Bad\""),
+        ""
+    );
 }
 
 #[test]

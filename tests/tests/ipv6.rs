@@ -1,45 +1,15 @@
 //! Virtual routers of IPv6, and unicast in both families; with Debian's keepalived at the other end where it can do it.
 
 use evenkeel_e2e::probe::{DatagramProbe, Echo};
-use evenkeel_e2e::{Lan, Machine, Service, able_to_run};
-use std::process::Command;
+use evenkeel_e2e::{Capture, Machine, Node, Pair, Service, able_to_run};
 use std::time::Duration;
 
 const VIP: &str = "2001:db8::100";
 const TAKEOVER: Duration = Duration::from_secs(10);
 const CONF: &str = "/etc/keepalived/keepalived.conf";
 
-struct Nodes {
-    lan: Lan,
-    client: Machine,
-    /// Priority 150.
-    high: Machine,
-    /// Priority 100.
-    low: Machine,
-}
-
-/// Two nodes; evenkeel runs on the named ones, Debian's keepalived on the others. What `conf` says of a node's priority,
-/// of its own address and of the other's stands in its file.
-fn nodes(evenkeel_on: &[&str], conf: impl Fn(u8, &str, &str) -> String) -> Nodes {
-    let lan = Lan::new();
-    let machine = |name: &str, last: u8| {
-        let machine = lan.machine(name, "eth0", &format!("10.0.0.{last}/24"));
-        machine.shell(&format!("ip addr add 2001:db8::{last}/64 dev eth0 nodad"));
-        machine
-    };
-    let client = machine("client", 1);
-    let node = |name: &str, priority: u8, last: u8, other: u8| {
-        let machine = machine(name, last);
-        let machine = if evenkeel_on.contains(&name) { machine.with_evenkeel() } else { machine };
-        machine.write(CONF, &conf(priority, &last.to_string(), &other.to_string()));
-        machine
-    };
-    let (high, low) = (node("high", 150, 10, 11), node("low", 100, 11, 10));
-    Nodes { lan, client, high, low }
-}
-
 /// One instance of IPv6 with everything that addresses can be.
-fn multicast(priority: u8, _: &str, _: &str) -> String {
+fn multicast(Node { priority, .. }: Node) -> String {
     format!(
         "vrrp_instance VI_6 {{\n    interface eth0\n    virtual_router_id 61\n    priority {priority}\n    advert_int 1\n    virtual_ipaddress {{\n        fe80::100\n        2001:db8::100\n        2001:db8::101/64\n    }}\n    virtual_ipaddress_excluded {{\n        10.0.0.100\n        2001:db8::102/64 preferred_lft 0\n    }}\n}}\n"
     )
@@ -57,44 +27,22 @@ fn shown(machine: &Machine) -> Vec<String> {
 }
 
 fn handover_and_return(evenkeel_on: &str) {
-    let mut nodes = nodes(&[evenkeel_on], multicast);
-    let capture = std::env::temp_dir().join(format!("ek-ipv6-{}-{evenkeel_on}.pcap", std::process::id()));
-    let mut tcpdump = nodes.lan.capture(&capture, "ip6 proto 112 or icmp6");
-    nodes.high.start_service(Service::Keepalived);
-    nodes.high.await_holding("2001:db8::102", TAKEOVER);
-    let first = shown(&nodes.high);
-    nodes.low.start_service(Service::Keepalived);
-
-    // Planned: the daemon is stopped, and started again.
-    nodes.high.stop_service(Service::Keepalived);
-    nodes.low.await_holding("2001:db8::102", TAKEOVER);
-    assert_eq!(shown(&nodes.low), first, "evenkeel and keepalived show the same");
-    assert_eq!(first.len(), 5, "{first:?}");
-    nodes.high.start_service(Service::Keepalived);
-    nodes.high.await_holding(VIP, TAKEOVER);
-    nodes.low.await_release(VIP, TAKEOVER);
-
-    // Unplanned: the machine loses its power.
-    nodes.high.power_off();
-    nodes.low.await_holding(VIP, TAKEOVER);
-    drop(nodes.client);
-
-    let _ = tcpdump.kill();
-    let _ = tcpdump.wait();
-    let tshark = |filter: &str| {
-        let output =
-            Command::new("tshark").args(["-n", "-r"]).arg(&capture).args(["-Y", filter]).output().expect("tshark runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
-    let adverts = tshark("vrrp").lines().count();
+    let mut nodes = Pair::new(&[evenkeel_on], multicast);
+    let mut capture = Capture::start(&nodes.lan, &format!("ipv6-{evenkeel_on}"), "ip6 proto 112 or icmp6");
+    let mut looks = Vec::new();
+    // The last of the addresses, so that all are there.
+    nodes.hand_over_return_and_die("2001:db8::102", TAKEOVER, |machine| looks.push(shown(machine)));
+    assert_eq!(looks[0], looks[1], "evenkeel and keepalived show the same");
+    assert_eq!(looks[0].len(), 5, "{looks:?}");
+    capture.end();
+    let adverts = capture.shown("vrrp").lines().count();
     assert!(adverts > 5, "the capture has adverts");
     let right = "vrrp && ipv6.dst == ff02::12 && ipv6.hlim == 255 && ipv6.tclass == 0xc0 && ipv6.src == fe80::/10";
-    assert_eq!(tshark(right).lines().count(), adverts);
-    assert!(tshark("icmpv6.type == 136 && ipv6.src == 2001:db8::100").lines().count() >= 5, "neighbours are told");
+    assert_eq!(capture.shown(right).lines().count(), adverts);
+    let told = capture.shown("icmpv6.type == 136 && ipv6.src == 2001:db8::100").lines().count();
+    assert!(told >= 5, "neighbours are told");
     let wrong = "_ws.malformed || _ws.expert.severity >= 0x600000 || vrrp.checksum.status == \"Bad\" || icmpv6.checksum.status == \"Bad\"";
-    assert_eq!(tshark(wrong), "");
-    let _ = std::fs::remove_file(capture);
+    assert_eq!(capture.shown(wrong), "");
 }
 
 #[test]
@@ -112,8 +60,8 @@ fn with_keepalived_as_the_preferred_node_of_ipv6() {
 }
 
 /// Stops the preferred node, then starts it again; what the client lost.
-fn planned(evenkeel_on: &[&str], conf: impl Fn(u8, &str, &str) -> String, vip: &str) {
-    let nodes = nodes(evenkeel_on, conf);
+fn planned(evenkeel_on: &[&str], conf: impl Fn(Node) -> String, vip: &str) {
+    let nodes = Pair::new(evenkeel_on, conf);
     let _echoes = [Echo::start(&nodes.high, 7), Echo::start(&nodes.low, 7)];
     nodes.high.start_service(Service::Keepalived);
     nodes.high.await_holding(vip, TAKEOVER);
@@ -148,8 +96,8 @@ fn a_planned_handover_and_the_return_lose_no_datagram_of_ipv6() {
 }
 
 /// Unicast peers, without an interface: the addresses go to `default_interface`.
-fn unicast(network: &str, vip: &str) -> impl Fn(u8, &str, &str) -> String {
-    move |priority, own, other| {
+fn unicast(network: &str, vip: &str) -> impl Fn(Node) -> String {
+    move |Node { priority, own, other }| {
         format!(
             "global_defs {{\n    default_interface eth0\n}}\nvrrp_instance VI_U {{\n    virtual_router_id 62\n    version 3\n    priority {priority}\n    advert_int 1\n    unicast_src_ip {network}{own}\n    unicast_peer {{\n        {network}{other}\n    }}\n    unicast_ttl 64\n    virtual_ipaddress {{\n        {vip}\n    }}\n}}\n"
         )
@@ -173,8 +121,8 @@ fn unicast_of_ipv4_without_an_interface_loses_no_datagram() {
 #[test]
 fn unicast_of_ipv6_with_keepalived_at_the_other_end() {
     if able_to_run(&["keepalived"]) {
-        let with_interface = |priority, own: &str, other: &str| {
-            let conf = unicast("2001:db8::", VIP)(priority, own, other);
+        let with_interface = |node| {
+            let conf = unicast("2001:db8::", VIP)(node);
             conf.replace("    version 3\n", "    version 3\n    interface eth0\n")
         };
         planned(&["high"], with_interface, VIP);
@@ -186,7 +134,7 @@ fn left_over_and_lost_addresses_are_put_right_and_the_status_names_them() {
     if !able_to_run(&[]) {
         return;
     }
-    let nodes = nodes(&["high", "low"], multicast);
+    let nodes = Pair::new(&["high", "low"], multicast);
     nodes.high.shell("ip addr add 2001:db8::101/64 dev eth0 nodad; ip addr add fe80::100/128 dev eth0 nodad");
     nodes.low.start_service(Service::Keepalived);
     nodes.low.await_holding(VIP, TAKEOVER);
