@@ -84,3 +84,34 @@ fn a_reload_of_the_master_loses_no_datagram_and_no_count() {
     assert!(loss.sent > 4000, "the probe ran through four reloads: {loss:?}");
     assert_eq!(loss.lost, 0, "{loss:?}\n{}", master.logs());
 }
+
+#[test]
+fn what_a_running_daemon_cannot_change_is_refused_and_what_ran_goes_on() {
+    if !able_to_run(&[]) {
+        return;
+    }
+    let lan = Lan::new();
+    let host = lan.machine("host", "eth0", "10.0.0.10/24").with_evenkeel();
+    let routers = instance("VI_1", 50, 150, VIP);
+    host.write(CONF, &routers);
+    host.start_service(Service::Keepalived);
+    host.await_holding(VIP, PATIENCE);
+    let changed = instance("VI_1", 50, 150, OTHER_VIP);
+    for (head, word) in [
+        ("net_namespace blue\n", "net_namespace"),
+        ("instance Two\n", "instance"),
+        ("global_defs {\n    config_save_dir /tmp/saved\n}\n", "config_save_dir"),
+        ("global_defs {\n    tmp_config_directory /tmp\n}\n", "tmp_config_directory"),
+    ] {
+        host.write(CONF, &format!("{head}{changed}"));
+        let output = host.run(&["evenkeel", "reload"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{word}: {said}");
+        assert!(said.contains(word) && said.contains("cannot change at a reload: restart for that"), "{word}: {said}");
+        assert!(host.holds(VIP) && !host.holds(OTHER_VIP), "{word}");
+    }
+    host.write(CONF, &changed);
+    host.shell("evenkeel reload");
+    host.await_holding(OTHER_VIP, PATIENCE);
+    host.await_release(VIP, PATIENCE);
+}
