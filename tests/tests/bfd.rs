@@ -362,3 +362,70 @@ fn debians_keepalived_and_evenkeel_see_each_other_come_and_go() {
     crash();
     let _ = keepalived.wait();
 }
+
+#[test]
+fn a_vrrp_process_that_dies_takes_its_sessions_along_until_it_has_begun_anew() {
+    if !able_to_run(&["bird"]) {
+        return;
+    }
+    let lan = Lan::new();
+    let peer = lan.machine("peer", "eth0", "10.0.0.2/24");
+    let conf = session("near", "10.0.0.2", "source_ip 10.0.0.10") + &instance(150, "track_bfd {\n        near\n    }");
+    let node = evenkeel(&lan, "node", "10.0.0.10/24", &conf);
+    let bird = Bird::start(&peer, &["10.0.0.10 dev \"eth0\""]);
+    node.start_service(Service::Keepalived);
+    let before = await_state(&node, "near", "Up");
+    bird.await_sessions("Up", 1);
+    node.await_holding(VIP, PATIENCE);
+
+    let vrrp = |node: &Machine| {
+        let roles = node.status()?["roles"].as_array()?.clone();
+        roles.into_iter().find(|role| role["name"] == "vrrp" && role["state"] == "running")
+    };
+    let first = vrrp(&node).expect("it runs")["pid"].clone();
+    node.shell(&format!("kill -9 {first}"));
+    let second = wait_for(PATIENCE, || vrrp(&node).filter(|role| role["pid"] != first));
+    assert_eq!(second.unwrap_or_else(|| panic!("{}", node.logs()))["restarts"], 1);
+    // The peer knows the session that is gone by its number, and gives it up for the new one's.
+    let after = await_state(&node, "near", "Up");
+    assert_ne!(after["local_discriminator"], before["local_discriminator"]);
+    bird.await_sessions("Up", 1);
+    // A session that is not up is one that is down: what tracks it waits for the new one.
+    node.await_holding(VIP, PATIENCE);
+    let fault = wait_for(PATIENCE, || why(&node, "VI_1", "bfd near")).expect("an explanation");
+    assert!(fault["trigger"].as_str().is_some_and(|trigger| trigger.contains("bfd near")), "{fault}");
+}
+
+#[test]
+fn a_session_of_the_shortest_intervals_comes_up_beside_bird_and_notices_its_death() {
+    if !able_to_run(&["bird"]) {
+        return;
+    }
+    let lan = Lan::new();
+    let peer = lan.machine("peer", "eth0", "10.0.0.2/24");
+    // 10 ms are the least that keepalived takes, and its default.
+    let conf = "global_defs {\n    vrrp_rt_priority 20\n}\n\
+                bfd_instance near {\n    neighbor_ip 10.0.0.2\n    source_ip 10.0.0.10\n    multiplier 20\n}\n";
+    let node = evenkeel(&lan, "node", "10.0.0.10/24", conf);
+    peer.write(
+        "/tmp/bird.conf",
+        "router id 10.0.0.2;\nlog stderr all;\nprotocol device { }\nprotocol bfd {\n    interface \"*\" { min rx interval \
+         10 ms; min tx interval 10 ms; multiplier 20; };\n    neighbor 10.0.0.10 dev \"eth0\";\n}\n",
+    );
+    let mut bird = Bird { machine: &peer, process: None };
+    bird.go_on();
+    node.start_service(Service::Keepalived);
+    let agreed = wait_for(PATIENCE, || {
+        view(&node, "near").filter(|view| {
+            let is_fast = view["tx_interval_seconds"] == 0.01 && view["remote"]["min_tx_seconds"] == 0.01;
+            view["state"] == "Up" && is_fast && view["counters"]["received"].as_u64() > Some(200)
+        })
+    });
+    let agreed = agreed.unwrap_or_else(|| panic!("{:?}\n{}", view(&node, "near"), node.logs()));
+    assert_eq!(agreed["detection_seconds"], 0.2, "{agreed}");
+    bird.crash();
+    let lost = await_state(&node, "near", "Down");
+    assert_eq!(lost["local_diagnostic"], "expired", "{lost}");
+    let explained = wait_for(PATIENCE, || why(&node, "near", "no packet from")).expect("an explanation");
+    assert!(explained["waited_seconds"].as_f64() >= Some(0.2), "{explained}");
+}

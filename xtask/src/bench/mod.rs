@@ -1,6 +1,7 @@
 //! `cargo xtask bench NAME`: measurements beside the programs that evenkeel replaces. Results stand in
 //! `docs/benchmarks.md`, as ratios.
 
+mod bfd;
 mod checks;
 mod director;
 mod failover;
@@ -21,6 +22,7 @@ struct Benchmark {
 }
 
 const BENCHMARKS: &[Benchmark] = &[
+    Benchmark { name: "bfd", what: "how late a dead BFD neighbour is noticed, beside keepalived", run: bfd::run },
     Benchmark {
         name: "checks",
         what: "health checks of 10,000 servers, and 10,000 services, beside keepalived",
