@@ -25,8 +25,14 @@ fn twins() -> ([Machine; 2], [Lan; 2]) {
 /// Starts keepalived in the foreground on both, waits for what is `ready`, looks with `look`, stops, and says what each
 /// look showed and how each ended.
 fn both(conf: &str, words: &[&str], ready: &str, look: &str) -> [(String, Option<i32>); 2] {
+    both_after("true", conf, words, ready, look)
+}
+
+/// The same, on machines where `setup` was run first.
+fn both_after(setup: &str, conf: &str, words: &[&str], ready: &str, look: &str) -> [(String, Option<i32>); 2] {
     let (machines, _lans) = twins();
     machines.each_ref().map(|machine| {
+        machine.shell(setup);
         machine.write("/etc/keepalived/keepalived.conf", conf);
         let mut daemon = machine.spawn("keepalived.log", &[&["keepalived", "-n", "-l", "-D"], words].concat());
         let is_ready = || machine.run(&["sh", "-c", ready]).status.success().then_some(());
@@ -43,18 +49,53 @@ fn pid_files_are_where_keepalived_has_them() {
     if !able_to_run(&["keepalived"]) {
         return;
     }
-    let rows: [(&str, &str, &[&str]); 4] = [
-        ("without a word", "", &[]),
-        ("use_pid_dir", "use_pid_dir\n", &[]),
-        ("instance", "instance One\n", &[]),
-        ("the command line", "instance One\n", &["-p", "/tmp/own.pid", "-r", "/tmp/vrrp.pid"]),
+    let bfd = "bfd_instance b {\n    neighbor_ip 10.0.0.77\n}\n";
+    let rows: [(&str, &str, &[&str], u32); 7] = [
+        ("without a word", "", &[], 2),
+        ("use_pid_dir", "use_pid_dir\n", &[], 2),
+        ("instance", "instance One\n", &[], 2),
+        ("the command line", "instance One\n", &["-p", "/tmp/own.pid", "-r", "/tmp/vrrp.pid"], 2),
+        ("BFD", bfd, &[], 3),
+        ("BFD by the command line", bfd, &["-b", "/tmp/bfd.pid"], 3),
+        ("every process", "", &["--all"], 4),
     ];
-    for (what, head, words) in rows {
+    for (what, head, words, n_files) in rows {
         let find = "find /run /tmp -name '*.pid' | sort";
-        let ready = "test $(find /run /tmp -name '*.pid' | wc -l) = 2";
-        let [real, ours] = both(&format!("{head}{INSTANCE}"), words, ready, find);
+        let ready = format!("test $(find /run /tmp -name '*.pid' | wc -l) = {n_files}");
+        let [real, ours] = both(&format!("{head}{INSTANCE}"), words, &ready, find);
         assert_eq!(ours, real, "{what}");
     }
+}
+
+#[test]
+fn in_a_namespace_the_daemon_sees_its_own_pid_files_in_the_common_folder() {
+    if !able_to_run(&["keepalived"]) {
+        return;
+    }
+    let setup = "mkdir -p /run/netns && ip netns add blue && ip -n blue link set lo up &&                  ip -n blue link add eth0 type veth peer name far && ip -n blue link set far up &&                  ip -n blue addr add 10.0.0.10/24 dev eth0 && ip -n blue link set eth0 up";
+    let ready = "test -e /run/keepalived/blue/vrrp.pid -a -e /run/keepalived/blue/keepalived.pid";
+    let look = "find /run/keepalived -name '*.pid' | sort;                 nsenter -t $(cat /run/keepalived/blue/keepalived.pid) -m -r find /run/keepalived -name '*.pid' | sort;                 nsenter -t $(cat /run/keepalived/blue/vrrp.pid) -m -r find /run/keepalived -name '*.pid' | sort";
+    let [real, ours] = both_after(setup, &format!("net_namespace blue\n{INSTANCE}"), &[], ready, look);
+    assert_eq!(ours, real);
+    assert_eq!(ours.0.lines().filter(|line| *line == "/run/keepalived/keepalived.pid").count(), 2, "{}", ours.0);
+}
+
+#[test]
+fn options_without_effect_say_so() {
+    if !able_to_run(&[]) {
+        return;
+    }
+    let lan = Lan::new();
+    let host = lan.machine("host", "eth0", "10.0.0.10/24").with_evenkeel();
+    host.write("/etc/keepalived/keepalived.conf", INSTANCE);
+    let mut daemon = host.spawn("keepalived.log", &["keepalived", "-n", "-l", "-X", "--perf=run", "--debug", "-x"]);
+    host.await_holding("10.0.0.100", PATIENCE);
+    let log = host.read("/tmp/keepalived.log");
+    for option in ["perf", "debug", "snmp"] {
+        assert!(log.contains(&format!("the option {option} has no effect: ")), "{option}: {log}");
+    }
+    host.shell("kill $(cat /run/keepalived.pid)");
+    daemon.wait().expect("it ends");
 }
 
 #[test]

@@ -104,3 +104,31 @@ fn a_vrrp_process_that_was_held_up_says_how_late_it_was() {
         daemon.wait().expect("it ends");
     }
 }
+
+#[test]
+fn a_vrrp_process_that_was_late_gets_a_higher_priority_step_by_step() {
+    let lan = Lan::new();
+    let lb = lan.machine("lb01", "eth0", "10.0.0.10/24").with_evenkeel();
+    let conf = configuration("max_auto_priority 2\nmin_auto_priority_delay 500000");
+    let (routers, _) = conf.split_once("virtual_server").expect("there is one");
+    lb.write("/etc/keepalived/keepalived.conf", routers);
+    lb.start_service(Service::Keepalived);
+    lb.await_holding("10.0.0.100", PATIENCE);
+    let vrrp = process(&lb, "vrrp");
+    let await_priority = |expected: &str| {
+        // An advert was due a second after it stopped.
+        lb.shell(&format!("kill -STOP {vrrp}; sleep 1.8; kill -CONT {vrrp}"));
+        let is_so = || scheduled(&lb, &vrrp).starts_with(expected).then_some(());
+        assert!(wait_for(PATIENCE, is_so).is_some(), "{expected}: {}\n{}", scheduled(&lb, &vrrp), lb.logs());
+    };
+    assert!(scheduled(&lb, &vrrp).starts_with("0 TS -"));
+    await_priority("- RR 1");
+    await_priority("- RR 2");
+    await_priority("- RR 2");
+    let data = wait_for(PATIENCE, || {
+        lb.shell("kill -USR1 $(cat /run/keepalived.pid)");
+        Some(lb.read("/tmp/keepalived.data")).filter(|data| data.contains(" current realtime priority = 2\n"))
+    });
+    assert!(data.is_some(), "{}", lb.read("/tmp/keepalived.data"));
+    assert_eq!(process(&lb, "vrrp"), vrrp, "it is the same process");
+}

@@ -2,6 +2,7 @@ use crate::{Explanation, LatenessView, NodeStatus};
 use evenkeel_vrrp::{Event, Report};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// From the supervisor to the vrrp role.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,6 +45,9 @@ pub struct VrrpOptions {
     pub keep_addresses: bool,
     /// `log_unknown_vrids`.
     pub log_unknown_vrids: bool,
+    /// A deadline that is served so late is worth a [`FromVrrp::Late`].
+    #[serde(default)]
+    pub late_after: Option<Duration>,
 }
 
 /// From the vrrp role to the supervisor.
@@ -96,6 +100,11 @@ pub enum FromVrrp {
         bfd: evenkeel_bfd::Status,
         /// How late its deadlines were served.
         lateness: LatenessView,
+    },
+    /// A deadline was served late: the process may need a higher priority.
+    Late {
+        /// How late.
+        by: Duration,
     },
     /// Every address is released; the process is about to exit.
     Stopped,

@@ -251,6 +251,15 @@ impl SourceMap {
         }
     }
 
+    /// All of them, one after the other, each below a line with its path.
+    pub fn concatenated(&self) -> String {
+        let texts = self.files.iter().map(|(path, bytes)| {
+            let text = String::from_utf8_lossy(bytes);
+            format!("# {}\n{}\n", path.display(), text.trim_end())
+        });
+        texts.collect()
+    }
+
     /// All paths in the order they were read.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.files.iter().map(|(path, _)| path.as_path())

@@ -74,9 +74,55 @@ pub fn from_local(time: &LocalTime) -> Option<i64> {
     (unix != -1).then_some(unix)
 }
 
+/// What a calendar in UTC shows at so many seconds since 1970.
+pub fn in_utc(unix: i64) -> LocalTime {
+    const DAY: i64 = 86_400;
+    let (days, second) = (unix.div_euclid(DAY), unix.rem_euclid(DAY));
+    // Years that begin in March have their leap day at the end; 400 of them have 146097 days.
+    let since_march_0 = days + 719_468;
+    let (era, day) = (since_march_0.div_euclid(146_097), since_march_0.rem_euclid(146_097));
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let (day, month_from_january) = (day - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+    let year = year + era * 400 + i64::from(month_from_january <= 2);
+    let part = |number: i64| u32::try_from(number).unwrap_or_default();
+    LocalTime {
+        year: i32::try_from(year).unwrap_or(i32::MAX),
+        month: part(month_from_january),
+        day: part(day),
+        hour: part(second / 3600),
+        minute: part(second / 60 % 60),
+        second: part(second % 60),
+        weekday: part((days + 4).rem_euclid(7)),
+    }
+}
+
+/// The seconds since 1970 when a calendar in UTC shows this; a day or an hour too many runs over into the next.
+pub fn from_utc(time: &LocalTime) -> i64 {
+    let (month, day) = (i64::from(time.month), i64::from(time.day));
+    let year = i64::from(time.year) - i64::from(month <= 2);
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let day_of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + day_of_year - 719_468;
+    days * 86_400 + i64::from(time.hour) * 3600 + i64::from(time.minute) * 60 + i64::from(time.second)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{from_local, local, now};
+    use super::{from_local, from_utc, in_utc, local, now};
+
+    #[test]
+    fn a_calendar_in_utc_and_back_is_the_same_second() {
+        for unix in [0, -1, 86_399, 951_782_400, 951_868_799, 1_796_075_379, 4_107_542_400] {
+            assert_eq!(from_utc(&in_utc(unix)), unix);
+        }
+        let leap = in_utc(951_782_400);
+        assert_eq!((leap.year, leap.month, leap.day, leap.weekday), (2000, 2, 29, 2));
+        let time = in_utc(1_796_075_379);
+        assert_eq!((time.year, time.month, time.day), (2026, 11, 30));
+        assert_eq!((time.hour, time.minute, time.second, time.weekday), (21, 49, 39, 1));
+    }
 
     #[test]
     fn local_time_and_back_is_the_same_second() {

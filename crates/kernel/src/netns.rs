@@ -158,6 +158,16 @@ pub fn private_mounts(command: &mut Command, mounts: &[Mount]) -> Result<(), Err
     Ok(())
 }
 
+/// Gives the calling process, which has one thread yet, mounts of its own, in which what is at `source` is at `target`. What is
+/// mounted later outside, it still sees.
+pub fn show_at(source: &Path, target: &Path) -> Result<(), Error> {
+    let during = || format!("mount {} at {}", source.display(), target.display());
+    // SAFETY: file descriptors stay shared.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.during(|| "make a mount namespace")?;
+    rustix::mount::mount_change(c"/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC).during(during)?;
+    rustix::mount::mount_bind(source, target).during(during)
+}
+
 /// Makes the program die with the thread that starts it (that is what the kernel looks at), even by SIGKILL. A program
 /// that changes its user has to ask again: see [`privilege::die_with_parent`](crate::privilege::die_with_parent).
 pub fn die_with_parent(command: &mut Command) {

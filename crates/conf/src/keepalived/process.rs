@@ -2,7 +2,8 @@
 //! dumps, and how a reload comes about.
 
 use super::settings::CommandLine;
-use evenkeel_vrrp::config::{Garp, Version};
+use evenkeel_vrrp::config::{GROUP_V4, GROUP_V6, Garp, Version};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub struct Processes {
     pub supplementary_groups: bool,
     /// `umask`.
     pub umask: Option<u32>,
+    /// `max_auto_priority` and its companion.
+    pub auto_priority: AutoPriority,
     /// How the dumps are written.
     pub dumps: Dumps,
     /// How a reload comes about and what goes with it.
@@ -46,6 +49,8 @@ pub struct ProcessNames {
     pub vrrp: Option<String>,
     /// `checker_process_name`.
     pub checker: Option<String>,
+    /// `bfd_process_name`: for the dumps.
+    pub bfd: Option<String>,
 }
 
 impl ProcessNames {
@@ -73,6 +78,26 @@ impl Hook {
     /// For how long it may run: ten seconds unless the file says otherwise.
     pub fn limit(&self) -> Duration {
         self.timeout.unwrap_or(Duration::from_secs(10))
+    }
+}
+
+/// A process that is late gets a higher priority, one step each time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AutoPriority {
+    /// `max_auto_priority`: the last step, under SCHED_RR; 0 is none at all.
+    pub most: u8,
+    /// `min_auto_priority_delay`: so late a deadline has to be served.
+    pub delay: Duration,
+}
+
+impl AutoPriority {
+    /// The highest priority under SCHED_RR.
+    pub const HIGHEST: u8 = 99;
+}
+
+impl Default for AutoPriority {
+    fn default() -> Self {
+        AutoPriority { most: 0, delay: Duration::from_secs(1) }
     }
 }
 
@@ -105,7 +130,7 @@ pub struct Reload {
 }
 
 /// What global_defs says of every instance, for the dumps; the instances have it already.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Defaults {
     /// `vrrp_version`.
     pub version: Option<Version>,
@@ -119,4 +144,38 @@ pub struct Defaults {
     pub higher_prio_send_advert: bool,
     /// `vrrp_strict`.
     pub strict: bool,
+    /// `vrrp_notify_priority_changes`.
+    pub notify_priority_changes: bool,
+    /// `vrrp_check_unicast_src`.
+    pub check_unicast_source: bool,
+    /// `vrrp_skip_check_adv_addr`.
+    pub skip_check_adv_addr: bool,
+    /// `vrrp_mcast_group4`.
+    pub group_v4: Ipv4Addr,
+    /// `vrrp_mcast_group6`.
+    pub group_v6: Ipv6Addr,
+    /// `default_interface`.
+    pub interface: Option<String>,
+    /// `smtp_alert_checker`.
+    pub smtp_alert_checker: Option<bool>,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Defaults {
+            version: None,
+            garp: Garp::default(),
+            down_adverts: None,
+            lower_prio_no_advert: false,
+            higher_prio_send_advert: false,
+            strict: false,
+            notify_priority_changes: false,
+            check_unicast_source: false,
+            skip_check_adv_addr: false,
+            group_v4: GROUP_V4,
+            group_v6: GROUP_V6,
+            interface: None,
+            smtp_alert_checker: None,
+        }
+    }
 }

@@ -1,4 +1,5 @@
 use super::process::Processes;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ pub struct Settings {
     pub scripts: Vec<ScriptCommand>,
     /// Extras of the instances, in the order of `vrrp::Config::instances`.
     pub instances: Vec<InstanceSettings>,
+    /// `weight` of the BFD sessions that have one, where an instance names none, and whether it is reversed.
+    pub session_weights: BTreeMap<String, (i16, bool)>,
     /// Extras of the sync groups, in the order of `vrrp::Config::groups`.
     pub groups: Vec<GroupSettings>,
     /// Files that instances track.
@@ -123,6 +126,14 @@ pub struct InstanceSettings {
     pub notify: NotifyCommands,
     /// `smtp_alert`.
     pub mail_alert: bool,
+    /// `skip_check_adv_addr`, for the dumps.
+    pub skip_check_adv_addr: bool,
+    /// `strict_mode`, or `vrrp_strict`.
+    pub strict: bool,
+    /// `unicast_fault_no_peer`, for the dumps.
+    pub faults_without_peer: bool,
+    /// `promote_secondaries`, for the dumps.
+    pub promote_secondaries: bool,
 }
 
 /// A `track_file` that an instance tracks.
@@ -132,6 +143,8 @@ pub struct TrackedFile {
     pub name: String,
     /// `file`.
     pub path: PathBuf,
+    /// `weight`, where an instance names none, and whether it is reversed.
+    pub weight: (i32, bool),
     /// `init_file`: the number to write at the start of the daemon, and whether over a file that is there.
     pub init: Option<(i32, bool)>,
 }
@@ -141,6 +154,8 @@ pub struct TrackedFile {
 pub struct TrackedProcess {
     /// The name after `vrrp_track_process`.
     pub name: String,
+    /// `weight`, where an instance names none, and whether it is reversed.
+    pub weight: (i16, bool),
     /// What is compared: with the kernel's name of the process, or with the first word of its command line.
     pub command: String,
     /// The other words of its command line.
@@ -179,6 +194,8 @@ pub struct GroupSettings {
     pub notify: NotifyCommands,
     /// `smtp_alert`.
     pub mail_alert: bool,
+    /// `sync_group_tracking_weight`, for the dumps.
+    pub keeps_weights: bool,
 }
 
 /// Who gets mail about changes of state, and through which server.

@@ -2,7 +2,7 @@
 
 use super::language::{Node, Word};
 use super::lower::Lower;
-use super::rows::{self, Block, Body, Directive, NOT_YET, Support};
+use super::rows::{self, Block, Body, Directive, Support};
 use crate::{Diagnostic, Span};
 
 /// Whether what is found is also acted on.
@@ -194,11 +194,7 @@ fn braces(node: &Node, keyword: &Word, row: &Directive, lower: &mut Lower) -> bo
 /// Says once for a keyword or a block that nothing acts on it.
 fn accepted(keyword: &Word, row: &Directive, lower: &mut Lower) {
     let Support::Accepted { reason, missed } = row.support else { return };
-    let message = if reason == NOT_YET {
-        format!("`{}` is accepted, not yet acted on", keyword.text)
-    } else {
-        format!("`{}` is accepted: {reason}", keyword.text)
-    };
+    let message = format!("`{}` is accepted: {reason}", keyword.text);
     lower.say(match missed {
         true => Diagnostic::warning("not-acted-on", keyword.span, message).so("what depends on it does not happen"),
         false => Diagnostic::note("not-acted-on", keyword.span, message),

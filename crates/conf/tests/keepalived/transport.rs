@@ -76,3 +76,35 @@ fn an_instance_without_an_interface_has_peers_a_source_and_places_for_its_addres
     let vrf = instance("", &format!("vrf red\n{peers}"), "fe80::1");
     assert_eq!(vrf.vrrp.instances[0].interface, "red");
 }
+
+#[test]
+fn addresses_that_have_no_place_in_an_advert_are_held_and_not_advertised() {
+    let hmac = "auth_hmac {\nkey 1 0123456789abcdef0123456789abcdef\nactive_key 1\n}\n";
+    let v4 = |n: usize| (0..n).map(|n| format!("10.1.{}.{}\n", n / 250, n % 250 + 1)).collect::<String>();
+    let v6 = |n: usize| (0..n).map(|n| format!("fe80::{n:x}\n")).collect::<String>();
+    for (lines, addresses, advertised, excluded) in [
+        ("", v4(255), 255, 0),
+        ("", v4(300), 255, 45),
+        (hmac, v4(300), 255, 45),
+        ("version 3", v6(89), 89, 0),
+        ("version 3", v6(101), 89, 12),
+        (hmac, v6(101), 87, 14),
+    ] {
+        let loaded = instance("", &format!("interface eth0\n{lines}"), &addresses);
+        let instance = &loaded.vrrp.instances[0];
+        assert_eq!((instance.addresses.len(), instance.excluded.len()), (advertised, excluded), "{}", said(&loaded));
+        let is_said = rules(&loaded).iter().any(|rule| rule.starts_with("too-many-addresses"));
+        assert_eq!(is_said, excluded > 0, "{}", said(&loaded));
+    }
+}
+
+#[test]
+fn global_defs_count_for_the_instances_above_them_too() {
+    let globals =
+        "global_defs {\nv3_checksum_as_v2\nvrrp_version 3\nvrrp_down_timer_adverts 5\nvrrp_garp_master_repeat 2\n}\n";
+    let router = "vrrp_instance V {\ninterface eth0\nvirtual_router_id 51\nvirtual_ipaddress {\n10.0.0.100\n}\n}\n";
+    let below = text(&format!("{router}{globals}"));
+    assert_eq!(below.vrrp, text(&format!("{globals}{router}")).vrrp);
+    let instance = &below.vrrp.instances[0];
+    assert!(instance.v3_checksum_as_v2 && instance.down_adverts.get() == 5 && instance.garp.repeat == 2);
+}

@@ -34,7 +34,7 @@ const fn opt(short: char, long: &'static str, value: Value) -> Opt {
     Opt { short, long, value }
 }
 
-/// Every option of keepalived 2.4. Those that nothing below looks for are accepted and have no effect here.
+/// Every option of keepalived 2.4.
 const OPTIONS: &[Opt] = &[
     opt('f', "use-file", Value::Required),
     opt('P', "vrrp", Value::No),
@@ -84,6 +84,43 @@ const OPTIONS: &[Opt] = &[
     opt(' ', "runtime-dir", Value::Required),
 ];
 
+/// An option that is accepted and changes nothing.
+#[derive(Debug, PartialEq, Eq)]
+struct WithoutEffect {
+    /// How it is written.
+    option: &'static str,
+    /// Who gave it will miss something.
+    missed: bool,
+    /// Why.
+    reason: &'static str,
+}
+
+const fn always(option: &'static str, reason: &'static str) -> WithoutEffect {
+    WithoutEffect { option, missed: false, reason }
+}
+
+const fn lacks(option: &'static str, reason: &'static str) -> WithoutEffect {
+    WithoutEffect { option, missed: true, reason }
+}
+
+const NO_SNMP: &str = "evenkeel is no SNMP subagent; `evenkeel status --json` tells the same";
+const NO_CHECKS_OF_MEMORY: &str = "nothing counts allocations here";
+
+/// By the long form where there is one, else by the short one.
+const WITHOUT_EFFECT: &[WithoutEffect] = &[
+    always("release-vips", "what an instance that is not master should not have is always taken off its interface"),
+    always("flush-log-file", "each line is written at once"),
+    always("log-detail", "the log always has the details"),
+    always("no-mem-check", NO_CHECKS_OF_MEMORY),
+    always("openssl-mem-check", NO_CHECKS_OF_MEMORY),
+    always("L", NO_CHECKS_OF_MEMORY),
+    lacks("snmp", NO_SNMP),
+    lacks("snmp-agent-socket", NO_SNMP),
+    lacks("perf", "use `perf record -p` with the process id in the pid file of the vrrp process"),
+    lacks("debug", "there are no such switches; `evenkeel why` and `--record` tell what happened and why"),
+    lacks("config-fd", "it is keepalived's own, for a check before a reload; here one process reads the configuration"),
+];
+
 /// What the command line says.
 #[derive(Debug, Default)]
 struct CommandLine {
@@ -108,6 +145,9 @@ struct CommandLine {
     core_pattern: Option<String>,
     tells_addresses: bool,
     ignore_interrupts: bool,
+    all_roles: bool,
+    /// Options that were given and change nothing, with the reason.
+    without_effect: Vec<&'static WithoutEffect>,
 }
 
 /// Runs as keepalived with `words` after its name.
@@ -190,11 +230,15 @@ fn read(words: &[String]) -> Result<CommandLine, u8> {
             ('M', _) => line.core_pattern = Some(value.unwrap_or_else(|| "core".to_owned())),
             ('a', _) => line.tells_addresses = true,
             (_, "ignore-sigint") => line.ignore_interrupts = true,
-            ('p' | 'r' | 'c' | 's' | 'i', long) | (_, long @ ("nginx" | "record" | "runtime-dir")) => {
+            (_, "all") => line.all_roles = true,
+            ('p' | 'r' | 'c' | 'b' | 's' | 'i', long) | (_, long @ ("nginx" | "record" | "runtime-dir")) => {
                 line.plan.push((long, text));
             }
-            // Accepted: what it asks for does not exist here, or always is so.
-            _ => {}
+            (short, long) => {
+                let is_it =
+                    |row: &&WithoutEffect| row.option == long || (long.is_empty() && row.option.starts_with(short));
+                line.without_effect.extend(WITHOUT_EFFECT.iter().find(is_it));
+            }
         }
     }
     Ok(line)
@@ -206,6 +250,7 @@ fn run(path: PathBuf, line: &CommandLine, detached: bool) -> ExitCode {
     plan.keepalived_pid_files = true;
     plan.control_is_optional = true;
     plan.without_respawn = line.no_respawn;
+    plan.all_roles = line.all_roles;
     plan.keep_addresses = line.keep_addresses;
     plan.keep_services = line.keep_services;
     plan.all_checks = line.all_checks;
@@ -221,6 +266,7 @@ fn run(path: PathBuf, line: &CommandLine, detached: bool) -> ExitCode {
             "pid" => plan.pid_file = Some(absolute(text)),
             "checkers_pid" => plan.checkers_pid_file = Some(absolute(text)),
             "vrrp_pid" => plan.vrrp_pid_file = Some(absolute(text)),
+            "bfd_pid" => plan.bfd_pid_file = Some(absolute(text)),
             "namespace" => plan.namespace = Some(text.clone()),
             "config-id" => plan.config_id = Some(text.clone()),
             "nginx" => plan.nginx = Some(absolute(text)),
@@ -267,6 +313,12 @@ fn run(path: PathBuf, line: &CommandLine, detached: bool) -> ExitCode {
         }
     };
     tracing::info!(target: "supervisor", "Configuration file {}", path.display());
+    for WithoutEffect { option, missed, reason } in &line.without_effect {
+        match missed {
+            true => tracing::warn!(target: "supervisor", "the option {option} has no effect: {reason}"),
+            false => tracing::debug!(target: "supervisor", "the option {option} changes nothing: {reason}"),
+        }
+    }
     if line.dump {
         supervisor::dump_configuration(&compiled)
             .lines()
@@ -393,9 +445,10 @@ Usage: keepalived [OPTION...]
   -f, --use-file=FILE          Configuration file [/etc/keepalived/keepalived.conf]
   -P, --vrrp                   Only virtual routers
   -C, --check                  Only health checks of virtual servers
+  -B, --no_bfd                 No BFD sessions
+      --all                    Every process, also without configuration for it
   -n, --dont-fork              Stay in the foreground
   -l, --log-console            Log to standard error
-  -D, --log-detail             Accepted; the log is always detailed
   -S, --log-facility=FACILITY  Facility of syslog: 0-7, local0-7, user, daemon [daemon]
   -g, --log-file[=FILE]        Log to FILE too, each process to its own [/tmp/keepalived.log]
   -G, --no-syslog              Do not log to syslog
@@ -404,6 +457,7 @@ Usage: keepalived [OPTION...]
   -p, --pid=FILE               Pid file [/run/keepalived.pid]
   -r, --vrrp_pid=FILE          Pid file of the vrrp process [/run/vrrp.pid]
   -c, --checkers_pid=FILE      Pid file of the process of the health checks [/run/checkers.pid]
+  -b, --bfd_pid=FILE           Pid file with the process of the BFD sessions, which is the vrrp process [/run/bfd.pid]
   -R, --dont-respawn           End when a child process dies
   -V, --dont-release-vrrp      Leave the addresses where they are at the end
   -I, --dont-release-ipvs      Leave the virtual servers in the table at the end
@@ -423,7 +477,13 @@ Of evenkeel:
       --nginx=FILE             Run the proxy as well, with this nginx.conf
       --record=FILE            Record the events of the virtual routers
       --runtime-dir=DIR        Directory of the control socket
-Every other option of keepalived is accepted and has no effect.
+Accepted, for what they ask for always is so:
+  -D, --log-detail             The log always has the details
+  -X, --release-vips           Addresses that should not be there are always taken off
+      --flush-log-file         Each line is written at once
+      --no-mem-check, -L, --openssl-mem-check
+Accepted, with a warning that they have no effect:
+  -x, --snmp, -A, --snmp-agent-socket, --perf, --debug, --config-fd
 ";
 
 #[cfg(test)]
@@ -454,6 +514,43 @@ mod tests {
         assert!(logged.tells_addresses && logged.keep_services && logged.core_dump);
         assert_eq!(line("-g").unwrap().log_file, Some(LOG_FILE.into()));
         assert_eq!(line("-S 9").unwrap().facility, None, "said, and the usual one");
+    }
+
+    #[test]
+    fn every_option_is_acted_on_or_says_why_not() {
+        let given = line(
+            "-X -D -x -A s --perf=run --debug --flush-log-file --no-mem-check --openssl-mem-check -L --config-fd 3",
+        )
+        .unwrap();
+        let options: Vec<_> = given.without_effect.iter().map(|row| row.option).collect();
+        let expected = [
+            "release-vips",
+            "log-detail",
+            "snmp",
+            "snmp-agent-socket",
+            "perf",
+            "debug",
+            "flush-log-file",
+            "no-mem-check",
+            "openssl-mem-check",
+            "L",
+            "config-fd",
+        ];
+        assert_eq!(options, expected);
+        assert!(
+            line("--all -b /b").is_ok_and(|line| line.all_roles && line.plan.contains(&("bfd_pid", "/b".to_owned())))
+        );
+        for option in OPTIONS {
+            let text = match (option.long, option.value) {
+                ("", _) => format!("-{}", option.short),
+                ("signum" | "version" | "help" | "genhash", _) => continue,
+                (long, Value::Required) => format!("--{long}=1"),
+                (long, Value::No | Value::Optional) => format!("--{long}"),
+            };
+            let read = line(&text).unwrap();
+            let is_nothing = format!("{read:?}") == format!("{:?}", CommandLine::default());
+            assert!(!is_nothing, "{text} is looked for nowhere");
+        }
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl Balance {
 impl Supervisor {
     /// Whether the configuration has anything for the role to do.
     pub(super) fn wants_balance(&self) -> bool {
-        !self.plan.without_checkers && !self.compiled.balance.pools.is_empty()
+        !self.plan.without_checkers && (self.plan.all_roles || !self.compiled.balance.pools.is_empty())
     }
 
     /// Opens what is told of events, and starts its readers.

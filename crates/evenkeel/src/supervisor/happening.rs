@@ -65,8 +65,8 @@ pub enum Happening {
     },
     /// A role had its time to take the configuration of this number.
     ReloadOverdue(u64),
-    /// A signal asked for a reload while one was under way.
-    ReloadAgain,
+    /// A signal asked for a reload while one was under way, or it is the time that `reload_time_file` says.
+    ReloadDue,
     /// The states of the virtual routers after a reload, for the FIFOs.
     States(evenkeel_vrrp::Status),
     /// The counters of the dumps start anew from these.

@@ -27,6 +27,8 @@ pub struct Compiled {
     pub site: Option<evenkeel_site::Config>,
     /// Every file that was read.
     pub files: Vec<String>,
+    /// What keepalived.conf and all that it includes are made of, when `config_save_dir` wants a copy.
+    pub text: String,
     /// Remarks about what is valid but odd, rendered.
     pub remarks: Vec<String>,
 }
@@ -51,6 +53,9 @@ pub fn compile(plan: &Plan) -> Result<Compiled, Refused> {
         refused.is_missing |= !path.exists();
         refused.diagnostics.extend(render_all(&loaded.diagnostics, &loaded.sources));
         compiled.files.extend(loaded.sources.paths().map(|path| path.display().to_string()));
+        if loaded.settings.process.reload.save_directory.is_some() {
+            compiled.text = loaded.sources.concatenated();
+        }
         compiled.settings = std::mem::take(&mut loaded.settings);
         compiled.vrrp = std::mem::take(&mut loaded.vrrp);
         compiled.bfd = std::mem::take(&mut loaded.bfd);

@@ -3,6 +3,8 @@
 
 mod admin;
 mod answer;
+mod appointment;
+mod archive;
 mod backoff;
 mod balance;
 mod control;
@@ -21,6 +23,7 @@ mod mastership;
 mod notify;
 mod pidfile;
 mod plan;
+mod priority;
 mod process;
 mod reload;
 mod roles;
@@ -59,6 +62,7 @@ use script::Checks;
 use signals::{Signals, Told};
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -116,6 +120,11 @@ struct Supervisor {
     n_configurations: u64,
     reloading: Option<reload::Pending>,
     pid_files: Vec<PidFile>,
+    calendar: appointment::Calendar,
+    /// For the names of the copies of `config_save_dir`.
+    n_reloads: u32,
+    /// What `max_auto_priority` has made of the priority of the vrrp role that runs.
+    raised: Option<u8>,
     end: Option<End>,
 }
 
@@ -127,7 +136,7 @@ pub type OnReady = Box<dyn FnOnce()>;
 const KEPT: i32 = 96 << 20;
 
 /// Runs the daemon to its end.
-pub fn run(plan: Plan, compiled: Compiled, on_ready: OnReady) -> ExitCode {
+pub fn run(mut plan: Plan, compiled: Compiled, on_ready: OnReady) -> ExitCode {
     memory::keep_freed(KEPT);
     crate::log::init(plan.log);
     let error_log = compiled.site.as_ref().map(|site| site.error_log.clone());
@@ -139,7 +148,7 @@ pub fn run(plan: Plan, compiled: Compiled, on_ready: OnReady) -> ExitCode {
     if let Some(mask) = compiled.settings.process.umask.filter(|_| !plan.has_umask) {
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
     }
-    if let Err(error) = enter_namespace(&plan, &compiled) {
+    if let Err(error) = enter_namespace(&mut plan, &compiled) {
         tracing::error!(target: "supervisor", "{error:#}");
         return ExitCode::FAILURE;
     }
@@ -173,12 +182,26 @@ pub fn seed() -> u64 {
     RandomState::new().hash_one(0)
 }
 
-fn enter_namespace(plan: &Plan, compiled: &Compiled) -> anyhow::Result<()> {
-    let Some(name) = plan.namespace.as_ref().or(compiled.settings.net_namespace.as_ref()) else { return Ok(()) };
+fn enter_namespace(plan: &mut Plan, compiled: &Compiled) -> anyhow::Result<()> {
+    let name = plan.namespace.clone().or(compiled.settings.net_namespace.clone());
+    let Some(name) = name else { return Ok(()) };
     let path = format!("/run/netns/{name}");
     let file = std::fs::File::open(&path).with_context(|| format!("open the network namespace {path}"))?;
     rustix::thread::move_into_link_name_space(file.as_fd(), Some(rustix::thread::LinkNameSpaceType::Network))
-        .with_context(|| format!("enter the network namespace {name}"))
+        .with_context(|| format!("enter the network namespace {name}"))?;
+    if plan.keepalived_pid_files {
+        show_own_pid_files(plan, &name)?;
+    }
+    Ok(())
+}
+
+/// As keepalived: the daemon and its scripts find their pid files in /run/keepalived, and in it see no other daemon's.
+fn show_own_pid_files(plan: &mut Plan, namespace: &str) -> anyhow::Result<()> {
+    let own = Path::new(Plan::PID_DIRECTORY).join(namespace);
+    std::fs::create_dir_all(&own).with_context(|| format!("make {}", own.display()))?;
+    evenkeel_kernel::netns::show_at(&own, Path::new(Plan::PID_DIRECTORY))?;
+    plan.enter_pid_directory(&own);
+    Ok(())
 }
 
 async fn daemon(plan: Plan, compiled: Compiled, on_ready: OnReady) -> anyhow::Result<ExitCode> {
@@ -224,6 +247,9 @@ async fn daemon(plan: Plan, compiled: Compiled, on_ready: OnReady) -> anyhow::Re
         n_configurations: 0,
         reloading: None,
         pid_files: Vec::new(),
+        calendar: appointment::Calendar::default(),
+        n_reloads: 0,
+        raised: None,
         end: None,
         plan,
         compiled,
@@ -262,6 +288,8 @@ impl Supervisor {
         if let Some(path) = pid_path {
             self.pid_files.push(PidFile::write(&path, std::process::id())?);
         }
+        self.first_read_is_over();
+        self.save_text(&self.compiled.text);
         self.run_hook(hook::End::Startup).await;
         watch::initialise(&self.compiled.settings.files);
         // From here on nothing that was inherited from a terminal is kept open; the roles inherit what is left.
@@ -281,6 +309,7 @@ impl Supervisor {
             self.start_balance();
         }
         self.start_checks();
+        self.follow_time_file();
         service::tell(service::Doing::Ready);
         Ok(())
     }
@@ -356,7 +385,7 @@ impl Supervisor {
             }
             Happening::Asked { request, answer } => self.answer(request, answer).await,
             Happening::ReloadOverdue(number) => self.reload_overdue(number),
-            Happening::ReloadAgain => self.reload(None).await,
+            Happening::ReloadDue => self.reload(None).await,
             Happening::States(status) => self.fifos.tell_states(&status),
             Happening::Cleared(counters) => self.cleared = counters,
         }

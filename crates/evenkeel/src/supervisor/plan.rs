@@ -1,7 +1,7 @@
 use super::load::NginxOptions;
 use crate::log::Target;
 use evenkeel_conf::keepalived::Settings;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What the command line asks for, whichever program it was written for.
 #[derive(Clone, Debug)]
@@ -26,6 +26,10 @@ pub struct Plan {
     pub vrrp_pid_file: Option<PathBuf>,
     /// keepalived's `-c`.
     pub checkers_pid_file: Option<PathBuf>,
+    /// keepalived's `-b`.
+    pub bfd_pid_file: Option<PathBuf>,
+    /// Where pid files are unless they are given, and what goes with them.
+    pub pid_directory: PathBuf,
     /// Where what people asked of servers is kept.
     pub state_directory: PathBuf,
     /// keepalived's `-i`.
@@ -38,6 +42,8 @@ pub struct Plan {
     pub without_checkers: bool,
     /// keepalived's `-B`: no BFD.
     pub without_bfd: bool,
+    /// keepalived's `--all`: every role runs, whether it has something to do or not.
+    pub all_roles: bool,
     /// keepalived's `-R`: end when a role dies.
     pub without_respawn: bool,
     /// keepalived's `-V`.
@@ -64,6 +70,9 @@ impl Plan {
     /// Where the control socket is unless the command line or the environment says otherwise.
     pub const RUNTIME_DIRECTORY: &str = "/run/evenkeel";
 
+    /// Where keepalived has pid files once there may be several daemons.
+    pub const PID_DIRECTORY: &str = "/run/keepalived";
+
     /// Fills in where pid files are, now that the configuration is known.
     pub fn place_pid_files(&mut self, settings: &Settings) {
         if !self.keepalived_pid_files {
@@ -74,8 +83,8 @@ impl Plan {
         let has_directory = process.use_pid_dir || process.instance.is_some() || namespace.is_some();
         let mut directory = PathBuf::from("/run");
         if has_directory {
-            directory.push("keepalived");
-            // keepalived mounts this folder over the one above; here the files are seen where they are.
+            directory = PathBuf::from(Plan::PID_DIRECTORY);
+            // This folder is going to be mounted over the one above.
             directory.extend(namespace);
         }
         let infix = process.instance.as_ref().map(|instance| format!("_{instance}")).unwrap_or_default();
@@ -83,6 +92,19 @@ impl Plan {
         self.pid_file.get_or_insert_with(|| place("keepalived"));
         self.vrrp_pid_file.get_or_insert_with(|| place("vrrp"));
         self.checkers_pid_file.get_or_insert_with(|| place("checkers"));
+        self.bfd_pid_file.get_or_insert_with(|| place("bfd"));
+        self.pid_directory = directory;
+    }
+
+    /// From now on what is in `folder` is seen in [`Plan::PID_DIRECTORY`].
+    pub fn enter_pid_directory(&mut self, folder: &Path) {
+        let files = [&mut self.pid_file, &mut self.vrrp_pid_file, &mut self.checkers_pid_file, &mut self.bfd_pid_file];
+        let paths = files.into_iter().flatten().chain([&mut self.pid_directory]);
+        for path in paths {
+            if let Ok(rest) = path.strip_prefix(folder) {
+                *path = Path::new(Plan::PID_DIRECTORY).join(rest);
+            }
+        }
     }
 
     /// A plan for `name` with nothing to run yet.
@@ -98,12 +120,15 @@ impl Plan {
             pid_file: None,
             vrrp_pid_file: None,
             checkers_pid_file: None,
+            bfd_pid_file: None,
+            pid_directory: PathBuf::from("/run"),
             state_directory: state_directory(),
             config_id: None,
             namespace: None,
             without_vrrp: false,
             without_checkers: false,
             without_bfd: false,
+            all_roles: false,
             without_respawn: false,
             keep_addresses: false,
             keep_services: false,
@@ -146,12 +171,28 @@ mod tests {
             settings.process.instance = instance.map(str::to_owned);
             settings.process.use_pid_dir = use_pid_dir;
             plan.place_pid_files(&settings);
-            [plan.pid_file, plan.vrrp_pid_file, plan.checkers_pid_file].map(|path| path.unwrap().display().to_string())
+            let paths = [plan.pid_file, plan.vrrp_pid_file, plan.checkers_pid_file, plan.bfd_pid_file];
+            paths.map(|path| path.unwrap().display().to_string())
         };
-        assert_eq!(place(None, None, false), ["/run/keepalived.pid", "/run/vrrp.pid", "/run/checkers.pid"]);
+        assert_eq!(
+            place(None, None, false),
+            ["/run/keepalived.pid", "/run/vrrp.pid", "/run/checkers.pid", "/run/bfd.pid"]
+        );
         assert_eq!(place(None, None, true)[0], "/run/keepalived/keepalived.pid");
         assert_eq!(place(Some("I1"), None, false)[1], "/run/keepalived/vrrp_I1.pid");
         assert_eq!(place(Some("I1"), Some("ns"), false)[0], "/run/keepalived/ns/keepalived_I1.pid");
+    }
+
+    #[test]
+    fn in_a_namespace_the_folder_of_its_own_is_seen_as_the_common_one() {
+        let mut plan = Plan::new("keepalived");
+        plan.keepalived_pid_files = true;
+        plan.namespace = Some("ns".to_owned());
+        plan.vrrp_pid_file = Some("/p".into());
+        plan.place_pid_files(&Settings::default());
+        plan.enter_pid_directory(Path::new("/run/keepalived/ns"));
+        assert_eq!(plan.pid_file, Some("/run/keepalived/keepalived.pid".into()));
+        assert_eq!((plan.vrrp_pid_file, plan.pid_directory), (Some("/p".into()), "/run/keepalived".into()));
     }
 
     #[test]

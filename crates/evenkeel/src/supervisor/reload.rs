@@ -3,6 +3,7 @@
 //! Everything is compiled and opened first. Then the proxy, which may still refuse, is asked to take its part, while the
 //! rest goes on as before; only when it has done so is the new configuration that of the supervisor, and vrrp's.
 
+use super::appointment::Calendar;
 use super::health::Health;
 use super::listeners::Listeners;
 use super::load::Compiled;
@@ -55,6 +56,9 @@ impl Supervisor {
             Ok(candidate) => candidate,
             Err(reason) => return self.refuse(answer, reason),
         };
+        self.n_reloads += 1;
+        self.save_text(&candidate.compiled.text);
+        self.save_state("pre");
         let number = self.next_number();
         let part = self.proxy_configuration(number, &candidate.compiled, &candidate.listeners);
         let is_wanted = candidate.compiled.site.is_some();
@@ -82,7 +86,11 @@ impl Supervisor {
 
     /// Everything that can be found out without asking a role. Nothing has changed afterwards.
     async fn candidate(&self) -> Result<Candidate, String> {
-        let mut compiled = load::compile(&self.plan).map_err(|refused| join(&refused.diagnostics))?;
+        let compiled = {
+            let _reading = self.read_begins();
+            load::compile(&self.plan)
+        };
+        let mut compiled = compiled.map_err(|refused| join(&refused.diagnostics))?;
         if compiled.settings.net_namespace != self.compiled.settings.net_namespace {
             return Err("net_namespace cannot change at a reload: restart for that".to_owned());
         }
@@ -157,8 +165,18 @@ impl Supervisor {
             self.retire_needless_proxy();
         }
         self.start_checks();
+        self.follow_time_file();
         self.tell_health();
         load::throw_away(before);
+    }
+
+    /// Also anew after each reload: the directory may be there now.
+    pub(super) fn follow_time_file(&mut self) {
+        let reload = &self.compiled.settings.process.reload;
+        self.calendar = match &reload.time_file {
+            Some(file) => Calendar::follow(file.clone(), reload.repeat, self.happenings.clone()),
+            None => Calendar::default(),
+        };
     }
 
     fn pass_on_vrrp(&mut self) {
@@ -169,6 +187,7 @@ impl Supervisor {
             Some(process) => {
                 process.send(self.vrrp_configuration(number, Vec::new()));
                 self.await_role(Role::Vrrp, number);
+                self.name_vrrp_process();
             }
             // One that waits for its restart may owe its death to what was just mended.
             None if is_wanted => {
@@ -289,6 +308,7 @@ impl Supervisor {
 
     fn finish_reload(&mut self) {
         let Some(pending) = self.end_reload() else { return };
+        self.save_state("post");
         if !pending.failures.is_empty() {
             // What compiled is expected to apply; a role that still cannot is told again when it is restarted.
             let reason = format!("the new configuration is in force only in part:\n{}", pending.failures.join("\n"));
@@ -328,7 +348,7 @@ impl Supervisor {
         }
         if pending.again {
             let happenings = self.happenings.clone();
-            tokio::spawn(async move { happenings.send(Happening::ReloadAgain).await });
+            tokio::spawn(async move { happenings.send(Happening::ReloadDue).await });
         }
         Some(pending)
     }

@@ -83,7 +83,7 @@ pub type ProxyPart = (ToProxy, Vec<OwnedFd>);
 impl Supervisor {
     /// Whether the configuration has anything for the vrrp role to do.
     pub(super) fn wants_vrrp(&self) -> bool {
-        self.has_routers() || self.has_sessions()
+        self.has_routers() || self.has_sessions() || (self.plan.all_roles && !self.plan.without_vrrp)
     }
 
     pub(super) fn has_routers(&self) -> bool {
@@ -103,6 +103,7 @@ impl Supervisor {
     pub(super) fn launch_vrrp(&mut self, number: u64) {
         self.vrrp.generation.0 += 1;
         self.vrrp.is_done = false;
+        self.raised = None;
         let names = Names {
             title: &format!("{}: vrrp", self.plan.name),
             comm: self.compiled.settings.process.names.vrrp(self.plan.name),
@@ -120,10 +121,8 @@ impl Supervisor {
             Ok(process) => {
                 tracing::info!(target: "supervisor", "Starting VRRP child process, pid={}", process.pid);
                 process.send(self.vrrp_configuration(number, self.known()));
-                if let Some(path) = self.plan.vrrp_pid_file.clone() {
-                    self.write_pid_file(&path, process.pid);
-                }
                 self.vrrp.process = Some(process);
+                self.name_vrrp_process();
                 self.vrrp.enter(RoleState::Starting);
                 self.tell_health();
             }
@@ -131,9 +130,27 @@ impl Supervisor {
         }
     }
 
+    /// The pid files of virtual routers and of BFD, which are of one process here. As in keepalived there is one for what is
+    /// configured.
+    pub(super) fn name_vrrp_process(&mut self) {
+        let Some(pid) = self.vrrp.process.as_ref().map(|process| process.pid) else { return };
+        let routers = self.plan.vrrp_pid_file.clone().map(|path| (path, self.has_routers()));
+        let sessions = self.plan.bfd_pid_file.clone().map(|path| (path, self.has_sessions()));
+        for (path, is_wanted) in routers.into_iter().chain(sessions) {
+            match is_wanted || self.plan.all_roles {
+                true => self.write_pid_file(&path, pid),
+                false => self.remove_pid_file(&path),
+            }
+        }
+    }
+
+    fn remove_pid_file(&mut self, path: &Path) {
+        self.pid_files.retain(|file| !file.is_at(path));
+    }
+
     /// The pid file of a role, in place of its predecessor's.
     pub(super) fn write_pid_file(&mut self, path: &Path, pid: u32) {
-        self.pid_files.retain(|file| !file.is_at(path));
+        self.remove_pid_file(path);
         match PidFile::write(path, pid) {
             Ok(file) => self.pid_files.push(file),
             Err(error) => tracing::warn!(target: "supervisor", "{error:#}"),
@@ -180,11 +197,18 @@ impl Supervisor {
             record: self.plan.record.clone(),
             keep_addresses: self.plan.keep_addresses,
             log_unknown_vrids: self.compiled.settings.log_unknown_vrids,
+            late_after: self.late_after(),
         };
         // The role also runs for BFD alone.
         let config = if self.has_routers() { self.compiled.vrrp.clone() } else { evenkeel_vrrp::Config::default() };
         let bfd = if self.has_sessions() { self.compiled.bfd.clone() } else { evenkeel_bfd::Config::default() };
         ToVrrp::Configure { number, config, bfd, options, known }
+    }
+
+    /// How late a deadline has to be served for the role to say so: while `max_auto_priority` has steps to offer.
+    fn late_after(&self) -> Option<Duration> {
+        let auto = self.compiled.settings.process.auto_priority;
+        (auto.most > 0).then_some(auto.delay)
     }
 
     pub(super) fn start_proxy(&mut self) {
@@ -306,6 +330,7 @@ impl Supervisor {
             Heard::Message(FromVrrp::Status { id, status, bfd, lateness }) => {
                 self.questions.vrrp_answered(id, status::OfVrrp { routers: status, bfd, lateness });
             }
+            Heard::Message(FromVrrp::Late { by }) => self.vrrp_is_late(by),
             Heard::Message(FromVrrp::Stopped) => self.vrrp.is_done = true,
             Heard::Gone(how) => self.retire_vrrp(how),
         }
@@ -399,8 +424,11 @@ impl Supervisor {
     }
 
     /// Roles that run are scheduled as the configuration says now; `before` is what it said until now.
-    pub(super) fn reschedule(&self, before: &Settings) {
+    pub(super) fn reschedule(&mut self, before: &Settings) {
         let now = &self.compiled.settings;
+        if now.vrrp_scheduling.realtime != before.vrrp_scheduling.realtime {
+            self.raised = None;
+        }
         if let Some(process) = &self.vrrp.process {
             schedule(Role::Vrrp, process.pid, &now.vrrp_scheduling, &before.vrrp_scheduling);
         }

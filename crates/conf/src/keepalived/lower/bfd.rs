@@ -247,6 +247,7 @@ pub(in crate::keepalived) fn finish(lower: &mut Lower) -> Config {
     let mut config = Config::default();
     for draft in drafts.iter().filter(|draft| !draft.ignored) {
         if let Some(session) = session(draft, &config, lower) {
+            lower.settings.session_weights.insert(session.name.clone(), draft.weight);
             config.sessions.push(session);
         }
     }

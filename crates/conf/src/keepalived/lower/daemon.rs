@@ -4,6 +4,7 @@ use super::number::Garbage;
 use super::{Drafts, GarpDraft, Lower};
 use crate::keepalived::language::{Node, Word};
 use crate::keepalived::process::{Defaults, Processes};
+use evenkeel_vrrp::config::{GROUP_V4, GROUP_V6};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -60,6 +61,11 @@ pub(in crate::keepalived) fn vrrp_process_name(lower: &mut Lower, node: &Node) {
 pub(in crate::keepalived) fn checker_process_name(lower: &mut Lower, node: &Node) {
     let name = name(lower, node);
     lower.process().names.checker = name;
+}
+
+pub(in crate::keepalived) fn bfd_process_name(lower: &mut Lower, node: &Node) {
+    let name = name(lower, node);
+    lower.process().names.bfd = name;
 }
 
 pub(in crate::keepalived) fn lvs_process_name(lower: &mut Lower, node: &Node) {
@@ -210,6 +216,13 @@ pub(super) fn defaults(drafts: &Drafts) -> Defaults {
         down_adverts: globals.down_adverts.map(std::num::NonZeroU8::get),
         lower_prio_no_advert: globals.lower_prio_no_advert,
         higher_prio_send_advert: globals.higher_prio_send_advert,
+        notify_priority_changes: globals.notify_priority_changes,
+        check_unicast_source: globals.check_unicast_src,
+        skip_check_adv_addr: globals.skip_check_adv_addr,
+        group_v4: globals.group_v4.unwrap_or(GROUP_V4),
+        group_v6: globals.group_v6.unwrap_or(GROUP_V6),
+        interface: globals.interface.clone(),
+        smtp_alert_checker: drafts.balance.mail(),
         strict: globals.strict.as_ref().is_some_and(|strict| strict.value),
     }
 }

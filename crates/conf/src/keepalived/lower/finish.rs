@@ -28,6 +28,10 @@ pub(in crate::keepalived) fn finish(lower: &mut Lower, files: &dyn Files) -> Con
                 name: draft.name.value.clone(),
                 notify: draft.notify.clone(),
                 mail_alert: draft.smtp_alert.or(global_mail).unwrap_or(false),
+                skip_check_adv_addr: draft.skip_check_adv_addr.unwrap_or(drafts.globals.skip_check_adv_addr),
+                strict: draft.strict.as_ref().or(drafts.globals.strict.as_ref()).is_some_and(|strict| strict.value),
+                faults_without_peer: draft.unicast_fault_no_peer.unwrap_or_default(),
+                promote_secondaries: draft.promote_secondaries.unwrap_or_default(),
             });
             instances.push(instance);
         }
@@ -151,6 +155,7 @@ fn instance(
     instance.authentication = authentication(draft, &instance, strict, files, lower);
     instance.v3_checksum_as_v2 = draft.v3_checksum_as_v2.unwrap_or(globals.v3_checksum_as_v2);
     instance.group = transport::group(draft, family, globals, lower);
+    transport::fit(&mut instance, draft, lower);
     instance.peers = transport::peers(draft, family, lower);
     instance.source = transport::source(draft, family, &instance.peers, lower);
     instance.unicast_ttl = draft.unicast_ttl.unwrap_or(255);

@@ -28,9 +28,17 @@ impl GarpDraft {
             repeat,
             refresh: self.refresh.or(global.refresh).unwrap_or(default.refresh),
             refresh_repeat: self.refresh_repeat.or(global.refresh_repeat).unwrap_or(default.refresh_repeat),
-            // Without values of their own these two follow the ones above.
-            lower_prio_delay: self.lower_prio_delay.or(global.lower_prio_delay).unwrap_or(delay),
-            lower_prio_repeat: self.lower_prio_repeat.or(global.lower_prio_repeat).unwrap_or(repeat),
+            // Without values of their own these two follow the global ones, not those of the instance (keepalived, observed).
+            lower_prio_delay: self
+                .lower_prio_delay
+                .or(global.lower_prio_delay)
+                .or(global.delay)
+                .unwrap_or(default.delay),
+            lower_prio_repeat: self
+                .lower_prio_repeat
+                .or(global.lower_prio_repeat)
+                .or(global.repeat)
+                .unwrap_or(default.repeat),
             extra: self.extra.or(global.extra).flatten(),
         }
     }

@@ -152,6 +152,10 @@ pub(in crate::keepalived) fn vrrp_notify_priority_changes(lower: &mut Lower, nod
     lower.drafts.globals.notify_priority_changes = lower.boolean(node.argument(1)).unwrap_or_default();
 }
 
+pub(in crate::keepalived) fn vrrp_skip_check_adv_addr(lower: &mut Lower, node: &Node) {
+    lower.drafts.globals.skip_check_adv_addr = lower.boolean(node.argument(1)).unwrap_or_default();
+}
+
 /// The global keyword ignores an argument, so that `false` turns it on too: the walk warns of the argument.
 pub(in crate::keepalived) fn v3_checksum_as_v2(lower: &mut Lower, _: &Node) {
     lower.drafts.globals.v3_checksum_as_v2 = true;

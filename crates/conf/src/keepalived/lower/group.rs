@@ -210,6 +210,7 @@ pub(super) fn finish(drafts: &Drafts, instances: &[Instance], lower: &mut Lower)
             name: group.name.value.clone(),
             notify: group.notify.clone(),
             mail_alert: group.smtp_alert.or(global_mail).unwrap_or(false),
+            keeps_weights: group.keeps_weights,
         });
         let members = members.into_iter().map(|(id, _)| id).collect();
         groups.push(Group { name: group.name.value.clone(), members });

@@ -57,6 +57,8 @@ pub(in crate::keepalived) fn begin(lower: &mut Lower, node: &Node) {
         tracks: Vec::new(),
         notify: Default::default(),
         smtp_alert: None,
+        skip_check_adv_addr: None,
+        promote_secondaries: None,
         notify_priority_changes: None,
         notify_deleted: false,
         track_src_ip: None,
@@ -93,6 +95,8 @@ fields! {
     higher_prio_send_advert |lower, node| lower.boolean(node.argument(1));
     v3_checksum_as_v2 |lower, node| lower.boolean(node.argument(1));
     smtp_alert |lower, node| lower.boolean(node.argument(1));
+    skip_check_adv_addr |lower, node| lower.boolean(node.argument(1));
+    promote_secondaries |_lower, _node| Some(true);
     owner_ignore_adverts |lower, node| lower.boolean(node.argument(1));
     notify_priority_changes |lower, node| lower.boolean(node.argument(1));
     track_src_ip |_lower, _node| Some(true);

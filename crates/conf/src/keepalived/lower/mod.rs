@@ -124,6 +124,8 @@ pub(in crate::keepalived) struct Globals {
     pub(in crate::keepalived) lower_prio_no_advert: bool,
     pub(in crate::keepalived) higher_prio_send_advert: bool,
     pub(in crate::keepalived) notify_priority_changes: bool,
+    /// For the dumps.
+    pub(in crate::keepalived) skip_check_adv_addr: bool,
     pub(in crate::keepalived) v3_checksum_as_v2: bool,
     pub(in crate::keepalived) strict: Option<At<bool>>,
     pub(in crate::keepalived) vmac_prefix: Option<String>,
@@ -216,6 +218,10 @@ pub(in crate::keepalived) struct InstanceDraft {
     pub(in crate::keepalived) unicast: Option<Span>,
     pub(in crate::keepalived) unicast_ttl: Option<u8>,
     pub(in crate::keepalived) v3_checksum_as_v2: Option<bool>,
+    /// For the dumps.
+    pub(in crate::keepalived) skip_check_adv_addr: Option<bool>,
+    /// For the dumps.
+    pub(in crate::keepalived) promote_secondaries: Option<bool>,
     pub(in crate::keepalived) auth_type: Option<At<AuthType>>,
     pub(in crate::keepalived) auth_pass: Option<At<String>>,
     pub(in crate::keepalived) hmac: Option<hmac::HmacDraft>,

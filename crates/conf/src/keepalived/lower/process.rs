@@ -29,6 +29,7 @@ pub(in crate::keepalived) fn begin(lower: &mut Lower, node: &Node) {
         duplicate,
         tracked: TrackedProcess {
             name: name.text.clone(),
+            weight: (0, false),
             command: String::new(),
             parameters: Parameters::Any,
             by_command_line: false,
@@ -126,6 +127,7 @@ impl ProcessDraft {
     pub(super) fn tracked(&self) -> Option<TrackedProcess> {
         let mut tracked = self.tracked.clone();
         tracked.command = self.command.clone()?;
+        tracked.weight = self.weight;
         // Parameters are only in the command line.
         tracked.by_command_line = self.full_command || tracked.parameters != Parameters::Any;
         Some(tracked)

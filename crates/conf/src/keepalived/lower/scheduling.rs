@@ -3,6 +3,7 @@
 use super::Lower;
 use super::number::Garbage;
 use crate::keepalived::language::Node;
+use crate::keepalived::process::AutoPriority;
 use crate::keepalived::settings::Scheduling;
 use std::time::Duration;
 
@@ -59,6 +60,24 @@ pub(in crate::keepalived) fn checker_rlimit_rtime(lower: &mut Lower, node: &Node
 
 pub(in crate::keepalived) fn checker_no_swap(lower: &mut Lower, _: &Node) {
     CHECKER(lower).no_swap = true;
+}
+
+/// Bare it is the highest there is; -1 keeps it off and in keepalived silences a hint at the start.
+pub(in crate::keepalived) fn max_auto_priority(lower: &mut Lower, node: &Node) {
+    let most = match node.argument(1) {
+        None => Some(i64::from(AutoPriority::HIGHEST)),
+        Some(word) => lower.integer(word, -1..=i64::from(AutoPriority::HIGHEST), Garbage::Tolerated),
+    };
+    if let Some(most) = most {
+        lower.settings.process.auto_priority.most = u8::try_from(most).unwrap_or(0);
+    }
+}
+
+pub(in crate::keepalived) fn min_auto_priority_delay(lower: &mut Lower, node: &Node) {
+    let Some(word) = node.argument(1) else { return };
+    if let Some(delay) = lower.integer(word, 1..=10_000_000, Garbage::Tolerated) {
+        lower.settings.process.auto_priority.delay = Duration::from_micros(delay.unsigned_abs());
+    }
 }
 
 fn nice(lower: &mut Lower, node: &Node, of: Of) {

@@ -2,7 +2,7 @@
 
 use super::{At, Globals, InstanceDraft, Lower};
 use crate::Diagnostic;
-use evenkeel_vrrp::config::{GROUP_V4, GROUP_V6, Instance, UnicastPeer, Version};
+use evenkeel_vrrp::config::{Authentication, GROUP_V4, GROUP_V6, Instance, UnicastPeer, Version};
 use evenkeel_wire::Family;
 use std::net::IpAddr;
 
@@ -142,4 +142,36 @@ fn of_family(address: &At<IpAddr>, family: Family, what: &str, lower: &mut Lower
         .fix(format!("name an {family} address")),
     );
     None
+}
+
+/// Addresses that have no place in an advert are held, but not advertised, as in keepalived: there are 255 at most, and of IPv6
+/// what fits into a frame of Ethernet, with a signature behind it where there is one.
+pub(super) fn fit(instance: &mut Instance, draft: &InstanceDraft, lower: &mut Lower) {
+    const FRAME: usize = 1500;
+    // keepalived counts an IPv4 header besides (observed: 89 addresses, where 90 would fit).
+    const HEADERS: usize = 40 + 20 + 8;
+    const SIGNATURE: usize = 28;
+    let signature = if matches!(instance.authentication, Authentication::Hmac(_)) { SIGNATURE } else { 0 };
+    let most = match instance.family() {
+        Family::V4 => usize::from(u8::MAX),
+        Family::V6 => (FRAME - HEADERS - signature) / 16,
+    };
+    let n_addresses = instance.addresses.len();
+    if n_addresses <= most {
+        return;
+    }
+    let surplus = instance.addresses.split_off(most);
+    instance.excluded.splice(0..0, surplus);
+    lower.say(
+        Diagnostic::warning(
+            "too-many-addresses",
+            draft.name.span,
+            format!(
+                "of the {n_addresses} addresses of vrrp_instance `{}` an advert has room for {most}",
+                instance.name
+            ),
+        )
+        .so("the others are held, but not advertised, as in keepalived")
+        .fix("move them to `virtual_ipaddress_excluded`, on the peer too"),
+    );
 }

@@ -1,6 +1,6 @@
 //! What stands outside every block, and global_defs.
 
-use super::{Directive, MANY, NOT_YET, does, kept, lacks, later, moot, rows};
+use super::{Directive, MANY, does, kept, lacks, moot, rows};
 use crate::keepalived::lower::balance::{globals, sync_daemon};
 use crate::keepalived::lower::{daemon, fifo, flavour, global, links, mail, nothing, pacing, scheduling};
 
@@ -24,7 +24,7 @@ rows! {
         "vrrp_process_name" "NAME" 1..1 T3 line does(daemon::vrrp_process_name) "Task name of the VRRP child.";
         "checker_process_name" "NAME" 1..1 T3 line does(daemon::checker_process_name) "Task name of the checker child.";
         "lvs_process_name" "NAME" 1..1 T4 line does(daemon::lvs_process_name) "Old spelling of checker_process_name (deprecated July 2020).";
-        "bfd_process_name" "NAME" 1..1 T3 line moot("each process carries the name of its role") "Task name of the BFD child.";
+        "bfd_process_name" "NAME" 1..1 T3 line kept(daemon::bfd_process_name, "BFD shares the process of VRRP: `vrrp_process_name` is for both") "Task name of the BFD child.";
         "router_id" "STRING" 1..1 T1 line does(global::router_id) "Label used in mail subjects and SNMP.";
         "notification_email" "{ ADDR ... }" 0..0 T1 values does(mail::notification_email) "Recipients of alerts, one or more per line.";
         "notification_email_from" "ADDR" 1..1 T1 line does(mail::notification_email_from) "Sender of the mails.";
@@ -45,8 +45,8 @@ rows! {
         "set_supplementary_groups" "[BOOL]" 0..1 T3 line does(daemon::set_supplementary_groups) "Scripts get the supplementary groups of their user (newer alternative: \":\" before the group name).";
         "script_user" "USER [[:]GROUP]" 1..3 T2 line does(global::script_user) "Default identity for all scripts.";
         "enable_script_security" "" 0..0 T2 line does(global::enable_script_security) "Refuse scripts run as root if any path component is writable by non-root.";
-        "max_auto_priority" "[-1..max SCHED_RR]" 0..1 T3 line later() "Allow automatic step-up to realtime RR priority when timers fire late.";
-        "min_auto_priority_delay" "1..10000000 us" 1..1 T3 line later() "Lateness that triggers one step.";
+        "max_auto_priority" "[-1..max SCHED_RR]" 0..1 T3 line does(scheduling::max_auto_priority) "Raise the real-time priority of the vrrp process, BFD with it, by one step each time it is late.";
+        "min_auto_priority_delay" "1..10000000 us" 1..1 T3 line does(scheduling::min_auto_priority_delay) "Lateness that triggers one step.";
         "vrrp_priority" "-20..19" 1..1 T3 line does(scheduling::vrrp_priority) "nice value of the VRRP child.";
         "checker_priority" "-20..19" 1..1 T3 line does(scheduling::checker_priority) "nice value of the checker child.";
         "bfd_priority" "-20..19" 1..1 T3 line moot("BFD shares the process of VRRP: `vrrp_priority` is for both") "nice value of the BFD child.";
@@ -97,7 +97,7 @@ rows! {
         "vrrp_higher_prio_send_advert" "[BOOL]" 0..1 T3 line does(global::vrrp_higher_prio_send_advert) "Send one last advert before yielding to a higher-priority master.";
         "v3_checksum_as_v2" "" 0..0 T3 line does(global::v3_checksum_as_v2) "IPv4 VRRPv3 checksum without pseudo header (RFC 9568 reading).";
         "vrrp_check_unicast_src" "" 0..0 T3 line does(global::vrrp_check_unicast_src) "Default of check_unicast_src.";
-        "vrrp_skip_check_adv_addr" "[BOOL]" 0..1 T1 line moot("an advert with other addresses is counted and never refused") "Skip the address list comparison unless the sender changed.";
+        "vrrp_skip_check_adv_addr" "[BOOL]" 0..1 T1 line kept(global::vrrp_skip_check_adv_addr, "an advert with other addresses is counted and never refused") "Skip the address list comparison unless the sender changed.";
         "vrrp_strict" "[BOOL]" 0..1 T1 line does(global::vrrp_strict) "Follow the RFC to the letter: no authentication, no unicast peers, no answer on the addresses.";
         "vrrp_owner_ignore_adverts" "[BOOL]" 0..1 T3 line does(global::vrrp_owner_ignore_adverts) "Address owners drop all received adverts.";
         "vrrp_notify_priority_changes" "[BOOL]" 0..1 T3 line does(global::vrrp_notify_priority_changes) "Emit MASTER_PRIORITY/BACKUP_PRIORITY lines on FIFOs.";
@@ -146,10 +146,10 @@ rows! {
         "dbus_no_interface_name" "NAME" 1..1 T3 line does(global::dbus_no_interface_name) "Path element for instances without interface.";
         "include_check" "[[+|-]readable|match|wildcard_match|brace_match ...]" 0..MANY T3 line does(nothing) "How strict a failing include is, in this file.";
         "reload_check_config" "[LOGFILE]" 0..1 T2 line kept(daemon::reload_check_config, "every reload is checked first, and changes nothing when it fails") "Check the configuration before a reload.";
-        "reload_time_file" "ABS-PATH" 1..1 T3 line kept(daemon::reload_time_file, NOT_YET) "File holding a scheduled reload time, watched with inotify.";
-        "reload_repeat" "" 0..0 T3 line kept(daemon::reload_repeat, NOT_YET) "Keep a time-only file and reload daily.";
-        "reload_file" "[ABS-PATH]" 0..1 T3 line kept(daemon::reload_file, NOT_YET) "A file that exists while the configuration is being read.";
-        "config_save_dir" "DIR" 1..1 T3 line kept(daemon::config_save_dir, NOT_YET) "Keep copies of the configuration around each reload.";
+        "reload_time_file" "ABS-PATH" 1..1 T3 line does(daemon::reload_time_file) "File holding a scheduled reload time, watched with inotify.";
+        "reload_repeat" "" 0..0 T3 line does(daemon::reload_repeat) "Keep a time-only file and reload daily.";
+        "reload_file" "[ABS-PATH]" 0..1 T3 line does(daemon::reload_file) "A file that exists while the configuration is being read.";
+        "config_save_dir" "DIR" 1..1 T3 line does(daemon::config_save_dir) "Keep what each reload read, and the state before and after it.";
         "tmp_config_directory" "DIR" 1..1 T3 line kept(daemon::tmp_config_directory, "the configuration is read once, by one process") "Where a copy of the configuration is kept.";
         "random_seed" "UINT" 1..1 T3 line does(nothing) "Seed for ${_RANDOM}.";
         "data_use_instance" "[BOOL]" 0..1 T3 line does(daemon::data_use_instance) "Add netns/instance to the .data dump name (keepalived.INSTANCE.data).";

@@ -1,6 +1,6 @@
 //! vrrp_instance, authentication, auth_hmac.
 
-use super::{Directive, MANY, does, moot, rows};
+use super::{Directive, MANY, does, kept, moot, rows};
 use crate::keepalived::lower::balance::sync_daemon;
 use crate::keepalived::lower::{flavour, hmac, instance, links, network, nothing, pacing};
 
@@ -32,7 +32,7 @@ rows! {
         "vrf" "IF" 1..1 T3 line does(instance::vrf) "VRF for interface-less unicast instances.";
         "dont_track_primary" "" 0..0 T2 line does(instance::dont_track_primary) "Link state of the own interface does not cause FAULT.";
         "linkbeat_use_polling" "" 0..0 T4 line does(links::polls_own) "Poll the link state of this interface.";
-        "promote_secondaries" "" 0..0 T3 line moot("addresses are reconciled: one that goes with another comes back") "Keep secondary addresses when the primary one goes.";
+        "promote_secondaries" "" 0..0 T3 line kept(instance::promote_secondaries, "addresses are reconciled: one that goes with another comes back") "Keep secondary addresses when the primary one goes.";
         "kernel_rx_buf_size" "BYTES" 1..1 T3 line moot("each socket may hold 2 MB, as `vrrp_rx_bufs_policy` says") "SO_RCVBUF share of this instance.";
         "virtual_ipaddress" "{ ADDRESS ... }" 0..0 T1 values does(instance::virtual_ipaddress) "The addresses of the virtual router, in the order of the advert.";
         "virtual_ipaddress_excluded" "{ ADDRESS ... }" 0..0 T2 values does(instance::virtual_ipaddress_excluded) "Addresses managed but not advertised.";
@@ -51,7 +51,7 @@ rows! {
         "v3_checksum_as_v2" "[BOOL]" 0..1 T3 line does(instance::v3_checksum_as_v2) "IPv4 VRRPv3 checksum without pseudo header.";
         "accept" "" 0..0 T2 line does(instance::accept) "Accept packets to the addresses also in strict mode.";
         "no_accept" "" 0..0 T3 line does(instance::no_accept) "Drop packets to and from the addresses, by a table of nftables.";
-        "skip_check_adv_addr" "[BOOL]" 0..1 T3 line moot("an advert with other addresses is counted and never refused") "Do not compare the address list of each advert.";
+        "skip_check_adv_addr" "[BOOL]" 0..1 T3 line kept(instance::skip_check_adv_addr, "an advert with other addresses is counted and never refused") "Do not compare the address list of each advert.";
         "track_interface" "{ IF [weight W [reverse]] ... }" 0..0 T2 values does(instance::track_interface) "Other interfaces whose link state counts.";
         "track_script" "{ NAME [weight W [reverse|noreverse]] ... }" 0..0 T1 values does(instance::track_script) "Scripts that count.";
         "track_file" "{ NAME [weight W [reverse|noreverse]] ... }" 0..0 T2 values does(instance::track_file) "Files that count.";

@@ -227,14 +227,6 @@ const fn lacks(reason: &'static str) -> Act {
     (Support::Accepted { reason, missed: true }, None)
 }
 
-/// Its absence does not change who serves.
-const fn later() -> Act {
-    (Support::Accepted { reason: NOT_YET, missed: false }, None)
-}
-
-/// The reason of most accepted rows.
-pub(super) const NOT_YET: &str = "not yet acted on";
-
 /// `in [BLOCK ...] { "keyword" "arguments" FEWEST..MOST TIER BODY act "doc"; ... }` makes `ROWS`.
 macro_rules! rows {
     ($(in $contexts:tt {

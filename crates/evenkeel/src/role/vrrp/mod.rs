@@ -110,6 +110,7 @@ struct VrrpRole {
     keep_addresses: bool,
     tells_addresses: bool,
     log_unknown_vrids: bool,
+    late_after: Option<Duration>,
     wall: Wall,
     actions: Vec<Action>,
     /// From when on the router's deadline is due.
@@ -160,6 +161,7 @@ impl VrrpRole {
             keep_addresses: options.keep_addresses,
             tells_addresses: options.tells_addresses,
             log_unknown_vrids: options.log_unknown_vrids,
+            late_after: options.late_after,
             wall: Wall::default(),
             actions: Vec::new(),
             due: Due::default(),
@@ -247,13 +249,13 @@ impl VrrpRole {
     fn serve_deadlines(&mut self) -> anyhow::Result<()> {
         let now = clock::now();
         if self.bfd.deadline().is_some_and(|deadline| deadline <= now) {
-            self.measure(now, self.bfd.due().lateness(now));
+            self.measure(now, self.bfd.due().lateness(now))?;
             let words = self.bfd.deadline_came(&self.watch);
             self.pass_on(words)?;
         }
         let now = clock::now();
         if self.router.deadline().is_some_and(|deadline| deadline <= now) {
-            self.measure(now, self.due.lateness(now));
+            self.measure(now, self.due.lateness(now))?;
             self.handle(Event::Deadline)?;
         }
         if self.kernel.beats.deadline().is_some_and(|deadline| deadline <= now) && self.kernel.beats.ask(now) {
@@ -262,12 +264,16 @@ impl VrrpRole {
         Ok(())
     }
 
-    fn measure(&mut self, now: Instant, late: Option<Duration>) {
+    fn measure(&mut self, now: Instant, late: Option<Duration>) -> anyhow::Result<()> {
         let late = late.unwrap_or_default();
         if let Some(n_late) = self.lateness.served(now, late) {
             let late = late.as_millis();
             tracing::warn!(target: "vrrp", since_last_warning = n_late, "a deadline was served {late} ms late");
         }
+        if self.late_after.is_some_and(|after| late >= after) {
+            self.tell(&FromVrrp::Late { by: late })?;
+        }
+        Ok(())
     }
 
     fn arm(&mut self) -> anyhow::Result<()> {
@@ -305,6 +311,7 @@ impl VrrpRole {
             match message {
                 ToVrrp::Configure { number, config, bfd, options, known: _ } => {
                     self.log_unknown_vrids = options.log_unknown_vrids;
+                    self.late_after = options.late_after;
                     self.reconfigure(number, config, bfd)?;
                 }
                 ToVrrp::Event(event) => self.handle(event)?,

@@ -1,9 +1,9 @@
 //! keepalived's JSON of the virtual routers, with its members in its order.
 
 use super::text::{address, words};
-use super::{Facts, stats};
-use evenkeel_conf::keepalived::{CommandLine, InstanceSettings};
-use evenkeel_vrrp::config::{Instance, Preempt, TrackTarget, Version};
+use super::{Facts, routing, stats, tracks};
+use evenkeel_conf::keepalived::{CommandLine, InstanceSettings, Parameters, TrackedProcess};
+use evenkeel_vrrp::config::{Authentication, Instance, Preempt, TrackTarget, Version};
 use evenkeel_vrrp::{AdvertCounters, InstanceStatus, StateName};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -20,7 +20,11 @@ pub fn text(facts: &Facts, cleared: &BTreeMap<String, AdvertCounters>) -> String
     });
     let instances: Vec<_> = instances.collect();
     let written = match facts.settings.process.dumps.json_version_2 {
-        true => serde_json::to_string(&Version2 { vrrp: instances }),
+        true => {
+            let process = |process| TrackProcess::of(process, facts);
+            let track_process = facts.settings.processes.iter().map(process).collect();
+            serde_json::to_string(&Version2 { vrrp: instances, track_process })
+        }
         false => serde_json::to_string(&instances),
     };
     written.unwrap_or_default()
@@ -29,6 +33,56 @@ pub fn text(facts: &Facts, cleared: &BTreeMap<String, AdvertCounters>) -> String
 #[derive(Serialize)]
 struct Version2 {
     vrrp: Vec<Entry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    track_process: Vec<TrackProcess>,
+}
+
+#[derive(Serialize)]
+struct TrackProcess {
+    process: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<String>,
+    param_match: &'static str,
+    min_processes: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_processes: Option<u32>,
+    current_processes: i64,
+    have_quorum: bool,
+    weight: i16,
+    terminate_delay: Seconds,
+    fork_delay: Seconds,
+    fork_delay_timer_running: bool,
+    terminate_delay_timer_running: bool,
+    full_command: bool,
+}
+
+impl TrackProcess {
+    fn of(process: &TrackedProcess, facts: &Facts) -> Self {
+        let (current_processes, have_quorum) = tracks::count(process, facts);
+        let (param_match, parameters) = match &process.parameters {
+            Parameters::Any => ("none", None),
+            Parameters::Exact(words) => ("exact", Some(words)),
+            Parameters::Initial(words) => ("initial", Some(words)),
+            Parameters::Partial(words) => ("partial", Some(words)),
+        };
+        let (weight, reverse) = process.weight;
+        TrackProcess {
+            process: process.command.clone(),
+            parameters: parameters.filter(|words| !words.is_empty()).map(|words| words.join(" ")),
+            param_match,
+            min_processes: process.quorum,
+            max_processes: process.quorum_max,
+            current_processes,
+            have_quorum,
+            weight: if reverse { -weight } else { weight },
+            terminate_delay: Seconds(process.lost_after.as_secs_f64()),
+            fork_delay: Seconds(process.gained_after.as_secs_f64()),
+            // Whether a delay runs is known to what counts, and not told.
+            fork_delay_timer_running: false,
+            terminate_delay_timer_running: false,
+            full_command: process.by_command_line,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -90,9 +144,15 @@ struct Data {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     evips: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    vroutes: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    vrules: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     track_ifp: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     track_script: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    track_process: Vec<String>,
     auth_type: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     auth_data: Option<&'static str>,
@@ -113,7 +173,7 @@ impl Serialize for Seconds {
 fn data(instance: &Instance, extras: &InstanceSettings, status: &InstanceStatus, facts: &Facts) -> Data {
     let command = |command: &Option<CommandLine>| command.as_ref().map(|command| words(&command.words));
     let lines = |list: &[evenkeel_vrrp::config::VirtualAddress]| -> Vec<String> {
-        list.iter().map(|each| address(each, &instance.interface, status.holding)).collect()
+        list.iter().map(|each| address(each, instance, status.holding)).collect()
     };
     let state = match status.state {
         StateName::Init | StateName::Stopped => 0,
@@ -122,15 +182,19 @@ fn data(instance: &Instance, extras: &InstanceSettings, status: &InstanceStatus,
         StateName::Fault => 3,
     };
     let is_v2 = instance.version == Version::V2;
-    let has_password = is_v2 && instance.password().is_some();
+    let auth_type = match instance.authentication {
+        Authentication::Password(_) => 1,
+        Authentication::Header(_) => 2,
+        Authentication::None | Authentication::Hmac(_) => 0,
+    };
     let since = facts.at.checked_sub(status.since).and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     Data {
         iname: instance.name.clone(),
         dont_track_primary: u8::from(instance.dont_track_primary),
-        skip_check_adv_addr: 0,
-        strict_mode: u8::from(facts.settings.process.defaults.strict),
-        vmac_ifname: String::new(),
-        ifp_ifname: instance.interface.clone(),
+        skip_check_adv_addr: u8::from(extras.skip_check_adv_addr),
+        strict_mode: u8::from(extras.strict),
+        vmac_ifname: instance.own_link.as_ref().map(|link| link.name.clone()).unwrap_or_default(),
+        ifp_ifname: instance.device().to_owned(),
         master_priority: match (status.state, &status.peer) {
             (StateName::Backup, Some(peer)) => peer.priority,
             _ => 0,
@@ -148,10 +212,10 @@ fn data(instance: &Instance, extras: &InstanceSettings, status: &InstanceStatus,
         base_priority: instance.priority.get(),
         effective_priority: status.effective_priority,
         vipset: status.holding,
-        promote_secondaries: false,
+        promote_secondaries: extras.promote_secondaries,
         adver_int: Seconds(instance.advert_interval.duration().as_secs_f64()),
         master_adver_int: Seconds(status.master_interval.as_secs_f64()),
-        accept: 1,
+        accept: u8::from(!instance.refuses),
         nopreempt: instance.preempt == Preempt::Never,
         preempt_delay: match instance.preempt {
             Preempt::After(delay) => delay.as_secs(),
@@ -171,6 +235,8 @@ fn data(instance: &Instance, extras: &InstanceSettings, status: &InstanceStatus,
         script: command(&extras.notify.any),
         vips: lines(&instance.addresses),
         evips: lines(&instance.excluded),
+        vroutes: instance.routes.iter().map(routing::route).collect(),
+        vrules: instance.rules.iter().map(routing::rule).collect(),
         track_ifp: tracked(instance, |target| match target {
             TrackTarget::Interface(name) => Some(name.clone()),
             _ => None,
@@ -179,8 +245,17 @@ fn data(instance: &Instance, extras: &InstanceSettings, status: &InstanceStatus,
             TrackTarget::Script(id) => Some(words(&facts.settings.scripts.get(id.0 as usize)?.command.words)),
             _ => None,
         }),
-        auth_type: u8::from(has_password),
-        auth_data: has_password.then_some("********"),
+        track_process: tracked(instance, |target| match target {
+            TrackTarget::Processes(name) => facts
+                .settings
+                .processes
+                .iter()
+                .find(|process| process.name == *name)
+                .map(|process| process.command.clone()),
+            _ => None,
+        }),
+        auth_type,
+        auth_data: (auth_type > 0).then_some("********"),
     }
 }
 
@@ -202,6 +277,12 @@ struct Stats {
     invalid_authtype: u64,
     authtype_mismatch: u64,
     auth_failure: u64,
+    auth_ext_missing: u64,
+    auth_ext_malformed: u64,
+    auth_ext_unknown_key: u64,
+    auth_ext_invalid_hmac: u64,
+    auth_ext_stale: u64,
+    auth_ext_replay: u64,
     pri_zero_rcvd: u64,
     pri_zero_sent: u64,
 }
@@ -221,6 +302,12 @@ impl From<AdvertCounters> for Stats {
             invalid_authtype: counters.invalid_authtype,
             authtype_mismatch: counters.authtype_mismatch,
             auth_failure: counters.auth_failure,
+            auth_ext_missing: counters.auth_ext_missing,
+            auth_ext_malformed: counters.auth_ext_malformed,
+            auth_ext_unknown_key: counters.auth_ext_unknown_key,
+            auth_ext_invalid_hmac: counters.auth_ext_invalid_hmac,
+            auth_ext_stale: counters.auth_ext_stale,
+            auth_ext_replay: counters.auth_ext_replay,
             pri_zero_rcvd: counters.pri_zero_rcvd,
             pri_zero_sent: counters.pri_zero_sent,
         }

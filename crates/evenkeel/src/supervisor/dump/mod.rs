@@ -2,11 +2,14 @@
 //!
 //! Where a value does not exist here (numbers of descriptors, sysctls that are not touched) its line is left out.
 
+mod bfd;
 mod checker;
 mod global;
 mod json;
+mod routing;
 mod stats;
 mod text;
+mod tracks;
 mod vrrp;
 
 use super::{Happening, Supervisor, load};
@@ -29,15 +32,35 @@ pub use stats::text as statistics;
 pub struct Facts {
     settings: Settings,
     vrrp: evenkeel_vrrp::Config,
+    bfd: evenkeel_bfd::Config,
     balance: evenkeel_balance::Config,
     host: String,
     interfaces: Vec<Interface>,
     /// Of the virtual routers, when their process answered.
     status: Status,
+    /// Of the BFD sessions, when the same process did.
+    sessions: evenkeel_bfd::Status,
     /// Of the balancer.
     view: Option<BalanceView>,
     has_vrrp: bool,
     at: SystemTime,
+    /// `YYYY-MM-DD HH:MM:SS`, of the next reload by `reload_time_file`.
+    next_reload: Option<String>,
+    reload_file: Option<PathBuf>,
+    /// Priority of the vrrp process under SCHED_RR; 0 is none.
+    realtime: u8,
+}
+
+/// What the files of a data dump hold; none for a process that has nothing to do.
+pub struct Dumps {
+    /// The settings of the whole program.
+    pub parent: String,
+    /// The virtual routers.
+    pub vrrp: Option<String>,
+    /// The virtual servers.
+    pub checker: Option<String>,
+    /// The BFD sessions.
+    pub bfd: Option<String>,
 }
 
 /// The configuration in the form of the data dump.
@@ -46,15 +69,20 @@ pub fn configuration(compiled: &load::Compiled) -> String {
     let facts = Facts {
         settings: compiled.settings.clone(),
         vrrp: compiled.vrrp.clone(),
+        bfd: compiled.bfd.clone(),
         balance: compiled.balance.clone(),
         host: load::host_name(),
         interfaces: Vec::new(),
         status: Status::default(),
+        sessions: evenkeel_bfd::Status::default(),
         view: None,
         has_vrrp: !compiled.vrrp.instances.is_empty(),
         at: SystemTime::now(),
+        next_reload: None,
+        reload_file: None,
+        realtime: compiled.settings.vrrp_scheduling.realtime.unwrap_or(0),
     };
-    global::write(&mut out, &facts.settings, &facts.balance, &facts.host);
+    global::write(&mut out, &facts);
     if facts.has_vrrp {
         vrrp::write(&mut out, &facts);
     }
@@ -70,26 +98,40 @@ pub type Cleared = BTreeMap<String, AdvertCounters>;
 impl Supervisor {
     /// SIGUSR1: the configuration and the state of every process.
     pub(super) fn write_data(&mut self) {
-        let facts = self.facts();
-        let dumps = self.compiled.settings.process.dumps.clone();
-        let names = Names { template: dumps.state_file, infix: self.dump_infix() };
+        let dumps = self.dumps();
+        let settings = self.compiled.settings.process.dumps.clone();
+        let names = Names { template: settings.state_file, infix: self.dump_infix() };
         tokio::spawn(async move {
-            let facts = facts.await;
-            let mut parent = Text::default();
-            global::write(&mut parent, &facts.settings, &facts.balance, &facts.host);
-            let globals = parent.0.clone();
-            store(&names.path("_parent"), &parent.0);
-            if facts.has_vrrp {
-                let mut out = Text(globals.clone());
-                vrrp::write(&mut out, &facts);
-                store(&names.path(""), &out.0);
-            }
-            if facts.has_balance() {
-                let mut out = Text(globals);
-                checker::write(&mut out, &facts, facts.view.as_ref());
-                store(&names.path("_check"), &out.0);
+            let dumps = dumps.await;
+            store(&names.path("_parent"), &dumps.parent);
+            let parts = [("", dumps.vrrp), ("_check", dumps.checker), ("_bfd", dumps.bfd)];
+            for (process, text) in parts {
+                if let Some(text) = text {
+                    store(&names.path(process), &text);
+                }
             }
         });
+    }
+
+    /// The texts of a data dump. The roles are asked before this returns.
+    pub(super) fn dumps(&mut self) -> impl Future<Output = Dumps> + use<> {
+        let facts = self.facts();
+        async move {
+            let facts = facts.await;
+            let mut globals = Text::default();
+            global::write(&mut globals, &facts);
+            let part = |is_wanted: bool, write: &dyn Fn(&mut Text)| {
+                is_wanted.then(|| {
+                    let mut out = Text(globals.0.clone());
+                    write(&mut out);
+                    out.0
+                })
+            };
+            let vrrp = part(facts.has_vrrp, &|out| vrrp::write(out, &facts));
+            let checker = part(facts.has_balance(), &|out| checker::write(out, &facts, facts.view.as_ref()));
+            let bfd = part(!facts.bfd.sessions.is_empty(), &|out| bfd::write(out, &facts));
+            Dumps { parent: globals.0, vrrp, checker, bfd }
+        }
     }
 
     /// SIGUSR2, and with `clear` the signal that starts the counters anew.
@@ -136,21 +178,31 @@ impl Supervisor {
         let mut facts = Facts {
             settings: self.compiled.settings.clone(),
             vrrp: self.compiled.vrrp.clone(),
+            bfd: self.compiled.bfd.clone(),
             balance: self.compiled.balance.clone(),
             host: load::host_name(),
             interfaces: Netlink::open().and_then(|mut netlink| netlink.interfaces()).unwrap_or_default(),
             status: Status::default(),
+            sessions: evenkeel_bfd::Status::default(),
             view: None,
             has_vrrp: !self.plan.without_vrrp && !self.compiled.vrrp.instances.is_empty(),
             at: SystemTime::now(),
+            next_reload: self.calendar.next().map(|appointment| appointment.to_string()),
+            reload_file: self.reload_file(),
+            realtime: self.raised.or(self.compiled.settings.vrrp_scheduling.realtime).unwrap_or(0),
         };
+        if self.plan.without_bfd {
+            facts.bfd.sessions.clear();
+        }
         if !self.wants_balance() {
             facts.balance.pools.clear();
         }
         async move {
             let limit = super::status::LIMIT;
             let (vrrp, balance) = tokio::join!(tokio::time::timeout(limit, vrrp), tokio::time::timeout(limit, balance));
-            facts.status = vrrp.ok().and_then(Result::ok).map(|of_vrrp| of_vrrp.routers).unwrap_or_default();
+            if let Ok(Ok(told)) = vrrp {
+                (facts.status, facts.sessions) = (told.routers, told.bfd);
+            }
             facts.view = balance.ok().and_then(Result::ok);
             facts.at = SystemTime::now();
             facts
@@ -205,7 +257,7 @@ fn directory() -> PathBuf {
     std::env::temp_dir()
 }
 
-fn store(path: &Path, text: &str) {
+pub(super) fn store(path: &Path, text: &str) {
     match replace(path, text) {
         Ok(()) => tracing::info!(target: "supervisor", "wrote {}", path.display()),
         Err(error) => tracing::error!(target: "supervisor", "write {}: {error}", path.display()),

@@ -20,6 +20,12 @@ pub fn text<'a>(instances: impl IntoIterator<Item = (&'a str, &'a AdvertCounters
             invalid_authtype,
             authtype_mismatch,
             auth_failure,
+            auth_ext_missing,
+            auth_ext_malformed,
+            auth_ext_unknown_key,
+            auth_ext_invalid_hmac,
+            auth_ext_stale,
+            auth_ext_replay,
             pri_zero_rcvd,
             pri_zero_sent,
             ..
@@ -31,7 +37,9 @@ pub fn text<'a>(instances: impl IntoIterator<Item = (&'a str, &'a AdvertCounters
              Length: {packet_len_err}\n    TTL: {ip_ttl_err}\n    Invalid Type: {invalid_type_rcvd}\n    \
              Advertisement Interval: {advert_interval_err}\n    Address List: {addr_list_err}\n  \
              Authentication Errors:\n    Invalid Type: {invalid_authtype}\n    Type Mismatch: {authtype_mismatch}\n    \
-             Failure: {auth_failure}\n  Priority Zero:\n    Received: {pri_zero_rcvd}\n    Sent: {pri_zero_sent}\n",
+             Failure: {auth_failure}\n  Authentication Extension Errors:\n    Missing: {auth_ext_missing}\n    \
+             Malformed: {auth_ext_malformed}\n    Unknown Key: {auth_ext_unknown_key}\n    \
+             Invalid HMAC: {auth_ext_invalid_hmac}\n    Stale: {auth_ext_stale}\n    Replay: {auth_ext_replay}\n  Priority Zero:\n    Received: {pri_zero_rcvd}\n    Sent: {pri_zero_sent}\n",
         );
     }
     out
@@ -55,6 +63,12 @@ pub fn since(now: &InstanceStatus, cleared: Option<&AdvertCounters>) -> AdvertCo
         invalid_authtype: part(now.invalid_authtype, then.invalid_authtype),
         authtype_mismatch: part(now.authtype_mismatch, then.authtype_mismatch),
         auth_failure: part(now.auth_failure, then.auth_failure),
+        auth_ext_missing: part(now.auth_ext_missing, then.auth_ext_missing),
+        auth_ext_malformed: part(now.auth_ext_malformed, then.auth_ext_malformed),
+        auth_ext_unknown_key: part(now.auth_ext_unknown_key, then.auth_ext_unknown_key),
+        auth_ext_invalid_hmac: part(now.auth_ext_invalid_hmac, then.auth_ext_invalid_hmac),
+        auth_ext_stale: part(now.auth_ext_stale, then.auth_ext_stale),
+        auth_ext_replay: part(now.auth_ext_replay, then.auth_ext_replay),
         pri_zero_rcvd: part(now.pri_zero_rcvd, then.pri_zero_rcvd),
         pri_zero_sent: part(now.pri_zero_sent, then.pri_zero_sent),
         ..now

@@ -3,7 +3,7 @@
 use super::super::script;
 use evenkeel_conf::keepalived::{CommandLine, Settings};
 use evenkeel_kernel::clock;
-use evenkeel_vrrp::config::VirtualAddress;
+use evenkeel_vrrp::config::{Instance, VirtualAddress};
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -60,19 +60,38 @@ pub fn command(command: &CommandLine, settings: &Settings) -> String {
     format!("{}, uid:gid {}", words(&command.words), ids(&user))
 }
 
+/// An address of a virtual router, which is on its interface unless it names another one.
+pub fn address(address: &VirtualAddress, instance: &Instance, is_set: bool) -> String {
+    let device = match (&address.device, &instance.own_link) {
+        (Some(device), _) => device.clone(),
+        (None, Some(link)) => format!("{}@{}", link.name, instance.interface),
+        (None, None) => instance.interface.clone(),
+    };
+    // keepalived names the mechanism: the address is in the set of those that are dropped.
+    let dropped = if instance.refuses && is_set { " nftable_set" } else { "" };
+    spelled(address, &device, is_set) + dropped
+}
+
+/// An address that is there whoever is master.
+pub fn own_address(address: &VirtualAddress, is_set: bool) -> String {
+    spelled(address, address.device.as_deref().unwrap_or_default(), is_set)
+}
+
 /// `10.0.0.100/24 brd 10.0.0.255 dev eth0 scope global label eth0:1 set`; a single address has no length.
-pub fn address(address: &VirtualAddress, interface: &str, is_set: bool) -> String {
-    let VirtualAddress { prefix, device, broadcast, label, scope, .. } = address;
+fn spelled(address: &VirtualAddress, device: &str, is_set: bool) -> String {
+    let VirtualAddress { prefix, broadcast, label, scope, preferred, flags, untracked, peer, .. } = address;
     let ip = prefix.address();
     let longest = if ip.is_ipv4() { 32 } else { 128 };
     let mut text = match prefix.length() {
         length if length == longest => ip.to_string(),
         length => format!("{ip}/{length}"),
     };
+    if let Some(peer) = peer {
+        let _ = write!(text, " peer {peer}");
+    }
     if let Some(broadcast) = broadcast {
         let _ = write!(text, " brd {broadcast}");
     }
-    let device = device.as_deref().unwrap_or(interface);
     let scope = match scope {
         0 => "global".to_owned(),
         200 => "site".to_owned(),
@@ -84,6 +103,21 @@ pub fn address(address: &VirtualAddress, interface: &str, is_set: bool) -> Strin
     let _ = write!(text, " dev {device} scope {scope}");
     if let Some(label) = label {
         let _ = write!(text, " label {label}");
+    }
+    if *untracked {
+        text += " no_track";
+    }
+    match preferred {
+        Some(0) => text += " deprecated",
+        Some(seconds) => drop(write!(text, " preferred_lft {seconds}")),
+        // Of a prefix keepalived says that it is forever, of a single address nothing: that one is deprecated.
+        None if ip.is_ipv6() => text += " preferred_lft forever",
+        None => {}
+    }
+    for (bit, word) in [(0x10, "home"), (0x100, "mngtmpaddr"), (0x200, "noprefixroute"), (0x400, "autojoin")] {
+        if flags & bit != 0 {
+            let _ = write!(text, " {word}");
+        }
     }
     if is_set {
         text += " set";
@@ -124,14 +158,14 @@ mod tests {
     #[test]
     fn addresses_are_spelled_as_iproute_does() {
         let plain: Prefix = "10.9.0.110/32".parse().unwrap();
-        assert_eq!(address(&VirtualAddress::new(plain), "v0", true), "10.9.0.110 dev v0 scope global set");
+        assert_eq!(spelled(&VirtualAddress::new(plain), "v0", true), "10.9.0.110 dev v0 scope global set");
         let mut labelled = VirtualAddress::new("10.9.0.101/24".parse().unwrap());
         labelled.label = Some("v0:1".to_owned());
         labelled.broadcast = Some("10.9.0.255".parse().unwrap());
         labelled.scope = 253;
         let text = "10.9.0.101/24 brd 10.9.0.255 dev v2 scope link label v0:1";
         labelled.device = Some("v2".to_owned());
-        assert_eq!(address(&labelled, "v0", false), text);
+        assert_eq!(own_address(&labelled, false), text);
     }
 
     #[test]

@@ -1,36 +1,27 @@
 //! The virtual routers: `VRRP Topology`, `VRRP Scripts`, `Interfaces`.
 
 use super::Facts;
-use super::text::{Text, address, command, enabled, ids, instant, words, yes};
-use evenkeel_conf::keepalived::{InstanceSettings, NotifyCommands, ScriptCommand, Settings};
+use super::text::{Text, address, command, enabled, instant, yes};
+use super::{routing, tracks};
+use evenkeel_conf::keepalived::{InstanceSettings, NotifyCommands, Settings};
 use evenkeel_kernel::netlink;
-use evenkeel_vrrp::config::{Instance, Preempt, TrackTarget, Version};
-use evenkeel_vrrp::{Config, GroupStatus, InstanceStatus, ScriptId, ScriptStatus, StateName};
+use evenkeel_vrrp::config::{Authentication, Instance, LinkKind, Preempt, TrackTarget, Version};
+use evenkeel_vrrp::{Config, InstanceStatus, StateName};
+use evenkeel_wire::Family;
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 /// Writes all sections about virtual routers.
 pub fn write(out: &mut Text, facts: &Facts) {
     let (settings, config) = (&facts.settings, &facts.vrrp);
+    statics(out, config);
     out.section("VRRP Topology");
     for (id, instance) in config.instances.iter().enumerate() {
         let extras = settings.instances.get(id).cloned().unwrap_or_default();
         let status = facts.status.instances.iter().find(|status| status.id.0 as usize == id);
         one(out, instance, &extras, status, facts);
     }
-    if !facts.status.groups.is_empty() {
-        out.section("VRRP Sync groups");
-        for group in &facts.status.groups {
-            sync_group(out, group, settings);
-        }
-    }
-    if !config.scripts.is_empty() {
-        out.section("VRRP Scripts");
-        for (id, script) in (0..).map(ScriptId).zip(&settings.scripts) {
-            let status = facts.status.scripts.get(id.0 as usize);
-            check_script(out, id, script, status, config, settings);
-        }
-    }
+    tracks::write(out, facts);
     interfaces(out, config, &facts.interfaces);
 }
 
@@ -51,6 +42,9 @@ fn one(out: &mut Text, instance: &Instance, extras: &InstanceSettings, status: O
     if let Some(group) = facts.status.groups.iter().find(|group| group.members.contains(&instance.name)) {
         out.field(3, "Sync group", &group.name);
     }
+    if instance.family() == Family::V6 {
+        out.line(3, "Using Native IPv6");
+    }
     let now = status.map_or(StateName::Init, |status| status.state);
     out.field(3, "State", state(now));
     let master = status.filter(|_| now == StateName::Backup).and_then(|status| status.peer.as_ref());
@@ -62,30 +56,33 @@ fn one(out: &mut Text, instance: &Instance, extras: &InstanceSettings, status: O
             out.field(3, "Master advert int", format!("{:.2} sec", master_interval.as_secs_f64()));
         }
     }
-    match (instance.peers.is_empty(), instance.dont_track_primary) {
-        (true, false) => out.line(3, "Flags: none"),
-        // It has a line of its own below.
-        (true, true) => out.line(3, "Flags:"),
-        (false, _) => {
-            out.line(3, "Flags:");
-            out.line(5, "Using unicast");
-        }
-    }
+    flags(out, instance, extras);
     out.field(3, "Wantstate", state(now));
     out.field(3, "Number of config faults", 0);
     out.field(3, "Number of interface and track script faults", status.map_or(0, |status| status.n_faults));
     out.field(3, "Number of track scripts init", status.map_or(0, |status| status.n_awaited));
     timing(out, status, facts.at);
-    out.field(3, "Interface", &instance.interface);
+    own_interface(out, instance, facts);
     if instance.dont_track_primary {
         out.line(3, "VRRP interface tracking disabled");
+    }
+    if extras.skip_check_adv_addr {
+        out.line(3, "Skip checking advert IP addresses");
+    }
+    if extras.strict {
+        out.line(3, "Enforcing strict VRRP compliance");
     }
     let configured = if instance.source.is_some() { " (from configuration)" } else { "" };
     if let Some(source) = status.and_then(|status| status.source) {
         out.field(3, "Using src_ip", format!("{source}{configured}"));
     }
     if instance.peers.is_empty() {
-        out.line(3, "Multicast address 224.0.0.18");
+        match facts.interfaces.iter().find(|interface| interface.name == instance.speaks_on()) {
+            Some(interface) if instance.group.is_ipv6() => {
+                out.line(3, &format!("Multicast address {}, ifindex {}", instance.group, interface.index));
+            }
+            Some(_) | None => out.line(3, &format!("Multicast address {}", instance.group)),
+        }
     }
     announcements(out, instance);
     out.field(3, "Virtual Router ID", instance.vrid.get());
@@ -102,24 +99,87 @@ fn one(out: &mut Text, instance: &Instance, extras: &InstanceSettings, status: O
     } else {
         out.field(3, "Advert interval", format!("{} sec", interval.as_secs()));
     }
-    out.field(3, "Accept", "enabled");
+    out.field(3, "Accept", enabled(!instance.refuses));
     out.field(3, "Preempt", enabled(instance.preempt != Preempt::Never));
     if let Preempt::After(delay) = instance.preempt {
         out.field(3, "Preempt delay", format!("{} secs", delay.as_secs_f64()));
     }
-    out.field(3, "Promote_secondaries", "disabled");
+    out.field(3, "Promote_secondaries", enabled(extras.promote_secondaries));
     if !is_v3 {
-        let has = instance.password().is_some();
-        out.field(3, "Authentication type", if has { "SIMPLE_PASSWORD" } else { "none" });
-        if has {
-            out.field(3, "Password", "********");
+        match instance.authentication {
+            Authentication::Password(_) => {
+                out.field(3, "Authentication type", "SIMPLE_PASSWORD");
+                out.field(3, "Password", "********");
+            }
+            // Debian's keepalived leaves the password of this one out.
+            Authentication::Header(_) => out.field(3, "Authentication type", "IPSEC_AH"),
+            Authentication::None | Authentication::Hmac(_) => out.field(3, "Authentication type", "none"),
         }
     }
     addresses(out, instance, status.is_some_and(|status| status.holding));
     peers(out, instance);
-    tracked(out, instance, &facts.vrrp);
+    list(out, "Virtual Routes :", instance.routes.iter().map(routing::route).collect());
+    list(out, "Virtual Rules :", instance.rules.iter().map(routing::rule).collect());
+    let group = facts.status.groups.iter().find(|group| group.members.contains(&instance.name));
+    let shared = group.map(|group| tracks::of_group(&group.members, &facts.vrrp)).unwrap_or_default();
+    let own: Vec<_> = instance.tracks.iter().filter(|track| !shared.contains(track)).cloned().collect();
+    tracks::tracked(out, &own, &facts.vrrp, "Tracked processes :");
     notices(out, extras, instance.notify_deleted, &facts.settings);
     out.field(3, "Notify priority changes", instance.notify_priority_changes);
+}
+
+fn statics(out: &mut Text, config: &Config) {
+    let network = &config.network;
+    let addresses = network.addresses.iter().map(|each| super::text::own_address(each, true)).collect();
+    let (routes, rules) = routing::statics(config);
+    for (title, lines) in [("Addresses", addresses), ("Routes", routes), ("Rules", rules)] {
+        if !lines.is_empty() {
+            out.section(&format!("Static {title}"));
+            lines.iter().for_each(|line: &String| out.line(5, line));
+        }
+    }
+    if network.groups.is_empty() {
+        return;
+    }
+    out.section("Static Track groups");
+    for group in &network.groups {
+        out.field(1, "Static Track Group", &group.name);
+        let target = TrackTarget::Static(group.name.clone());
+        let members =
+            config.instances.iter().filter(|instance| instance.tracks.iter().any(|track| track.target == target));
+        list(out, "VRRP member instances :", members.map(|instance| instance.name.clone()).collect());
+    }
+}
+
+fn flags(out: &mut Text, instance: &Instance, extras: &InstanceSettings) {
+    let mut flags = Vec::new();
+    if instance.is_unicast() {
+        flags.push("Using unicast");
+    }
+    if extras.faults_without_peer {
+        flags.push("If unicast go to fault state if no peers");
+    }
+    // What has a line of its own further down is counted among them.
+    let has_own_line =
+        instance.dont_track_primary || extras.skip_check_adv_addr || extras.strict || instance.own_link.is_some();
+    match flags.is_empty() && !has_own_line {
+        true => out.line(3, "Flags: none"),
+        false => out.line(3, "Flags:"),
+    }
+    flags.iter().for_each(|flag| out.line(5, flag));
+}
+
+/// The interface, and the one of its own that it speaks on.
+fn own_interface(out: &mut Text, instance: &Instance, facts: &Facts) {
+    let Some(link) = &instance.own_link else { return out.field(3, "Interface", &instance.interface) };
+    let is_up = facts.interfaces.iter().any(|interface| interface.name == link.name && interface.up);
+    let (kind, short) = match link.kind {
+        LinkKind::Vmac(_) => ("VMAC", "vmac"),
+        LinkKind::Ipvlan { .. } => ("IPVLAN", "ipvlan"),
+    };
+    let name = &link.name;
+    out.line(3, &format!("Use {kind}, i/f name {name}, is_up = {is_up}, xmit_base = {}", link.transmit_below));
+    out.field(3, "Interface", format!("{name}, {short} on {}", instance.interface));
 }
 
 fn timing(out: &mut Text, status: Option<&InstanceStatus>, now: SystemTime) {
@@ -148,12 +208,12 @@ fn announcements(out: &mut Text, instance: &Instance) {
 fn addresses(out: &mut Text, instance: &Instance, is_set: bool) {
     out.line(3, &format!("Virtual IP ({}):", instance.addresses.len()));
     for each in &instance.addresses {
-        out.line(5, &address(each, &instance.interface, is_set));
+        out.line(5, &address(each, instance, is_set));
     }
     if !instance.excluded.is_empty() {
         out.line(3, "Virtual IP Excluded :");
         for each in &instance.excluded {
-            out.line(5, &address(each, &instance.interface, is_set));
+            out.line(5, &address(each, instance, is_set));
         }
     }
 }
@@ -163,46 +223,25 @@ fn peers(out: &mut Text, instance: &Instance) {
         return;
     }
     out.field(3, "Unicast TTL", instance.unicast_ttl);
-    out.line(3, "Check unicast src : no");
+    out.line(3, &format!("Check unicast src : {}", yes(instance.check_unicast_source)));
     out.line(3, "Unicast Peer :");
     for peer in &instance.peers {
-        out.line(5, &format!("{} min_ttl 0 max_ttl 255", peer.address));
+        out.line(5, &format!("{} min_ttl {} max_ttl {}", peer.address, peer.min_ttl, peer.max_ttl));
     }
     out.field(3, "Unicast checksum compatibility", "no");
 }
 
-fn tracked(out: &mut Text, instance: &Instance, config: &Config) {
-    let reverse = |reverse: bool| if reverse { " reverse" } else { "" };
-    let interfaces = instance.tracks.iter().filter_map(|track| match &track.target {
-        TrackTarget::Interface(name) => Some(format!("{name} weight {}{}", track.weight, reverse(track.reverse))),
-        _ => None,
-    });
-    list(out, "Tracked interfaces :", interfaces.collect());
-    let scripts = instance.tracks.iter().filter_map(|track| match &track.target {
-        TrackTarget::Script(id) => {
-            let name = &config.scripts.get(id.0 as usize)?.name;
-            Some(format!("{name} weight {}{}", track.weight, reverse(track.reverse)))
-        }
-        _ => None,
-    });
-    list(out, "Tracked scripts :", scripts.collect());
+/// Of a weight.
+pub fn reversed(reverse: bool) -> &'static str {
+    if reverse { " reverse" } else { "" }
 }
 
-fn list(out: &mut Text, title: &str, lines: Vec<String>) {
+pub fn list(out: &mut Text, title: &str, lines: Vec<String>) {
     if lines.is_empty() {
         return;
     }
     out.line(3, title);
     lines.iter().for_each(|line| out.line(5, line));
-}
-
-fn sync_group(out: &mut Text, group: &GroupStatus, settings: &Settings) {
-    out.line(1, &format!("VRRP Sync Group = {}, {}", group.name, state(group.state)));
-    list(out, "VRRP member instances :", group.members.clone());
-    if let Some(extras) = settings.groups.iter().find(|extras| extras.name == group.name) {
-        out.field(3, "Using smtp notification", yes(extras.mail_alert));
-        scripts(out, &extras.notify, settings);
-    }
 }
 
 fn notices(out: &mut Text, extras: &InstanceSettings, is_told: bool, settings: &Settings) {
@@ -211,7 +250,7 @@ fn notices(out: &mut Text, extras: &InstanceSettings, is_told: bool, settings: &
     scripts(out, &extras.notify, settings);
 }
 
-fn scripts(out: &mut Text, commands: &NotifyCommands, settings: &Settings) {
+pub fn scripts(out: &mut Text, commands: &NotifyCommands, settings: &Settings) {
     let NotifyCommands { master, backup, fault, stop, deleted, any, master_rx_lower_pri } = commands;
     for (label, script) in [
         ("Backup", backup),
@@ -228,62 +267,21 @@ fn scripts(out: &mut Text, commands: &NotifyCommands, settings: &Settings) {
     }
 }
 
-fn check_script(
-    out: &mut Text,
-    id: ScriptId,
-    script: &ScriptCommand,
-    status: Option<&ScriptStatus>,
-    config: &Config,
-    settings: &Settings,
-) {
-    let tracking = || {
-        config.instances.iter().filter_map(|instance| {
-            let track = instance.tracks.iter().find(|track| track.target == TrackTarget::Script(id))?;
-            Some((&instance.name, track.weight))
-        })
-    };
-    let judged = config.scripts.get(id.0 as usize);
-    let own_user = script.command.user.clone().or(script.user.clone());
-    out.field(1, "VRRP Script", &script.name);
-    out.field(3, "Command", words(&script.command.words));
-    out.field(3, "Interval", format!("{} sec", script.interval.as_secs_f64()));
-    // Without a timeout of its own it is the interval, which keepalived writes as 0.
-    let timeout = if script.timeout == script.interval { Duration::ZERO } else { script.timeout };
-    out.field(3, "Timeout", format!("{} sec", timeout.as_secs_f64()));
-    out.field(3, "Weight", script.weight);
-    out.field(3, "Rise", judged.map_or(1, |script| script.rise));
-    out.field(3, "Fall", judged.map_or(1, |script| script.fall));
-    out.field(3, "Result", status.and_then(|status| status.count).unwrap_or(0));
-    out.field(3, "Insecure", "no");
-    out.field(3, "Init state", "unknown");
-    out.field(
-        3,
-        "Status",
-        match status.and_then(|status| status.healthy) {
-            None => "INIT",
-            Some(true) => "GOOD",
-            Some(false) => "BAD",
-        },
-    );
-    out.field(3, "Script uid:gid", ids(&own_user.or(settings.script_user.clone())));
-    out.line(3, "VRRP instances :");
-    out.line(3, "Tracking instances :");
-    for (name, weight) in tracking() {
-        out.line(5, &format!("{name}, weight {weight}"));
-    }
-}
-
 fn interfaces(out: &mut Text, config: &Config, interfaces: &[netlink::Interface]) {
     out.section("Interfaces");
+    let addresses = config.instances.iter().flat_map(|instance| instance.addresses.iter().chain(&instance.excluded));
+    let held: std::collections::HashSet<IpAddr> = addresses.map(|address| address.prefix.address()).collect();
+    let is_virtual = |address: &IpAddr| held.contains(address);
     for interface in interfaces {
         out.field(1, "Name", &interface.name);
         out.field(3, "index", interface.index);
-        let first = |wanted: fn(&IpAddr) -> bool| {
+        let first = |wanted: &dyn Fn(&IpAddr) -> bool| {
             let found = interface.addresses.iter().map(|prefix| prefix.address()).find(wanted);
             found.map_or_else(|| "(none)".to_owned(), |address| address.to_string())
         };
-        out.field(3, "IPv4 address", first(IpAddr::is_ipv4));
-        out.field(3, "IPv6 address", first(IpAddr::is_ipv6));
+        out.field(3, "IPv4 address", first(&|address| address.is_ipv4() && !is_virtual(address)));
+        let is_link_local = |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        out.field(3, "IPv6 address", first(&|address| is_link_local(address) && !is_virtual(address)));
         if interface.mac != evenkeel_wire::Mac::default() {
             out.field(3, "MAC", interface.mac);
         }
@@ -298,9 +296,12 @@ fn interfaces(out: &mut Text, config: &Config, interfaces: &[netlink::Interface]
 fn user(instance: &Instance, interface: &netlink::Interface) -> Option<String> {
     let target = TrackTarget::Interface(interface.name.clone());
     let track = instance.tracks.iter().find(|track| track.target == target);
+    let is_own = [instance.interface.as_str(), instance.device()].contains(&interface.name.as_str());
     let weight = match track {
-        _ if instance.interface == interface.name && !instance.dont_track_primary => 0,
+        _ if is_own && !instance.dont_track_primary => 0,
         Some(track) => track.weight,
+        // keepalived's number for one that does not matter.
+        None if is_own => 255,
         None => return None,
     };
     Some(format!("{}, weight {weight}", instance.name))

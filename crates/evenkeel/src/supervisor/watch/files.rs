@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn a_file_is_made_once_and_overwritten_only_when_asked_for() {
         let path = std::env::temp_dir().join(format!("evenkeel-track-file-{}", std::process::id()));
-        let file = |init| [TrackedFile { name: "f".to_owned(), path: path.clone(), init }];
+        let file = |init| [TrackedFile { name: "f".to_owned(), path: path.clone(), weight: (1, false), init }];
         initialise(&file(None));
         assert!(!path.exists());
         for (init, expected) in [((7, false), 7), ((8, false), 7), ((9, true), 9)] {

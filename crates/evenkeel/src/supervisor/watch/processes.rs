@@ -193,6 +193,7 @@ mod tests {
 
     fn tracked() -> TrackedProcess {
         TrackedProcess {
+            weight: (0, false),
             name: "web".to_owned(),
             command: "nginx".to_owned(),
             parameters: Parameters::Any,

@@ -287,6 +287,11 @@ pub(super) struct FileDraft {
 }
 
 impl Drafts {
+    /// `smtp_alert_checker`.
+    pub(super) fn mail(&self) -> Option<bool> {
+        self.globals.mail
+    }
+
     /// The track_files that this holds for.
     pub(super) fn tracked_files(&self, is_tracked: impl Fn(&str) -> bool) -> Vec<TrackedFile> {
         let first = |file: &&FileDraft| self.file(&file.name).is_some_and(|first| std::ptr::eq(first, *file));
@@ -294,7 +299,7 @@ impl Drafts {
         tracked
             .filter_map(|file| {
                 let path = file.path.as_ref()?.into();
-                Some(TrackedFile { name: file.name.clone(), path, init: file.init })
+                Some(TrackedFile { name: file.name.clone(), path, weight: file.weight, init: file.init })
             })
             .collect()
     }
