@@ -48,7 +48,7 @@ fn nginx_headers_are_set_dropped_and_passed() {
     assert_eq!(
         response.head,
         format!(
-            "HTTP/1.1 200 Fine\r\nServer: {}\r\nDate: {date}\r\nContent-Type: text/x\r\nContent-Length: 2\r\nConnection: keep-alive\r\nx-lower: v\r\nLocation: http://example.com:{}/y\r\n\r\n",
+            "HTTP/1.1 200 Fine\r\nServer: {}\r\nDate: {date}\r\nContent-Type: text/x\r\nContent-Length: 2\r\nLocation: http://example.com:{}/y\r\nConnection: keep-alive\r\nx-lower: v\r\n\r\n",
             evenkeel_site::SERVER_WITH_VERSION,
             proxy.address.port()
         )
