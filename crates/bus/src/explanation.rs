@@ -8,7 +8,7 @@ use std::time::Duration;
 /// `evenkeel why` prints these; in JSON they are the contract. Spans are seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
-    /// Name of the instance, BFD session, pool or, as `POOL/SERVER`, server; `proxy` where the proxy's process is meant, which goes from `fault` to `init` when it is
+    /// Name of the instance, BFD session, peer, pool or, as `POOL/SERVER`, server; `maintenance` where that of this node is meant; `proxy` where the proxy's process is meant, which goes from `fault` to `init` when it is
     /// started again.
     pub instance: String,
     /// When the decision was made.
@@ -71,6 +71,14 @@ impl Explanation {
             waited_seconds,
             effects,
         }
+    }
+
+    /// What became of the peer `name`, at this time.
+    pub fn of_peer(change: evenkeel_peer::Change, name: &str, at: WallTime) -> Self {
+        let evenkeel_peer::Change { trigger, rule, decision, waited, .. } = change;
+        let waited_seconds = waited.as_secs_f64();
+        let (instance, effects) = (name.to_owned(), Vec::new());
+        Explanation { instance, at, from: None, to: None, trigger, rule, decision, waited_seconds, effects }
     }
 
     /// What the balancer decided `at` this time about a pool of `config`, and what was done about it.

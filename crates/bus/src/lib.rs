@@ -15,6 +15,7 @@ mod explanation;
 mod mail;
 mod message;
 mod node;
+mod peers;
 mod pools;
 mod session;
 mod wall;
@@ -30,6 +31,7 @@ pub use node::{
     ConflictView, GroupView, InstanceView, LatenessView, NodeStatus, PeerView, ProxyHealth, ProxyView, RoleState,
     RoleView, ServerView, TrackerView, UpstreamView,
 };
+pub use peers::{FromPeer, MaintenanceView, PeerNodeView, PeerPoolView, PeerRouterView, ToPeer};
 pub use pools::{BalanceView, CheckView, PlaneView, PoolView, RealServerView, ServerNotice};
 pub use session::{RemoteView, SessionView};
 pub use wall::WallTime;

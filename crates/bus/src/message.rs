@@ -210,6 +210,15 @@ pub enum Request {
         /// What it is to be.
         state: evenkeel_balance::AdminState,
     },
+    /// Leave the addresses of this node to others, for some time or until somebody ends it.
+    MaintenanceOn {
+        /// For how long.
+        seconds: Option<u64>,
+        /// Take no address even when nobody else answers.
+        strict: bool,
+    },
+    /// End it.
+    MaintenanceOff,
     /// Stop the daemon as SIGTERM does.
     Stop,
     /// Counters, as text in keepalived's form.

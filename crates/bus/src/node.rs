@@ -1,7 +1,7 @@
 //! What `evenkeel status --json` prints. This is the contract: names stay, new ones may come. Spans are seconds, points
 //! in time RFC 3339. What could not be asked is `null`, never an old answer.
 
-use crate::{BalanceView, SessionView, WallTime};
+use crate::{BalanceView, MaintenanceView, PeerNodeView, SessionView, WallTime};
 use evenkeel_vrrp::{AdvertCounters, GroupStatus, InstanceStatus, StateName};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -25,6 +25,9 @@ pub struct NodeStatus {
     pub configured_at: WallTime,
     /// Why the last reload was refused, when it was.
     pub reload_error: Option<String>,
+    /// It leaves its addresses to others; `null` when it does not.
+    #[serde(default)]
+    pub maintenance: Option<MaintenanceView>,
     /// The processes.
     pub roles: Vec<RoleView>,
     /// How late the vrrp role serves its deadlines; `null` when it gave no answer.
@@ -38,6 +41,9 @@ pub struct NodeStatus {
     /// BFD sessions in configuration order; `null` when the vrrp role gave no answer.
     #[serde(default)]
     pub bfd: Option<Vec<SessionView>>,
+    /// The other nodes that run evenkeel, in configuration order; `null` when the peer role gave no answer.
+    #[serde(default)]
+    pub peers: Option<Vec<PeerNodeView>>,
     /// The proxy; `null` when none is configured.
     pub proxy: Option<ProxyView>,
     /// Layer 4; `null` when none is configured, or the balance role gave no answer.
@@ -47,7 +53,7 @@ pub struct NodeStatus {
 /// One process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoleView {
-    /// `vrrp`, `balance`, `proxy`, `mail` or `dbus`.
+    /// `vrrp`, `balance`, `proxy`, `mail`, `dbus` or `peer`.
     pub name: String,
     /// Whether it runs.
     pub state: RoleState,

@@ -23,6 +23,11 @@ impl WallTime {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// The point so many milliseconds after 1970 began.
+    pub fn from_unix_millis(millis: u64) -> Self {
+        WallTime(millis.min(LAST))
+    }
+
     /// Milliseconds since 1970.
     pub fn unix_millis(self) -> u64 {
         self.0

@@ -22,6 +22,12 @@ pub trait Files {
         let _ = path;
         false
     }
+
+    /// The number of the user that a file belongs to; `None` when that is not known.
+    fn owner(&self, path: &Path) -> Option<u32> {
+        let _ = path;
+        None
+    }
 }
 
 /// Why a file could not be read.
@@ -85,6 +91,11 @@ impl Files for DiskFiles {
     fn readable_by_others(&self, path: &Path) -> bool {
         use std::os::unix::fs::PermissionsExt as _;
         std::fs::metadata(path).is_ok_and(|m| m.permissions().mode() & 0o044 != 0)
+    }
+
+    fn owner(&self, path: &Path) -> Option<u32> {
+        use std::os::unix::fs::MetadataExt as _;
+        std::fs::metadata(path).ok().map(|metadata| metadata.uid())
     }
 }
 
@@ -237,8 +248,8 @@ impl SourceMap {
         &self.files[file.0 as usize].1
     }
 
-    /// Line `line` (from 1), without its line end; bytes that are no UTF-8 are shown as U+FFFD, and those of a key of
-    /// `auth_hmac` as asterisks, because what cites lines may be read by people who must not have it.
+    /// Line `line` (from 1), without its line end; bytes that are no UTF-8 are shown as U+FFFD, and those of a key
+    /// as asterisks, because what cites lines may be read by people who must not have it.
     pub fn line(&self, file: FileId, line: u32) -> String {
         let text = self.bytes(file).split(|b| *b == b'\n').nth(line.saturating_sub(1) as usize).unwrap_or_default();
         let text = String::from_utf8_lossy(text.strip_suffix(b"\r").unwrap_or(text));
@@ -266,13 +277,24 @@ impl SourceMap {
     }
 }
 
-/// Where the secret of a line `key NUMBER SECRET` begins; a file's path is none.
+/// Where the secret of `key NUMBER SECRET` or of `key SECRET` begins, to be hidden with all behind it; a file's path is none.
 fn secret_at(line: &str) -> Option<usize> {
-    let rest = line.trim_start().strip_prefix("key")?.strip_prefix([' ', '\t'])?.trim_start();
-    let secret = rest.trim_start_matches(|c: char| c.is_ascii_digit());
-    let (is_number, secret) = (secret.len() < rest.len(), secret.trim_start());
-    let is_secret = is_number && !secret.is_empty() && !secret.starts_with("file:");
-    is_secret.then(|| line.len() - secret.len())
+    let begins = |at: &usize| line[..*at].ends_with([' ', '\t', '{']) || *at == 0;
+    line.match_indices("key").map(|(at, _)| at).filter(begins).find_map(|at| {
+        let rest = line[at..].strip_prefix("key")?.strip_prefix([' ', '\t'])?.trim_start();
+        let unnumbered = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+        let is_numbered = unnumbered.len() < rest.len() && unnumbered.starts_with([' ', '\t']);
+        let secret = if is_numbered { unnumbered.trim_start() } else { rest };
+        let word = secret.split([' ', '\t', '}']).next().unwrap_or_default();
+        let is_path = word.starts_with("file:") || (!is_numbered && looks_like_a_path(word));
+        (!word.is_empty() && !is_path).then(|| line.len() - secret.len())
+    })
+}
+
+/// Not what a key is, but where somebody might think that it is: `key` in the block SSL takes a path.
+pub(crate) fn looks_like_a_path(word: &str) -> bool {
+    let word = word.trim_matches('"');
+    word.starts_with(['/', '.']) || [".pem", ".key", ".crt"].iter().any(|end| word.ends_with(end))
 }
 
 #[cfg(test)]
@@ -286,6 +308,11 @@ mod tests {
             ("key 255\t\"a b\"", "key 255\t*****"),
             ("key 1 file:/etc/key", "key 1 file:/etc/key"),
             ("key client.pem", "key client.pem"),
+            ("key \"/etc/client\"", "key \"/etc/client\""),
+            ("key hex:00ff", "key ********"),
+            ("peer { key 0123456789abcdef }", "peer { key ******************"),
+            ("key file:/etc/key", "key file:/etc/key"),
+            ("monkey business", "monkey business"),
             ("auth_type AH", "auth_type AH"),
         ] {
             let mut sources = SourceMap::default();

@@ -1,7 +1,8 @@
 //! keepalived.conf: `text -> lines -> tree -> typed values`, with diagnostics.
 //!
 //! [`load`] reads a file with everything it includes and lowers it to [`Settings`], an [`evenkeel_vrrp::Config`],
-//! an [`evenkeel_bfd::Config`] and an [`evenkeel_balance::Config`](evenkeel_balance::config::Config).
+//! an [`evenkeel_bfd::Config`], an [`evenkeel_balance::Config`](evenkeel_balance::config::Config) and an
+//! [`evenkeel_peer::Config`].
 //! It never fails halfway: all problems come back together, and [`Loaded::has_errors`] says whether the result may run.
 //! [`lint`] looks for what is well formed and still will not do what was meant.
 
@@ -54,6 +55,8 @@ pub struct Loaded {
     pub bfd: evenkeel_bfd::Config,
     /// What the balancer is told.
     pub balance: evenkeel_balance::config::Config,
+    /// The other nodes.
+    pub peer: evenkeel_peer::Config,
     /// The blocks with the places of their words, for the lints.
     drafts: lower::Drafts,
     _remains: Remains,
@@ -88,6 +91,7 @@ pub fn load(files: &dyn Files, path: &Path, options: &Options) -> Loaded {
     let vrrp = lower::finish(&mut lower, files);
     let bfd = lower::bfd::finish(&mut lower);
     let balance = lower::balance::finish(&mut lower);
+    let peer = lower::peer::finish(&mut lower, files);
     let mut diagnostics = lower.diagnostics;
     diagnostics.sort_by_key(|diagnostic| diagnostic.span.map(|span| (span.file, span.line, span.start)));
     if let (n_unsaid, Some(worst)) = lower.unsaid {
@@ -102,6 +106,7 @@ pub fn load(files: &dyn Files, path: &Path, options: &Options) -> Loaded {
         vrrp,
         bfd,
         balance,
+        peer,
         drafts: lower.drafts,
         _remains: Remains { _nodes: nodes },
     }

@@ -43,6 +43,20 @@ fn check(config: &str, host: &dyn Host, expected: &[&str]) {
 }
 
 #[test]
+fn rules_about_peers() {
+    let peer = |lines: &str| format!("peer {{\nkey sixteen-letters-or-more\n{lines}\n}}\n");
+    for (lines, expected) in [
+        ("address 10.0.0.1", ["peer-self"].as_slice()),
+        ("address 10.0.0.2", &[]),
+        ("address 10.0.0.2\nsource 10.0.0.1", &[]),
+        ("address 10.0.0.2\nsource 10.0.0.3", &["peer-source"]),
+    ] {
+        check(&peer(lines), &Machine::default(), expected);
+        check(&peer(lines), &NoHost, &[]);
+    }
+}
+
+#[test]
 fn rules_about_the_election() {
     for (lines, expected) in [
         ("state MASTER\npriority 100\nnopreempt", ["master-nopreempt"].as_slice()),

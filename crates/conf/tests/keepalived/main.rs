@@ -15,6 +15,7 @@ mod management;
 mod mistakes;
 mod network;
 mod noise;
+mod peer;
 mod rows;
 mod samples;
 mod scheduling;

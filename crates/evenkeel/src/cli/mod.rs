@@ -4,6 +4,7 @@ mod check;
 mod client;
 mod genhash;
 pub mod host;
+mod maintenance;
 mod node;
 mod realserver;
 mod run;
@@ -41,9 +42,11 @@ enum Command {
     Failover(node::InstanceArgs),
     /// End the effect of `failover`.
     Failback(node::InstanceArgs),
+    /// Leave the addresses of this node to others, until it ends or somebody ends it: kept over restart.
+    Maintenance(maintenance::MaintenanceArgs),
     /// The MD5 digest of a page, for `digest` in HTTP_GET; takes keepalived's genhash options.
     Genhash(genhash::GenhashArgs),
-    /// Drain, disable or enable a real server, or give it another weight: kept over reload and restart.
+    /// Drain, disable or enable a real server, or give it another weight: kept over reload, restart and failover.
     Server(server::ServerArgs),
     /// Make this host a real server behind direct routing or tunnels.
     Realserver(realserver::RealserverArgs),
@@ -77,6 +80,7 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
         Command::Reload(args) => node::reload(&args),
         Command::Failover(args) => node::failover(args),
         Command::Failback(args) => node::failback(args),
+        Command::Maintenance(args) => maintenance::main(&args),
         Command::Genhash(args) => return genhash::main(&args),
         Command::Server(args) => server::main(&args),
         Command::Realserver(args) => realserver::main(args),
@@ -125,6 +129,10 @@ mod tests {
             "evenkeel reload",
             "evenkeel failover VI_1 --runtime-dir /tmp/x",
             "evenkeel failback VI_1",
+            "evenkeel maintenance",
+            "evenkeel maintenance on --for 1h30m --strict",
+            "evenkeel maintenance off",
+            "evenkeel maintenance status --json",
             "evenkeel genhash -s 192.0.2.1 -p 80 -u /index.html",
             "evenkeel genhash -h",
             "evenkeel server drain 10.0.0.1:80/10.0.0.2 --wait 60",
@@ -141,5 +149,6 @@ mod tests {
         assert!(error.contains("'status'"), "{error}");
         assert!(parse("evenkeel failover").unwrap_err().to_string().contains("INSTANCE"));
         assert!(parse("evenkeel status --json --watch").is_err());
+        assert!(parse("evenkeel maintenance on --for soon").unwrap_err().to_string().contains("30m"));
     }
 }

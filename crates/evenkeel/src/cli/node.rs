@@ -23,7 +23,7 @@ pub struct StatusArgs {
 
 #[derive(Debug, Args)]
 pub struct WhyArgs {
-    /// Of this instance only, or of the process `proxy`.
+    /// Of this instance, BFD session or peer only, of the process `proxy`, or of `maintenance`.
     instance: Option<String>,
     /// So many decisions, the newest.
     #[arg(short = 'n', long, default_value_t = 10, value_name = "N")]
@@ -93,7 +93,7 @@ pub fn failback(args: InstanceArgs) -> anyhow::Result<ExitCode> {
     do_it(&args.daemon, &Request::Failback { instance: args.instance })
 }
 
-fn do_it(daemon: &DaemonArgs, request: &Request) -> anyhow::Result<ExitCode> {
+pub fn do_it(daemon: &DaemonArgs, request: &Request) -> anyhow::Result<ExitCode> {
     match Client::connect(daemon)?.ask(request)? {
         Reply::Done { message } => {
             print(&format!("{message}\n"))?;

@@ -2,11 +2,13 @@
 
 mod balance;
 pub mod connections;
+mod peers;
 mod session;
 mod status;
 pub mod table;
 mod why;
 
+pub use peers::maintenance;
 pub use status::status;
 pub use why::why;
 

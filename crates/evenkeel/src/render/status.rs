@@ -13,6 +13,9 @@ pub fn status(node: &NodeStatus) -> String {
     if let Some(view) = node.lateness.filter(|view| view.over_10_ms > 0) {
         let _ = writeln!(out, "  LATE      {}", lateness(view));
     }
+    if let Some(view) = &node.maintenance {
+        let _ = writeln!(out, "  MAINTENANCE  {}", super::maintenance(view));
+    }
     if let Some(error) = &node.reload_error {
         let first = error.lines().next().unwrap_or_default();
         let _ = writeln!(out, "  RELOAD    the last one was refused: {first}");
@@ -26,6 +29,13 @@ pub fn status(node: &NodeStatus) -> String {
     }
     for view in node.bfd.iter().flatten() {
         super::session::session(&mut out, view);
+    }
+    match &node.peers {
+        Some(views) => views.iter().for_each(|view| super::peers::peer(&mut out, view)),
+        None if node.roles.iter().any(|role| role.name == "peer") => {
+            out.push_str("\nother nodes: unknown, the peer role does not answer\n");
+        }
+        None => {}
     }
     match &node.balance {
         Some(view) => super::balance::balance(&mut out, view),
@@ -193,6 +203,7 @@ mod tests {
             files: vec![],
             configured_at: "2026-01-02T03:02:00.000Z".parse().unwrap(),
             reload_error: None,
+            maintenance: None,
             roles: vec![RoleView {
                 name: "vrrp".to_owned(),
                 state: RoleState::Running,
@@ -205,6 +216,7 @@ mod tests {
             instances: None,
             groups: None,
             bfd: None,
+            peers: Some(vec![]),
             proxy: None,
             balance: None,
         }

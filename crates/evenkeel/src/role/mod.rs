@@ -6,6 +6,7 @@
 pub mod balance;
 pub mod dbus;
 pub mod mail;
+pub mod peer;
 pub mod proxy;
 pub mod vrrp;
 
@@ -31,6 +32,8 @@ pub enum Role {
     Mail,
     /// keepalived's service on the message bus.
     Dbus,
+    /// What the other nodes are told, and tell.
+    Peer,
 }
 
 impl Role {
@@ -42,6 +45,7 @@ impl Role {
             Role::Proxy => "proxy",
             Role::Mail => "mail",
             Role::Dbus => "dbus",
+            Role::Peer => "peer",
         }
     }
 }
@@ -80,7 +84,7 @@ fn parse(words: &[String]) -> Option<Words> {
     {
         return None;
     }
-    let roles = [Role::Vrrp, Role::Balance, Role::Proxy, Role::Mail, Role::Dbus];
+    let roles = [Role::Vrrp, Role::Balance, Role::Proxy, Role::Mail, Role::Dbus, Role::Peer];
     let role = roles.into_iter().find(|known| known.name() == role)?;
     Some(Words { role, parent: parent.parse().ok()?, comm: comm.clone(), is_locked: !rest.is_empty() })
 }
@@ -102,7 +106,7 @@ pub fn main(words: &[String]) -> ExitCode {
     }
     // The vrrp role is not killed with its supervisor: it sees the bus close, says that it leaves and lets go of its
     // addresses, which a killed one would leave behind.
-    if matches!(role, Role::Proxy | Role::Mail | Role::Dbus) {
+    if matches!(role, Role::Proxy | Role::Mail | Role::Dbus | Role::Peer) {
         match privilege::die_with_parent(parent) {
             Ok(true) => {}
             // The supervisor died before we asked: nobody is there to serve.
@@ -123,6 +127,7 @@ pub fn main(words: &[String]) -> ExitCode {
         Role::Proxy => proxy::run(channel, parent),
         Role::Mail => mail::run(channel, parent),
         Role::Dbus => dbus::run(channel, parent),
+        Role::Peer => peer::run(channel, parent),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -133,6 +138,7 @@ pub fn main(words: &[String]) -> ExitCode {
                 Role::Proxy => tracing::error!(target: "proxy", "{error:#}"),
                 Role::Mail => tracing::error!(target: "mail", "{error:#}"),
                 Role::Dbus => tracing::error!(target: "dbus", "{error:#}"),
+                Role::Peer => tracing::error!(target: "peer", "{error:#}"),
             }
             ExitCode::FAILURE
         }

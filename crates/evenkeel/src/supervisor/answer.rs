@@ -1,7 +1,7 @@
 //! Answers to clients of the control socket, and what the names that they say stand for.
 
 use super::history::History;
-use super::{End, Supervisor, roles};
+use super::{End, Supervisor, maintenance, roles};
 use evenkeel_bus::{Reply, Request, ToVrrp};
 use evenkeel_vrrp::{Command, Event, InstanceId};
 use tokio::sync::oneshot;
@@ -19,6 +19,8 @@ impl Supervisor {
             Request::Failover { instance } => self.command(&instance, Command::Failover, "hands over to its peer"),
             Request::Failback { instance } => self.command(&instance, Command::Failback, "may be master again"),
             Request::Server { server, state } => self.administer(&server, state),
+            Request::MaintenanceOn { seconds, strict } => self.begin_maintenance(seconds, strict),
+            Request::MaintenanceOff => self.end_maintenance("evenkeel maintenance off"),
             Request::Stop => {
                 self.end = Some(End::Stop);
                 Reply::Done { message: "stopping".to_owned() }
@@ -45,8 +47,12 @@ impl Supervisor {
 
     /// What to tell somebody who asks for reasons of something that is not there.
     pub(super) fn unknown_subject(&self, name: Option<&str>) -> Option<String> {
-        let is_session = |name| self.compiled.bfd.sessions.iter().any(|session| session.name == name);
-        if name.is_some_and(is_session) { None } else { self.unknown_instance(name) }
+        let is_other = |name| {
+            let is_session = self.compiled.bfd.sessions.iter().any(|session| session.name == name);
+            let is_peer = self.compiled.peer.peers.iter().any(|peer| peer.name == name);
+            is_session || is_peer || name == maintenance::SUBJECT
+        };
+        if name.is_some_and(is_other) { None } else { self.unknown_instance(name) }
     }
 
     /// What to tell somebody who named an instance that is not there.

@@ -159,6 +159,7 @@ impl Supervisor {
             Heard::Message(FromBalance::Explained(explanation)) => {
                 tracing::info!(target: "balance", "{}: {}", explanation.decision, explanation.trigger);
                 self.keep(explanation);
+                self.describe();
             }
             Heard::Message(FromBalance::Status { id, status }) => self.questions.balance_answered(id, *status),
             Heard::Message(FromBalance::Stopped) => self.balance.is_done = true,
@@ -268,12 +269,18 @@ impl Supervisor {
         if let Some(process) = &self.balance.process {
             process.send(ToBalance::Administer(word.clone()));
         }
-        let what = match state {
-            AdminState::Enabled => "takes part as its checks say".to_owned(),
-            AdminState::Drained => "keeps its connections and gets no new ones".to_owned(),
-            AdminState::Disabled => "is out of the table".to_owned(),
-            AdminState::Weight(weight) => format!("has weight {weight}"),
-        };
+        self.tell_peers();
+        let what = said_of(state);
         Reply::Server { meant: word, message: format!("{name} {what}") }
+    }
+}
+
+/// What a person's word means for the server that it is about.
+pub(super) fn said_of(state: AdminState) -> String {
+    match state {
+        AdminState::Enabled => "takes part as its checks say".to_owned(),
+        AdminState::Drained => "keeps its connections and gets no new ones".to_owned(),
+        AdminState::Disabled => "is out of the table".to_owned(),
+        AdminState::Weight(weight) => format!("has weight {weight}"),
     }
 }

@@ -16,6 +16,7 @@ impl Supervisor {
         }
         self.health_since = Instant::now();
         self.tell_health();
+        self.describe();
     }
 
     pub(super) fn tell_health(&self) {

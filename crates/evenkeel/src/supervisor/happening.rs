@@ -4,7 +4,9 @@ use super::dump;
 use super::health::Findings;
 use super::process::{Generation, Heard};
 use super::script::Round;
-use evenkeel_bus::{FromBalance, FromDbus, FromMail, FromProxy, FromVrrp, Reply, Request, ScriptEnd};
+use evenkeel_bus::{
+    FromBalance, FromDbus, FromMail, FromPeer, FromProxy, FromVrrp, NodeStatus, Reply, Request, ScriptEnd,
+};
 use evenkeel_vrrp::{Event, ScriptId, ScriptOutcome};
 use tokio::sync::oneshot;
 
@@ -21,6 +23,12 @@ pub enum Happening {
     Mail(Generation, Heard<FromMail>),
     /// From the dbus role.
     Dbus(Generation, Heard<FromDbus>),
+    /// From the peer role.
+    Peer(Generation, Heard<FromPeer>),
+    /// How this node is, for its peers.
+    Described(Box<NodeStatus>),
+    /// A maintenance of this number may be over.
+    MaintenanceDue(u64),
     /// A mail that could not be sent before is to be tried again.
     MailDue,
     /// The wait before a role is started again is over.

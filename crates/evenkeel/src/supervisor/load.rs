@@ -21,6 +21,8 @@ pub struct Compiled {
     pub bfd: evenkeel_bfd::Config,
     /// What it says to the balancer.
     pub balance: evenkeel_balance::Config,
+    /// The other nodes.
+    pub peer: evenkeel_peer::Config,
     /// At most so long is it as a message.
     pub balance_length: usize,
     /// The proxy's sites, when there is a proxy.
@@ -60,6 +62,7 @@ pub fn compile(plan: &Plan) -> Result<Compiled, Refused> {
         compiled.vrrp = std::mem::take(&mut loaded.vrrp);
         compiled.bfd = std::mem::take(&mut loaded.bfd);
         compiled.balance = std::mem::take(&mut loaded.balance);
+        compiled.peer = std::mem::take(&mut loaded.peer);
         throw_away(loaded);
     }
     if let Some(path) = plan.nginx.clone().or_else(|| compiled.settings.nginx_conf.clone()) {

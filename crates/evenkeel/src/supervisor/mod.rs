@@ -19,8 +19,10 @@ mod hook;
 mod listeners;
 mod load;
 mod mail;
+mod maintenance;
 mod mastership;
 mod notify;
+mod peers;
 mod pidfile;
 mod plan;
 mod priority;
@@ -96,6 +98,8 @@ struct Supervisor {
     mailer: RoleSlot<ToMail>,
     letters: mail::Queue,
     dbus: dbus::Dbus,
+    peers: peers::PeerNodes,
+    maintenance: maintenance::Upkeep,
     listeners: Listeners,
     health: Health,
     health_since: Instant,
@@ -229,6 +233,8 @@ async fn daemon(plan: Plan, compiled: Compiled, on_ready: OnReady) -> anyhow::Re
         mailer: RoleSlot::default(),
         letters: mail::Queue::default(),
         dbus: dbus::Dbus::default(),
+        peers: peers::PeerNodes::default(),
+        maintenance: maintenance::Upkeep::open(&plan),
         listeners: Listeners::default(),
         health: Health::default(),
         health_since: Instant::now(),
@@ -310,6 +316,8 @@ impl Supervisor {
         }
         self.start_checks();
         self.follow_time_file();
+        self.follow_peers();
+        self.go_on_maintaining();
         service::tell(service::Doing::Ready);
         Ok(())
     }
@@ -328,7 +336,10 @@ impl Supervisor {
         while self.end.is_none() {
             tokio::select! {
                 Some(happening) = self.inbox.recv() => self.handle(happening).await,
-                _ = health.tick() => self.check_proxy(),
+                _ = health.tick() => {
+                    self.check_proxy();
+                    self.describe_now_and_then();
+                }
                 signal = signals.next() => match signal {
                     Told::Interrupt if self.plan.ignore_interrupts => {}
                     Told::Stop | Told::Interrupt => self.end = Some(End::Stop),
@@ -353,9 +364,12 @@ impl Supervisor {
             Happening::Dbus(generation, heard) if generation == self.dbus.slot.generation => {
                 self.hear_dbus(heard).await;
             }
+            Happening::Peer(generation, heard) if generation == self.peers.slot.generation => self.hear_peers(heard),
+            Happening::Described(status) => self.described(*status),
+            Happening::MaintenanceDue(number) => self.maintenance_due(number),
             // A process that is already replaced.
             Happening::Vrrp(..) | Happening::Proxy(..) | Happening::Balance(..) => {}
-            Happening::Mail(..) | Happening::Dbus(..) => {}
+            Happening::Mail(..) | Happening::Dbus(..) | Happening::Peer(..) => {}
             Happening::MailDue => self.post(),
             Happening::Respawn(role) => self.respawn(role),
             Happening::ScriptEnded { round, id, outcome } if round == self.checks.round => {

@@ -159,6 +159,7 @@ impl Supervisor {
         self.sessions.retain(|name, _| self.compiled.bfd.sessions.iter().any(|session| session.name == *name));
         self.pass_on_vrrp();
         self.follow_dbus();
+        self.follow_peers();
         self.pass_on_balance(&before.balance);
         self.readdress_mail();
         if self.compiled.site.is_none() {

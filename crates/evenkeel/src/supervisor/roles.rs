@@ -165,7 +165,8 @@ impl Supervisor {
 
     /// What a vrrp role in place of one that was master has to know to go on; nothing when it starts like any other.
     fn known(&self) -> Vec<Event> {
-        let mut known = self.mastership.resumptions(Instant::now(), &self.compiled.vrrp.instances);
+        let mut known = self.maintenance.event().into_iter().collect::<Vec<_>>();
+        known.extend(self.mastership.resumptions(Instant::now(), &self.compiled.vrrp.instances));
         let delay = self.startup_delay();
         if !delay.is_zero() {
             known.push(Event::Delay(delay));
@@ -322,6 +323,7 @@ impl Supervisor {
                 self.mastership.note(&explanation);
                 self.tell_master();
                 self.keep(explanation);
+                self.describe();
             }
             Heard::Message(FromVrrp::Bfd { session, up }) => {
                 self.tell_session(&session, up);
@@ -467,6 +469,7 @@ impl Supervisor {
             }
             Role::Mail => self.respawn_mail(),
             Role::Dbus => self.respawn_dbus(),
+            Role::Peer => self.respawn_peers(),
             // Stopped meanwhile.
             Role::Vrrp | Role::Balance | Role::Proxy => {}
         }

@@ -3,8 +3,8 @@
 use super::roles::RoleSlot;
 use super::{Supervisor, load};
 use evenkeel_bus::{
-    BalanceView, GroupView, InstanceView, LatenessView, NodeStatus, ProxyHealth, ProxyView, Reply, RoleState, RoleView,
-    SessionView, ToBalance, ToProxy, ToVrrp, WallTime,
+    BalanceView, GroupView, InstanceView, LatenessView, NodeStatus, PeerNodeView, ProxyHealth, ProxyView, Reply,
+    RoleState, RoleView, SessionView, ToBalance, ToPeer, ToProxy, ToVrrp, WallTime,
 };
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -35,6 +35,7 @@ pub struct Questions {
     vrrp: BTreeMap<u64, oneshot::Sender<OfVrrp>>,
     proxy: BTreeMap<u64, oneshot::Sender<evenkeel_site::Status>>,
     balance: BTreeMap<u64, oneshot::Sender<BalanceView>>,
+    peers: BTreeMap<u64, oneshot::Sender<Vec<PeerNodeView>>>,
 }
 
 impl Questions {
@@ -66,6 +67,22 @@ impl Questions {
             None => drop(self.balance.remove(&id)),
         }
         answer
+    }
+
+    /// Asks the peer role.
+    pub fn ask_peers(&mut self, role: &RoleSlot<ToPeer>) -> oneshot::Receiver<Vec<PeerNodeView>> {
+        let (id, answer) = open(&mut self.last, &mut self.peers);
+        match &role.process {
+            Some(process) => process.send(ToPeer::Status { id }),
+            None => drop(self.peers.remove(&id)),
+        }
+        answer
+    }
+
+    pub(super) fn peers_answered(&mut self, id: u64, peers: Vec<PeerNodeView>) {
+        if let Some(answer) = self.peers.remove(&id) {
+            let _ = answer.send(peers);
+        }
     }
 
     pub(super) fn vrrp_answered(&mut self, id: u64, status: OfVrrp) {
@@ -120,10 +137,12 @@ impl Supervisor {
     }
 
     /// Everything about this node. The future does not borrow, so that the main loop goes on meanwhile.
-    fn status(&mut self) -> impl Future<Output = NodeStatus> + use<> {
+    pub(super) fn status(&mut self) -> impl Future<Output = NodeStatus> + use<> {
         let vrrp = self.questions.ask_vrrp(&self.vrrp);
         let proxy = self.questions.ask_proxy(&self.proxy);
         let balance = self.questions.ask_balance(&self.balance);
+        let has_peers = !self.compiled.peer.peers.is_empty();
+        let peers = self.questions.ask_peers(&self.peers.slot);
         let has_vrrp = self.wants_vrrp();
         let health = self.compiled.site.is_some().then(|| ProxyHealth {
             healthy: self.health.healthy,
@@ -146,6 +165,9 @@ impl Supervisor {
         if self.dbus.slot.state != RoleState::Stopped {
             roles.push(view("dbus", &self.dbus.slot, self.dbus.slot.process.as_ref().map(|p| p.pid)));
         }
+        if self.peers.slot.state != RoleState::Stopped {
+            roles.push(view("peer", &self.peers.slot, self.peers.slot.process.as_ref().map(|p| p.pid)));
+        }
         let mut node = NodeStatus {
             node: self.compiled.settings.router_id.clone().unwrap_or_else(load::host_name),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -155,20 +177,24 @@ impl Supervisor {
             files: self.compiled.files.clone(),
             configured_at: self.configured_at,
             reload_error: self.reload_error.clone(),
+            maintenance: self.maintenance.view(WallTime::now()),
             roles,
             lateness: None,
             instances: None,
             groups: None,
             bfd: None,
+            peers: (!has_peers).then(Vec::new),
             proxy: None,
             balance: None,
         };
         async move {
-            let (vrrp, proxy, balance) = tokio::join!(
+            let (vrrp, proxy, balance, peers) = tokio::join!(
                 tokio::time::timeout(LIMIT, vrrp),
                 tokio::time::timeout(LIMIT, proxy),
-                tokio::time::timeout(LIMIT, balance)
+                tokio::time::timeout(LIMIT, balance),
+                tokio::time::timeout(LIMIT, peers)
             );
+            node.peers = peers.ok().and_then(Result::ok).or(node.peers);
             node.balance = balance.ok().and_then(Result::ok);
             let vrrp = vrrp.ok().and_then(Result::ok);
             let proxy = proxy.ok().and_then(Result::ok);

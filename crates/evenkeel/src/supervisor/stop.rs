@@ -20,6 +20,7 @@ impl Supervisor {
         self.watchers = super::watch::Watchers::default();
         self.stop_vrrp().await;
         self.stop_dbus().await;
+        self.stop_peers().await;
         self.stop_balance().await;
         self.stop_proxy(end, signals).await;
         let scripts_until = Instant::now() + self.child_wait();
@@ -105,6 +106,12 @@ impl Supervisor {
         self.dbus_signal(DbusSignal::Stopped);
         self.let_dbus_go();
         self.attend_until(Instant::now() + QUIT, |supervisor| supervisor.dbus.slot.state != RoleState::Stopping).await;
+    }
+
+    /// After the virtual routers, whose handover the peers see.
+    async fn stop_peers(&mut self) {
+        self.let_peers_go();
+        self.attend_until(Instant::now() + QUIT, |supervisor| supervisor.peers.slot.state != RoleState::Stopping).await;
     }
 
     async fn stop_proxy(&mut self, end: End, signals: &mut Signals) {

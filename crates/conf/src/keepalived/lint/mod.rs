@@ -4,6 +4,7 @@ mod addresses;
 mod balance;
 mod election;
 mod pair;
+mod peer;
 mod script;
 
 use super::Loaded;
@@ -63,6 +64,7 @@ pub fn lint(loaded: &Loaded, host: &dyn Host) -> Vec<Diagnostic> {
     for draft in loaded.drafts.scripts.iter().filter(|draft| !draft.duplicate) {
         script::script(draft, loaded, host, &mut found);
     }
+    peer::peers(loaded, host, &mut found);
     balance::notices([&loaded.drafts.fifos.lvs.reader], loaded, host, &mut found);
     for draft in &loaded.drafts.balance.pools {
         balance::pool(draft, loaded, host, &mut found);

@@ -1,12 +1,12 @@
 //! auth_hmac: its keys, some of which are in files of their own.
 
+use super::key::{self, Source};
 use super::number::Garbage;
 use super::{At, InstanceDraft, Lower};
 use crate::keepalived::language::{Node, Word};
-use crate::{Diagnostic, Files, ReadError, Span};
+use crate::{Diagnostic, Files, Span};
 use evenkeel_vrrp::config::{Centis, Hmac, Key, KeyId, Mode, Replay, Secret};
 use std::num::NonZeroU16;
-use std::path::{Path, PathBuf};
 
 /// What the block says.
 #[derive(Clone, Debug)]
@@ -23,22 +23,6 @@ pub(in crate::keepalived) struct HmacDraft {
 struct KeyDraft {
     id: KeyId,
     source: At<Source>,
-}
-
-#[derive(Clone)]
-enum Source {
-    /// `hex:...` or text, as it stands in the configuration.
-    Text(String),
-    File(PathBuf),
-}
-
-impl std::fmt::Debug for Source {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Source::Text(_) => f.write_str("********"),
-            Source::File(path) => write!(f, "{}", path.display()),
-        }
-    }
 }
 
 pub(in crate::keepalived) fn begin(lower: &mut Lower, node: &Node) {
@@ -63,11 +47,7 @@ fn draft(lower: &mut Lower) -> Option<&mut HmacDraft> {
 pub(in crate::keepalived) fn key(lower: &mut Lower, node: &Node) {
     let (Some(number), Some(word)) = (node.argument(1), node.argument(2)) else { return };
     let Some(id) = key_id(lower, number) else { return };
-    let source = match word.text.strip_prefix("file:") {
-        Some(path) => Source::File(PathBuf::from(path)),
-        None => Source::Text(word.text.clone()),
-    };
-    let source = At::of(word, source);
+    let source = Source::of(word);
     let Some(draft) = draft(lower) else { return };
     if draft.keys.iter().any(|key| key.id == id) {
         return lower.say(
@@ -177,78 +157,13 @@ pub(super) fn finish(
     })
 }
 
-/// The bytes of a key; `None` after saying why it cannot be used.
+/// A key; `None` after saying why it cannot be used.
 fn secret(source: &At<Source>, files: &dyn Files, lower: &mut Lower) -> Option<Secret> {
-    let place = source.span;
-    let unusable = |message: String, fix: &str| {
-        Diagnostic::warning("key-unusable", place, message).so("the key is left out").fix(fix)
-    };
-    let (content, wheres) = match &source.value {
-        Source::Text(text) => (text.clone().into_bytes(), "the key"),
-        Source::File(path) => match read(path, files) {
-            Ok(content) => {
-                if files.readable_by_others(path) {
-                    let path = path.display();
-                    lower.say(
-                        Diagnostic::warning(
-                            "key-readable",
-                            place,
-                            format!("{path} can be read by others than its owner"),
-                        )
-                        .so("security: whoever reads it can become master")
-                        .fix(format!("run `chmod 600 {path}`")),
-                    );
-                }
-                (content, "the key in the file")
-            }
-            Err(error) => {
-                let diagnostic = unusable(
-                    format!("read {}: {error}", path.display()),
-                    "write a file that root can read, with `hex:` and 64 to 128 hexadecimal digits in it",
-                );
-                lower.say(diagnostic);
-                return None;
-            }
-        },
-    };
-    let bytes = match content.strip_prefix(b"hex:") {
-        Some(digits) => match unhex(digits) {
-            Some(bytes) => bytes,
-            None => {
-                lower.say(unusable(
-                    format!("{wheres} is no even number of hexadecimal digits"),
-                    "write `hex:` and 64 to 128 hexadecimal digits, as `openssl rand -hex 32` prints them",
-                ));
-                return None;
-            }
-        },
-        None => content,
-    };
+    let bytes = key::bytes(source, "become master", files, lower)?;
     let n_bytes = bytes.len();
     let secret = Secret::new(bytes);
     if secret.is_none() {
-        let (short, long) = (Secret::SHORTEST, Secret::LONGEST);
-        let how = if n_bytes < short { "too short" } else { "too long" };
-        lower.say(unusable(
-            format!("{wheres} is {how}: {n_bytes} bytes, not {short} to {long}"),
-            "write `hex:` and 64 hexadecimal digits, as `openssl rand -hex 32` prints them",
-        ));
+        key::wrong_length(source, n_bytes, Secret::SHORTEST..=Secret::LONGEST, lower);
     }
     secret
-}
-
-/// The content of a key's file without the newline at its end.
-fn read(path: &Path, files: &dyn Files) -> Result<Vec<u8>, ReadError> {
-    let mut content = files.read(path)?;
-    if content.last() == Some(&b'\n') {
-        content.pop();
-    }
-    Ok(content)
-}
-
-fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
-    let value = |digit: &u8| char::from(*digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
-    let (pairs, rest) = digits.as_chunks::<2>();
-    let byte = |[high, low]: &[u8; 2]| Some(value(high)? << 4 | value(low)?);
-    if rest.is_empty() { pairs.iter().map(byte).collect() } else { None }
 }

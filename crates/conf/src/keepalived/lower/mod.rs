@@ -14,11 +14,13 @@ pub(in crate::keepalived) mod global;
 pub(in crate::keepalived) mod group;
 pub(in crate::keepalived) mod hmac;
 pub(in crate::keepalived) mod instance;
+mod key;
 pub(in crate::keepalived) mod links;
 pub(in crate::keepalived) mod mail;
 pub(in crate::keepalived) mod network;
 mod number;
 pub(in crate::keepalived) mod pacing;
+pub(in crate::keepalived) mod peer;
 pub(in crate::keepalived) mod process;
 pub(in crate::keepalived) mod scheduling;
 pub(in crate::keepalived) mod script;
@@ -111,6 +113,7 @@ pub(in crate::keepalived) struct Drafts {
     pub(in crate::keepalived) network: network::Drafts,
     pub(in crate::keepalived) paced: Vec<pacing::PacedDraft>,
     pub(in crate::keepalived) links: links::LinksDraft,
+    pub(in crate::keepalived) peers: Vec<peer::PeerDraft>,
 }
 
 /// Defaults of the instances, from global_defs.

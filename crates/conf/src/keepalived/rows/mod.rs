@@ -3,6 +3,7 @@
 mod check;
 mod global;
 mod instance;
+mod peer;
 mod vrrp;
 
 use super::language::Node;
@@ -72,6 +73,7 @@ pub enum Block {
     FileCheck,
     BfdCheck,
     AgentCheck,
+    Peer,
 }
 
 impl Block {
@@ -107,6 +109,7 @@ impl Block {
             Block::FileCheck => "FILE_CHECK",
             Block::BfdCheck => "BFD_CHECK",
             Block::AgentCheck => "AGENT_CHECK",
+            Block::Peer => "peer",
         }
     }
 }
@@ -156,7 +159,7 @@ pub enum Body {
 /// All rows.
 pub fn directives() -> &'static [Directive] {
     static ALL: OnceLock<Vec<Directive>> = OnceLock::new();
-    ALL.get_or_init(|| [global::ROWS, vrrp::ROWS, instance::ROWS, check::ROWS].concat())
+    ALL.get_or_init(|| [global::ROWS, vrrp::ROWS, instance::ROWS, check::ROWS, peer::ROWS].concat())
 }
 
 /// The row of `name` in `block`.
