@@ -39,7 +39,8 @@ pub(crate) async fn run(
         (_, None) => BodyHeader::Chunked,
     };
     request_head(asked, plan.scope, target, body_header, &mut text);
-    let mut exchange = Exchange { line, asked, upstream, pass, scope: plan.scope, target, keep, record };
+    let n_before = record.attempts.len();
+    let mut exchange = Exchange { n_before, line, asked, upstream, pass, scope: plan.scope, target, keep, record };
     let after = exchange.try_servers(&text, body).await;
     asked.worker.buffers.put_text(text);
     after
@@ -54,6 +55,8 @@ struct Exchange<'e> {
     target: &'e str,
     keep: bool,
     record: &'e mut Record,
+    /// Attempts before this upstream was asked.
+    n_before: usize,
 }
 
 /// How one attempt ended without an answer for the client.
@@ -627,7 +630,8 @@ impl Exchange<'_> {
 
     fn note_attempt(&mut self, address: String, status: Option<u16>) {
         if self.asked.is_logged() {
-            self.record.attempts.push(Attempt { address, status, ..Attempt::default() });
+            let is_elsewhere = self.record.attempts.len() == self.n_before;
+            self.record.attempts.push(Attempt { address, status, is_elsewhere, ..Attempt::default() });
         }
     }
 

@@ -65,6 +65,8 @@ pub(crate) struct Attempt {
     pub(crate) header: Option<Duration>,
     pub(crate) response: Option<Duration>,
     pub(crate) length: u64,
+    /// The first for another upstream: that of an error page.
+    pub(crate) is_elsewhere: bool,
 }
 
 impl<'a> Asked<'a> {
@@ -273,7 +275,7 @@ impl View<'_> {
     fn attempts(&self, out: &mut Vec<u8>, write: impl Fn(&Attempt, &mut Vec<u8>)) -> bool {
         for (index, attempt) in self.record.attempts.iter().enumerate() {
             if index > 0 {
-                out.extend_from_slice(b", ");
+                out.extend_from_slice(if attempt.is_elsewhere { b" : " } else { b", " });
             }
             write(attempt, out);
         }

@@ -60,11 +60,12 @@ pub(crate) async fn returned(
         record.status = 444;
         return After::Close;
     }
-    let status = if matches!(status, 301 | 302 | 303 | 307 | 308) { status } else { asked.status(status) };
+    let is_redirect = matches!(status, 301 | 302 | 303 | 307 | 308);
+    let status = if is_redirect { status } else { asked.status(status) };
     record.status = status;
     let mut rendered = Vec::new();
     text.render(&asked.values(record), &mut rendered);
-    if matches!(status, 301 | 302 | 303 | 307 | 308) {
+    if is_redirect {
         return redirect(line, asked, status, &String::from_utf8_lossy(&rendered), keep, record).await;
     }
     let content_type = asked.plan.map_or("", |plan| media_type(&plan.scope.values, &plan.uri));

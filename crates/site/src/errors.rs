@@ -3,7 +3,7 @@
 use crate::config::answer::{ErrorPage, Shown};
 use crate::plan::{Answer, Facts, Plan};
 use crate::site::{CompileError, Compiler, Site};
-use crate::template::Template;
+use crate::template::{Template, Values, Variable};
 
 /// `error_page`, compiled.
 #[derive(Clone, Debug)]
@@ -36,7 +36,8 @@ impl Site {
             Shown::Page => None,
             Shown::This(status) => Some(status),
         };
-        let target = plan.render(&page.target, facts);
+        let target = plan.render(&page.target, &WithStatus { facts, status });
+        let is_fixed = page.target.literal().is_some();
         match target.first() {
             Some(b'/') => {
                 if method != "HEAD" {
@@ -44,7 +45,8 @@ impl Site {
                 }
                 let method = plan.method.unwrap_or(method);
                 let (path, args) = split_args(&target);
-                plan.args = args;
+                // nginx has arguments then, if only empty ones.
+                plan.args = args.or((!is_fixed).then(Vec::new));
                 self.redirect(plan, path, method, facts);
             }
             Some(b'@') => self.to_named(plan, &target, method, facts),
@@ -54,6 +56,22 @@ impl Site {
             }
         }
         true
+    }
+}
+
+/// What is known of a request whose answer is an error.
+struct WithStatus<'f> {
+    facts: &'f dyn Facts,
+    status: u16,
+}
+
+impl Values for WithStatus<'_> {
+    fn write(&self, variable: &Variable, out: &mut Vec<u8>) -> bool {
+        if *variable == Variable::Status {
+            out.extend_from_slice(format!("{:03}", self.status).as_bytes());
+            return true;
+        }
+        self.facts.write(variable, out)
     }
 }
 

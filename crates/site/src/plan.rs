@@ -188,7 +188,8 @@ impl Site {
             plan.host = host.into_owned();
         }
         plan.uri = parsed.path.into_owned();
-        plan.args = parsed.args.map(|args| args.as_bytes().to_vec());
+        // A `?` with nothing after it is no arguments.
+        plan.args = parsed.args.filter(|args| !args.is_empty()).map(|args| args.as_bytes().to_vec());
         plan.was_quoted = parsed.quoted;
         plan.client = request.client;
         self.start_over(&mut plan, request.method, facts);

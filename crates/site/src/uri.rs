@@ -106,11 +106,12 @@ fn hex(digit: u8) -> Result<u8, BadTarget> {
     (digit as char).to_digit(16).and_then(|value| u8::try_from(value).ok()).ok_or(BadTarget)
 }
 
-/// Appends a path in the form of a request target: `%XX` for blanks, controls, `#`, `%`, `?` and what is not ASCII.
+/// Appends a path in the form of a request target: `%XX` for `#`, `%`, `?` and what no URI holds.
 pub fn escape(path: &[u8], out: &mut String) {
     for byte in path {
         match byte {
-            0..=b' ' | b'#' | b'%' | b'?' | 0x7f..=0xff => push_escaped(*byte, out),
+            b'#' | b'%' | b'?' => push_escaped(*byte, out),
+            byte if is_unsafe(*byte) => push_escaped(*byte, out),
             byte => out.push(*byte as char),
         }
     }
@@ -131,7 +132,8 @@ pub(crate) fn escape_args(value: &[u8], out: &mut Vec<u8>) {
     let mut text = String::with_capacity(value.len());
     for byte in value {
         match byte {
-            0..=b' ' | b'#' | b'%' | b'&' | b'+' | b';' | b'?' | 0x7f..=0xff => push_escaped(*byte, &mut text),
+            b'#' | b'%' | b'&' | b'+' | b';' | b'?' => push_escaped(*byte, &mut text),
+            byte if is_unsafe(*byte) => push_escaped(*byte, &mut text),
             byte => text.push(*byte as char),
         }
     }
@@ -162,6 +164,11 @@ pub(crate) fn unescape_redirect(target: &[u8]) -> Vec<u8> {
     }
     out.extend_from_slice(rest);
     out
+}
+
+/// What no part of a URI may hold (RFC 3986, appendix A, and what is not ASCII).
+fn is_unsafe(byte: u8) -> bool {
+    matches!(byte, 0..=b' ' | b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | 0x7f..=0xff)
 }
 
 fn push_escaped(byte: u8, out: &mut String) {
