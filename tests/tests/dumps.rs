@@ -227,7 +227,11 @@ fn much_of_what_may_be_configured_has_keepaliveds_lines() {
     if !able_to_run(&["keepalived"]) {
         return;
     }
-    let twins = Twins::start_with(MUCH, &["10.0.0.100", "10.0.0.110"], "VRRP_Script(chk) succeeded");
+    let twins = Twins::start_with(
+        MUCH,
+        &["10.0.0.100", "10.0.0.110", "10.0.0.111", "2001:db8::1"],
+        "VRRP_Script(chk) succeeded",
+    );
     let [theirs, ours] = twins.written("USR1", "/tmp/keepalived.data", "------< Interfaces");
     // Of a route that it has put in it says so as long as it has not heard of it.
     let theirs = theirs.replace(" [installed ifindex 0]", "");
