@@ -192,8 +192,8 @@ impl Keepalived {
             if let Some(link) = self.links.get(&router.config.interface) {
                 let source = source(link, router.config.family());
                 router.sends = source.map(|source| (link.index, source)).or(router.sends);
-                router.clean(actions);
             }
+            router.clean(actions);
         }
         if self.delayed_until.is_some() {
             return;

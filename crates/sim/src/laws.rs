@@ -8,30 +8,36 @@
 //! - It has no `failover`: as master it is made to go by stopping it.
 
 use crate::daemon::Seen;
+use crate::guest::Whose;
 use crate::node::Node;
 use crate::scenario::{LINK, primary};
 use crate::world::{Broken, World};
 use evenkeel_vrrp::config::Preempt;
-use evenkeel_vrrp::{Action, StateName};
+use evenkeel_vrrp::{Action, StateName, timers};
 use evenkeel_wire::Family;
 use evenkeel_wire::ipv4;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// Addresses of which some node must serve each, at every instant.
+/// Addresses of which some node must serve each, at every instant, where clients look for it.
 pub(crate) struct Watch {
-    pub(crate) instances: Vec<usize>,
+    pub(crate) addresses: Vec<IpAddr>,
     /// Who could serve them.
     pub(crate) component: Vec<usize>,
-    pub(crate) master: usize,
     /// From when on. A keepalived that is told to stop lets go first: until its successor's skew is over nobody answers,
     /// and no neighbour can do anything about that.
     pub(crate) from: Duration,
+    /// Since when each of them is looked for where it is not.
+    pub(crate) astray: BTreeMap<IpAddr, Duration>,
 }
 
 impl Node {
     /// Within this time an address that was removed by hand is back.
     pub(crate) const REPAIR_TIME: Duration = Duration::from_secs(1);
+    /// And within this one if nobody reported it: addresses are compared with the next deadline after the period, and a
+    /// master has one each second.
+    pub(crate) const UNREPORTED_REPAIR_TIME: Duration = Duration::from_millis(6_500);
 }
 
 impl World {
@@ -42,7 +48,11 @@ impl World {
         let acts = match action {
             Action::SendAdvert { .. } | Action::Announce { .. } | Action::Probe { .. } | Action::Stopped => true,
             Action::Hold { addresses, .. } => !addresses.is_empty(),
-            Action::Notify { .. } | Action::NotifyGroup { .. } | Action::Explain(_) | Action::Unclaimed { .. } => false,
+            Action::Notify { .. }
+            | Action::NotifyGroup { .. }
+            | Action::Explain(_)
+            | Action::Unclaimed { .. }
+            | Action::Compare => false,
         };
         if node.stopped && acts {
             return Err(format!("a router does nothing after Stopped: {name} wants {action:?}"));
@@ -72,7 +82,7 @@ impl World {
                 return Err(format!("who announces holds: {name} announces addresses that it has not"));
             }
             Action::Explain(transition) => {
-                let known = node.states[transition.instance.0 as usize];
+                let Some(known) = node.state(transition.instance) else { return Ok(()) };
                 if known != transition.from {
                     let from = transition.from;
                     return Err(format!(
@@ -86,6 +96,7 @@ impl World {
             | Action::Notify { .. }
             | Action::NotifyGroup { .. }
             | Action::Unclaimed { .. }
+            | Action::Compare
             | Action::Stopped => {}
         }
         Ok(())
@@ -114,10 +125,14 @@ impl World {
             }
             for address in node.instance_addresses(k) {
                 let has = node.addresses.contains(&address);
-                let awaits_repair = node.removed.get(&address).is_some_and(|at| self.now < *at + Node::REPAIR_TIME);
+                let is_early = |by: &Duration| self.now < (*by).max(node.paused_until + Node::REPAIR_TIME);
+                let awaits_repair = node.removed.get(&address).is_some_and(is_early);
+                // What somebody added is noticed by one that has deadlines; that keepalived would is not known.
+                let is_asleep = matches!(state, StateName::Init | StateName::Fault | StateName::Stopped);
+                let was_added = node.added.get(&address).is_some_and(|by| is_early(by) || is_asleep || !node.is_ours());
                 let resumes = node.resumes_until.get(&k).is_some_and(|until| self.now < *until);
                 let left_there = has && state == StateName::Init && (node.starting || resumes);
-                if has != instance.holding && (has || !awaits_repair) && !left_there {
+                if has != instance.holding && (has || !awaits_repair) && !left_there && !was_added {
                     let says = if instance.holding { "says that it holds" } else { "says that it does not hold" };
                     let kernel = if has { "has it" } else { "has it not" };
                     return Err(format!(
@@ -138,7 +153,8 @@ impl World {
             }
         }
         let limit = self.scenario.down_interval * 2;
-        if let Some(at) = node.shutdown_at.filter(|at| !node.stopped && self.now > *at + limit) {
+        let is_overdue = |at: &Duration| !node.stopped && self.now > (*at).max(node.paused_until) + limit;
+        if let Some(at) = node.shutdown_at.filter(is_overdue) {
             return Err(format!("a shutdown ends: {name} was told at {at:?} and has not stopped"));
         }
         Ok(())
@@ -148,6 +164,8 @@ impl World {
     pub(crate) fn check_settled(&self) -> Result<(), Broken> {
         self.nodes.iter().try_for_each(|node| self.check_node(node))?;
         self.nodes.iter().try_for_each(Self::check_groups)?;
+        self.check_client()?;
+        self.check_sessions()?;
         let mut seen = vec![false; self.nodes.len()];
         for n in 0..self.nodes.len() {
             if seen[n] {
@@ -156,6 +174,33 @@ impl World {
             let component = self.component(n);
             component.iter().for_each(|n| seen[*n] = true);
             self.check_component(&component, None)?;
+        }
+        Ok(())
+    }
+
+    /// After settling: clients look for an address where it is, as far as ours are concerned. Not demanded: that a keepalived
+    /// which lets go says so to a master that never heard of it; that one which is master cares for what others claim; and
+    /// that it announces itself when one that was master beside it has failed.
+    fn check_client(&self) -> Result<(), Broken> {
+        for (address, asked) in &self.client {
+            let mut holders = self.nodes.iter().filter(|node| node.serves(*address));
+            let (Some(holder), None) = (holders.next(), holders.next()) else { continue };
+            // Who cannot be heard cannot be answered.
+            let component = self.component(holder.number);
+            if self.nodes.iter().any(|node| node.is_up(LINK) && !component.contains(&node.number)) {
+                continue;
+            }
+            let is_excused = match asked {
+                Whose::Node(n) if *n == holder.number => true,
+                Whose::Node(n) => !self.nodes[*n].is_ours() || !(holder.is_ours() || self.nodes[*n].is_eligible()),
+                Whose::Guest => !holder.is_ours(),
+            };
+            if !is_excused {
+                let name = holder.name();
+                return Err(format!(
+                    "clients look for an address where it is: {address} is with {name}, and is looked for at {asked:?}"
+                ));
+            }
         }
         Ok(())
     }
@@ -195,7 +240,7 @@ impl World {
             .filter(|node| node.runs())
             .filter_map(|node| Some((node, node.see(self.now)?)))
             .collect();
-        let n_instances = self.nodes[component[0]].config.instances.len();
+        let n_instances = component.iter().map(|n| self.nodes[*n].config.instances.len()).max().unwrap_or_default();
         for k in 0..n_instances {
             let members: Vec<(&Node, Seen)> =
                 seen.iter().filter_map(|(node, seen)| Some((*node, *seen.get(k)?))).collect();
@@ -240,15 +285,33 @@ impl World {
     }
 
     /// While a master goes in good order: there is no instant at which nobody serves.
-    pub(crate) fn check_watch(&self) -> Result<(), Broken> {
-        let Some(watch) = self.watch.as_ref().filter(|watch| watch.from <= self.now) else {
+    pub(crate) fn check_watch(&mut self) -> Result<(), Broken> {
+        let Some(mut watch) = self.watch.take() else {
             return Ok(());
         };
-        for k in &watch.instances {
-            for address in self.nodes[watch.master].instance_addresses(*k) {
-                if !watch.component.iter().any(|n| self.nodes[*n].serves(address)) {
-                    return Err(format!("a handover leaves no gap: nobody serves {address}"));
-                }
+        let is_kept = if watch.from <= self.now { self.check_watched(&mut watch) } else { Ok(()) };
+        self.watch = Some(watch);
+        is_kept
+    }
+
+    fn check_watched(&self, watch: &mut Watch) -> Result<(), Broken> {
+        // What one announces that lets go while it is under way may reach the client last. The other hears it too, and
+        // answers it in a moment.
+        let on_its_way = self.lan.quality.delay * 3 + timers::CONTRADICTED + Duration::from_millis(1);
+        for address in &watch.addresses {
+            if !watch.component.iter().any(|n| self.nodes[*n].serves(*address)) {
+                return Err(format!("a handover leaves no gap: nobody serves {address}"));
+            }
+            let asked = self.client.get(address);
+            // A keepalived that lets go says nothing, and one that is master cares for nothing that is claimed.
+            let is_keepalived = |n: &usize| !self.nodes[*n].is_ours() && self.nodes[*n].serves(*address);
+            let is_left_by_keepalived = matches!(asked, Some(Whose::Node(n)) if !self.nodes[*n].is_ours())
+                && watch.component.iter().any(is_keepalived);
+            let is_found = matches!(asked, Some(Whose::Node(n)) if self.nodes[*n].serves(*address));
+            if is_found || is_left_by_keepalived {
+                watch.astray.remove(address);
+            } else if self.now > *watch.astray.entry(*address).or_insert(self.now) + on_its_way {
+                return Err(format!("a handover leaves no client behind: {address} is looked for at {asked:?}"));
             }
         }
         Ok(())

@@ -10,7 +10,11 @@
 //! law is a regression test.
 
 pub mod balance;
+mod bfd;
 mod daemon;
+mod faults;
+mod guest;
+mod handover;
 mod keepalived;
 mod lan;
 mod laws;
@@ -39,6 +43,8 @@ pub struct Summary {
     pub n_transitions: u64,
     /// Those of them that the model of keepalived made.
     pub n_peer_transitions: u64,
+    /// Times that a BFD session which is tracked came up or went down.
+    pub n_session_changes: u64,
     /// Mishaps that took effect.
     pub n_faults: u64,
     /// Planned handovers that were watched for a gap.
@@ -53,6 +59,7 @@ impl Summary {
             n_adverts: self.n_adverts + other.n_adverts,
             n_transitions: self.n_transitions + other.n_transitions,
             n_peer_transitions: self.n_peer_transitions + other.n_peer_transitions,
+            n_session_changes: self.n_session_changes + other.n_session_changes,
             n_faults: self.n_faults + other.n_faults,
             n_handovers: self.n_handovers + other.n_handovers,
         }

@@ -1,7 +1,8 @@
 use crate::daemon::{Daemon, Program, Seen};
 use crate::scenario::{LINK, NodePlan, OTHER_LINK, primary};
-use evenkeel_vrrp::config::{TrackTarget, VirtualAddress};
-use evenkeel_vrrp::{Config, Interface, StateName};
+use evenkeel_bfd::Sessions;
+use evenkeel_vrrp::config::{Instance, Track, TrackTarget, VirtualAddress};
+use evenkeel_vrrp::{Config, InstanceId, Interface, StateName};
 use evenkeel_wire::{Family, Instant, Mac};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -11,7 +12,15 @@ use std::time::Duration;
 pub(crate) struct Node {
     pub(crate) number: usize,
     pub(crate) program: Program,
+    /// What its process was started with.
     pub(crate) config: Config,
+    /// What the file says, if it was edited since.
+    pub(crate) edited: Option<Config>,
+    /// What it said at the start.
+    pub(crate) original: Config,
+    /// Instances that the last reload took away, with the states they were in: their goodbyes have numbers beyond the list.
+    pub(crate) departed: Vec<(Instance, StateName)>,
+    pub(crate) startup_delay: Option<Duration>,
     clock_offset: Duration,
     first_index: u32,
 
@@ -36,8 +45,21 @@ pub(crate) struct Node {
     link_up: BTreeMap<&'static str, bool>,
     /// Virtual addresses in the kernel.
     pub(crate) addresses: BTreeSet<IpAddr>,
-    /// Addresses that somebody removed by hand, and when.
+    /// Addresses that somebody removed by hand, and by when they have to be back.
     pub(crate) removed: BTreeMap<IpAddr, Duration>,
+    /// Addresses that somebody added by hand, and by when they have to be gone.
+    pub(crate) added: BTreeMap<IpAddr, Duration>,
+    /// What the router wants each instance to hold.
+    holds: BTreeMap<usize, Vec<IpAddr>>,
+    /// Until when the process gets no time.
+    pub(crate) paused_until: Duration,
+    /// The BFD sessions that its processes have, if any.
+    pub(crate) bfd: Option<evenkeel_bfd::Config>,
+    pub(crate) sessions: Option<Sessions>,
+    /// The session with the next neighbour is up, as it said last.
+    pub(crate) sees_next: bool,
+    pub(crate) file_value: i32,
+    pub(crate) processes_well: bool,
     pub(crate) script_works: bool,
     pub(crate) proxy_healthy: bool,
 }
@@ -48,6 +70,10 @@ impl Node {
             number,
             program: plan.program,
             config: plan.config.clone(),
+            edited: None,
+            original: plan.config.clone(),
+            departed: Vec::new(),
+            startup_delay: plan.startup_delay,
             clock_offset: plan.clock_offset,
             first_index: plan.first_index,
             powered: true,
@@ -63,6 +89,14 @@ impl Node {
             link_up: BTreeMap::from([(LINK, true), (OTHER_LINK, true)]),
             addresses: BTreeSet::new(),
             removed: BTreeMap::new(),
+            added: BTreeMap::new(),
+            holds: BTreeMap::new(),
+            paused_until: Duration::ZERO,
+            bfd: plan.bfd.clone(),
+            sessions: None,
+            sees_next: false,
+            file_value: 0,
+            processes_well: true,
             script_works: true,
             proxy_healthy: true,
         }
@@ -97,6 +131,9 @@ impl Node {
 
     pub(crate) fn start(&mut self, seed: u64) {
         self.powered = true;
+        if let Some(edited) = self.edited.take() {
+            self.config = edited;
+        }
         self.router = Some(Daemon::new(self.program, self.config.clone(), seed));
         self.starting = true;
         self.incarnation += 1;
@@ -105,6 +142,8 @@ impl Node {
         self.wake_at = None;
         self.states = vec![StateName::Init; self.config.instances.len()];
         self.removed.clear();
+        self.holds.clear();
+        self.departed.clear();
     }
 
     /// What the supervisor tells a process that takes the place of one that was master a moment ago, with how much time
@@ -115,7 +154,7 @@ impl Node {
         let Some((died_at, masters)) = died else { return Vec::new() };
         let mut left = Vec::new();
         for k in masters {
-            let instance = &self.config.instances[k];
+            let Some(instance) = self.config.instances.get(k) else { continue };
             let undisputed = instance.advert_interval.duration() * u32::from(instance.down_adverts.get() - 1);
             if let Some(within) = (died_at + undisputed).checked_sub(now).filter(|within| !within.is_zero()) {
                 self.resumes_until.insert(k, now + within);
@@ -132,8 +171,10 @@ impl Node {
             self.died = Some((now, masters));
         }
         self.router = None;
+        self.sessions = None;
         self.wake_at = None;
         self.removed.clear();
+        self.paused_until = Duration::ZERO;
     }
 
     pub(crate) fn power_off(&mut self, now: Duration) {
@@ -141,6 +182,16 @@ impl Node {
         self.died = None;
         self.powered = false;
         self.addresses.clear();
+        self.added.clear();
+    }
+
+    pub(crate) fn is_paused(&self, now: Duration) -> bool {
+        now < self.paused_until
+    }
+
+    /// A machine that was suspended goes on with the clock that it had.
+    pub(crate) fn suspend(&mut self, lasts: Duration) {
+        self.clock_offset = self.clock_offset.saturating_sub(lasts);
     }
 
     pub(crate) fn runs(&self) -> bool {
@@ -154,6 +205,16 @@ impl Node {
     /// Whether that was a change.
     pub(crate) fn set_link(&mut self, link: &'static str, up: bool) -> bool {
         self.link_up.insert(link, up) != Some(up)
+    }
+
+    /// As the router's transitions have it, those of an instance that the last reload took away among them.
+    pub(crate) fn state(&self, instance: InstanceId) -> Option<StateName> {
+        let departed = || self.departed.get(instance.departed(self.states.len())?).map(|(_, state)| *state);
+        self.states.get(instance.0 as usize).copied().or_else(departed)
+    }
+
+    pub(crate) fn link_index(&self) -> u32 {
+        self.index(LINK)
     }
 
     pub(crate) fn index(&self, link: &str) -> u32 {
@@ -180,14 +241,41 @@ impl Node {
         for address in self.instance_addresses(instance) {
             self.addresses.remove(&address);
             self.removed.remove(&address);
+            self.added.remove(&address);
         }
-        self.addresses.extend(wanted.iter().map(|address| address.prefix.address()));
+        let wanted: Vec<_> = wanted.iter().map(|address| address.prefix.address()).collect();
+        self.addresses.extend(&wanted);
+        self.holds.insert(instance, wanted);
     }
 
-    /// Every address that moves with an instance.
+    /// Takes away what nobody holds; what is missing of that which somebody holds.
+    pub(crate) fn compare(&mut self) -> Vec<IpAddr> {
+        let held: BTreeSet<IpAddr> = self.holds.values().flatten().copied().collect();
+        self.addresses.retain(|address| held.contains(address));
+        self.added.clear();
+        held.difference(&self.addresses).copied().collect()
+    }
+
+    /// Every address that moves with an instance, one that the last reload took away among them.
     pub(crate) fn instance_addresses(&self, instance: usize) -> Vec<IpAddr> {
-        let instance = &self.config.instances[instance];
+        let gone =
+            || instance.checked_sub(self.config.instances.len()).and_then(|gone| Some(&self.departed.get(gone)?.0));
+        let Some(instance) = self.config.instances.get(instance).or_else(gone) else { return Vec::new() };
         instance.addresses.iter().chain(&instance.excluded).map(|address| address.prefix.address()).collect()
+    }
+
+    /// Begins with another configuration, of which the instances are the first ones of the original.
+    pub(crate) fn install(&mut self, config: Config) {
+        let n_instances = config.instances.len();
+        self.departed = self.config.instances.iter().cloned().zip(self.states.iter().copied()).collect();
+        self.states.resize(n_instances, StateName::Init);
+        self.holds.clear();
+        self.config = config;
+    }
+
+    pub(crate) fn is_master_of(&self, address: IpAddr) -> bool {
+        let mut masters = (0..self.states.len()).filter(|k| self.states[*k] == StateName::Master);
+        masters.any(|k| self.instance_addresses(k).contains(&address))
     }
 
     /// A client on the LAN would be answered by this node's router.
@@ -195,13 +283,20 @@ impl Node {
         self.runs() && self.is_up(LINK) && self.addresses.contains(&address)
     }
 
+    /// The number in a file takes away all the priority that there is.
+    fn is_taken_away(&self, track: &Track) -> bool {
+        let sign = if track.reverse { -1 } else { 1 };
+        matches!(track.target, TrackTarget::File(_)) && self.file_value * i32::from(track.weight) * sign <= -254
+    }
+
     /// Nothing that an instance depends on has failed.
     pub(crate) fn is_eligible(&self) -> bool {
         let well = |target: &TrackTarget| match target {
             TrackTarget::Interface(name) => self.is_up(name),
             TrackTarget::Script(_) => self.script_works,
-            // To the router a session is one more thing that is well or not, as the proxy is: scenarios have none.
-            TrackTarget::Bfd(_) | TrackTarget::File(_) | TrackTarget::Processes(_) => true,
+            TrackTarget::File(_) => self.file_value == 0,
+            TrackTarget::Processes(_) => self.processes_well,
+            TrackTarget::Bfd(_) => self.sees_next,
             TrackTarget::Proxy => self.proxy_healthy,
             TrackTarget::Static(_) => true,
         };
@@ -210,6 +305,8 @@ impl Node {
         self.runs()
             && self.shutdown_at.is_none()
             && self.is_up(LINK)
-            && tracks.iter().all(|track| track.weight != 0 || well(&track.target))
+            && tracks
+                .iter()
+                .all(|track| if track.weight == 0 { well(&track.target) } else { !self.is_taken_away(track) })
     }
 }

@@ -1,6 +1,9 @@
 //! What one seed stands for: the nodes, how bad the LAN is, what goes wrong and when, and what stays wrong.
 
+use crate::bfd;
 use crate::daemon::Program;
+use crate::faults::{faults, lasting};
+use crate::node::Node;
 use crate::random::Random;
 use evenkeel_vrrp::config::{
     Authentication, Centis, GROUP_V6, Garp, Group, Initial, Instance, Password, Preempt, Priority, Script, Track,
@@ -15,6 +18,14 @@ use std::time::Duration;
 pub(crate) const LINK: &str = "eth0";
 /// An interface that may be tracked.
 pub(crate) const OTHER_LINK: &str = "eth1";
+
+/// A file that may be tracked.
+pub(crate) const FILE: &str = "load";
+/// Processes that may be tracked.
+pub(crate) const PROCESSES: &str = "nginx";
+
+/// A BFD session that may be tracked.
+pub(crate) const BFD: &str = "next";
 
 /// Everything that a seed determines before the clock starts.
 #[derive(Clone, Debug)]
@@ -34,6 +45,8 @@ pub(crate) struct Scenario {
     pub(crate) longest_skew: Duration,
     /// How long after healing the nodes have to agree.
     pub(crate) settles_for: Duration,
+    /// That, of BFD sessions.
+    pub(crate) sessions_settle_for: Duration,
     pub(crate) handover: Handover,
     pub(crate) script_interval: Duration,
 }
@@ -45,6 +58,9 @@ pub(crate) struct NodePlan {
     /// What its clock shows when the simulation starts.
     pub(crate) clock_offset: Duration,
     pub(crate) starts_at: Duration,
+    pub(crate) bfd: Option<evenkeel_bfd::Config>,
+    /// `vrrp_startup_delay`.
+    pub(crate) startup_delay: Option<Duration>,
     /// Index of its first interface: nodes must not take theirs for somebody else's.
     pub(crate) first_index: u32,
 }
@@ -101,19 +117,84 @@ pub(crate) enum Fault {
     RemoveAddress {
         node: usize,
         instance: usize,
+        report: Report,
     },
-    /// A reload with another priority.
-    Reprioritise {
+    /// Somebody types `ip address add` on a machine that is not to have it.
+    AddAddress {
         node: usize,
-        priority: u8,
+        instance: usize,
     },
+    /// A reload of an edited file.
+    Reload {
+        node: usize,
+        edit: Edit,
+    },
+    /// Another number in the tracked file.
+    File {
+        node: usize,
+        value: i32,
+    },
+    /// As many processes run as there should, or not.
+    Processes {
+        node: usize,
+        well: bool,
+    },
+    /// The process gets no time for so long, and then finds all that came meanwhile.
+    Pause {
+        node: usize,
+        lasts: Duration,
+        clock: Clock,
+    },
+    /// Somebody sets the wall clock.
+    WallClock(usize),
+    /// A foreign machine has an address of an instance, and with a priority it is a master of it.
+    Guest {
+        instance: usize,
+        priority: Option<u8>,
+    },
+    GuestLeaves,
+}
+
+/// Whether netlink tells of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Report {
+    Comes,
+    Lost,
+}
+
+/// What becomes of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Edit {
+    /// This priority in all instances.
+    Priority(u8),
+    /// The last instance is not in it.
+    WithoutLast,
+    /// It is what it was at the start.
+    Original,
+    /// All instances are there, whatever their priorities.
+    Restored,
+}
+
+/// The monotonic clock of a machine that pauses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clock {
+    /// The process was stopped.
+    Runs,
+    /// The machine was suspended.
+    Stands,
 }
 
 /// How the master is made to go after settling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Handover {
+    /// It stops, and is started again.
     Shutdown,
+    /// `failover`, and then `failback`.
     Failover,
+    /// A reload gives it the lowest priority, and another one its own again.
+    Reload,
+    /// What it tracks with a weight fails, and is well again.
+    Weight,
 }
 
 /// Primary address of a node, from which its adverts come.
@@ -122,7 +203,7 @@ pub(crate) fn primary(node: usize, family: Family) -> IpAddr {
 }
 
 /// An address of the LAN.
-fn on_link(last: u8, family: Family) -> IpAddr {
+pub(crate) fn on_link(last: u8, family: Family) -> IpAddr {
     match family {
         Family::V4 => IpAddr::from([10, 0, 0, last]),
         Family::V6 => IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, u16::from(last)]),
@@ -141,21 +222,30 @@ impl Scenario {
         let advert = interval.duration();
         let script_interval = (advert * (1 + random.below(3) as u32)).max(Duration::from_millis(20));
         let (configs, preempt_delay) = configs(random, n_nodes, version, interval);
-        let chaos = advert * (20 + random.below(60) as u32);
+        let chaos = advert * (20 + random.below(40) as u32);
         let down_interval = advert * 5;
         let programs: &[Program] =
             if random.percent(50) { &[Program::Evenkeel] } else { &[Program::Evenkeel, Program::Keepalived] };
-        let mut plan = |config| {
+        let startup_delay = random.percent(15).then(|| advert * (1 + random.below(8) as u32));
+        let has_bfd = random.percent(15);
+        let bfd_interval = (advert / 2).max(Duration::from_millis(50));
+        let bfd_weight = random.pick(&[0, -40, 20]);
+        let mut plan = |(n, mut config): (usize, Config)| {
+            if has_bfd {
+                track_bfd(&mut config, bfd_weight);
+            }
             let program = random.pick(programs);
             NodePlan {
                 program,
                 config: fit(program, config),
                 clock_offset: random.span(Duration::ZERO, Duration::from_secs(1_000_000)),
                 starts_at: random.span(Duration::ZERO, advert * 2),
+                bfd: has_bfd.then(|| bfd::config(n, n_nodes, bfd_interval)),
+                startup_delay,
                 first_index: 1 + random.below(9) as u32,
             }
         };
-        let nodes = configs.into_iter().map(&mut plan).collect();
+        let nodes = configs.into_iter().enumerate().map(&mut plan).collect();
         let delay = random.span(Duration::from_micros(20), (advert / 20).min(Duration::from_millis(5)));
         let good_lan = Quality { loss_percent: 0, duplicate_percent: 0, delay, jitter: Duration::ZERO };
         let bad_lan = Quality {
@@ -164,18 +254,35 @@ impl Scenario {
             delay,
             jitter: random.pick(&[Duration::ZERO, advert / 100, advert / 4, advert]),
         };
+        let faults = faults(random, n_nodes, advert, chaos);
+        // Claims are followed for seconds, and so is what nobody reported, however fast adverts are.
+        let is_slow = |fault: &Fault| {
+            matches!(fault, Fault::RemoveAddress { .. } | Fault::AddAddress { .. } | Fault::Guest { .. })
+        };
+        let slow =
+            if faults.iter().any(|(_, fault)| is_slow(fault)) { Node::UNREPORTED_REPAIR_TIME } else { Duration::ZERO };
+        // A session that is down speaks once a second.
+        let sessions_settle_for = if has_bfd { bfd_interval * 6 + Duration::from_secs(4) } else { Duration::ZERO };
+        let settles_for = down_interval * 4
+            + preempt_delay * 2
+            + script_interval * 6
+            + startup_delay.unwrap_or_default()
+            + slow
+            + sessions_settle_for
+            + Duration::from_millis(200);
         Scenario {
             nodes,
             bad_lan,
             good_lan,
-            faults: faults(random, n_nodes, advert, chaos),
+            faults,
             heals_at: chaos,
             lasting: lasting(random, n_nodes),
             down_interval,
             // In version 2 it is a second at most, and so is the interval at least; in version 3 it is one interval.
             longest_skew: advert + delay * 2 + Duration::from_millis(5),
-            settles_for: down_interval * 6 + preempt_delay * 2 + script_interval * 6 + Duration::from_millis(200),
-            handover: random.pick(&[Handover::Shutdown, Handover::Failover]),
+            settles_for,
+            sessions_settle_for,
+            handover: random.pick(&[Handover::Shutdown, Handover::Failover, Handover::Reload, Handover::Weight]),
             script_interval,
         }
     }
@@ -258,6 +365,12 @@ fn configs(random: &mut Random, n_nodes: usize, version: Version, interval: Cent
     (configs.collect(), preempt_delay)
 }
 
+fn track_bfd(config: &mut Config, weight: i16) {
+    for instance in &mut config.instances {
+        instance.tracks.push(Track { target: TrackTarget::Bfd(BFD.to_owned()), weight, reverse: false });
+    }
+}
+
 /// A keepalived has no proxy of ours to track.
 fn fit(program: Program, mut config: Config) -> Config {
     if program == Program::Keepalived {
@@ -281,75 +394,15 @@ fn tracks(random: &mut Random) -> Vec<Track> {
             tracks.push(Track { target, weight, reverse: weight != 0 && random.percent(10) });
         }
     }
-    tracks
-}
-
-/// A list of mishaps, most of them with the cure some time later.
-fn faults(random: &mut Random, n_nodes: usize, advert: Duration, chaos: Duration) -> Vec<(Duration, Fault)> {
-    let mut faults = Vec::new();
-    for _ in 0..random.below(9) {
-        let at = random.span(advert, chaos);
-        let mut cured_at = at + random.span(advert / 4, advert * 12);
-        let node = random.below(n_nodes);
-        let instance = random.below(2);
-        let (fault, cure) = match random.below(13) {
-            0 => (Fault::PowerOff(node), Some(Fault::Start(node))),
-            1 => {
-                // A supervisor starts its role again at once, most of the time.
-                if random.below(2) == 0 {
-                    cured_at = at + random.span(advert / 100, advert * 2);
-                }
-                (Fault::Kill(node), Some(Fault::Start(node)))
-            }
-            2 => (Fault::Link { node, name: LINK, up: false }, Some(Fault::Link { node, name: LINK, up: true })),
-            3 => {
-                let link = |up| Fault::Link { node, name: OTHER_LINK, up };
-                (link(false), Some(link(true)))
-            }
-            4 | 5 => (Fault::Script { node, works: false }, Some(Fault::Script { node, works: true })),
-            6 => (Fault::Proxy { node, healthy: false }, Some(Fault::Proxy { node, healthy: true })),
-            7 => (partition(random, n_nodes), Some(Fault::Reconnect)),
-            8 => {
-                let to = (node + 1 + random.below(n_nodes - 1)) % n_nodes;
-                (Fault::OneWay { from: node, to }, Some(Fault::Reconnect))
-            }
-            9 => (Fault::Shutdown(node), Some(Fault::Start(node))),
-            10 => (Fault::Failover { node, instance }, Some(Fault::Failback { node, instance })),
-            11 => (Fault::RemoveAddress { node, instance }, None),
-            _ => (Fault::Reprioritise { node, priority: 1 + random.below(254) as u8 }, None),
-        };
-        faults.push((at, fault));
-        // Some cures come only with the general healing.
-        if let Some(cure) = cure
-            && random.percent(70)
-        {
-            faults.push((cured_at, cure));
-        }
-    }
-    faults
-}
-
-fn partition(random: &mut Random, n_nodes: usize) -> Fault {
-    Fault::Partition((0..n_nodes).map(|_| random.below(2) as u8).collect())
-}
-
-/// What is still wrong when the nodes must have agreed: they have to live with it.
-fn lasting(random: &mut Random, n_nodes: usize) -> Vec<Fault> {
-    let mut lasting = Vec::new();
     if random.percent(20) {
-        lasting.push(partition(random, n_nodes));
+        let weight = random.pick(&[0, 1, -1, 3, -3]);
+        let target = TrackTarget::File(FILE.to_owned());
+        tracks.push(Track { target, weight, reverse: weight != 0 && random.percent(10) });
     }
-    for node in 0..n_nodes {
-        if random.percent(10) {
-            lasting.push(match random.below(6) {
-                0 => Fault::PowerOff(node),
-                1 => Fault::Kill(node),
-                2 => Fault::Link { node, name: LINK, up: false },
-                3 => Fault::Link { node, name: OTHER_LINK, up: false },
-                4 => Fault::Script { node, works: false },
-                _ => Fault::Proxy { node, healthy: false },
-            });
-        }
+    if random.percent(20) {
+        let weight = random.pick(&[0, 20, -20]);
+        let target = TrackTarget::Processes(PROCESSES.to_owned());
+        tracks.push(Track { target, weight, reverse: weight != 0 && random.percent(10) });
     }
-    lasting
+    tracks
 }

@@ -70,6 +70,7 @@ pub(crate) fn action(action: &Action) -> String {
         Action::Explain(t) => {
             format!("{}: {:?} -> {:?}: {}; {}; {}", t.instance.0, t.from, t.to, t.trigger, t.rule, t.decision)
         }
+        Action::Compare => "compare".to_owned(),
         Action::Stopped => "stopped".to_owned(),
     }
 }

@@ -1,15 +1,17 @@
+use crate::guest::{Guest, Whose};
 use crate::lan::Lan;
 use crate::laws::Watch;
 use crate::node::Node;
 use crate::random::Random;
-use crate::scenario::{Fault, Handover, LINK, OTHER_LINK, Scenario, primary};
+use crate::scenario::{Edit, FILE, Fault, LINK, OTHER_LINK, PROCESSES, Scenario, primary};
 use crate::{Summary, Trace, words};
-use evenkeel_vrrp::{Action, Command, Event, InstanceId, ScriptId, ScriptOutcome, StateName};
+use evenkeel_bfd::Received;
+use evenkeel_vrrp::{Action, Event, InstanceId, ScriptId, ScriptOutcome, StateName};
 use evenkeel_wire::arp::{Arp, Operation};
 use evenkeel_wire::ndp::Advertisement;
 use evenkeel_wire::{Family, Mac};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -32,6 +34,9 @@ pub(crate) struct World {
     pub(crate) healed: bool,
     /// Addresses that must be served at every instant.
     pub(crate) watch: Option<Watch>,
+    /// Where a client looks for each address.
+    pub(crate) client: BTreeMap<IpAddr, Whose>,
+    pub(crate) guest: Option<Guest>,
     queue: BinaryHeap<Reverse<Scheduled>>,
     n_scheduled: u64,
     /// Events at this very instant: a router that is never done would stop the clock.
@@ -46,7 +51,7 @@ struct Scheduled {
     happening: Happening,
 }
 
-enum Happening {
+pub(crate) enum Happening {
     Start(usize),
     Fault(Fault),
     /// Something arrives from the LAN: whoever runs then gets it.
@@ -73,8 +78,52 @@ enum Happening {
         node: usize,
         incarnation: u64,
     },
+    /// The tracked file and the tracked processes are looked at.
+    Trackers {
+        node: usize,
+        incarnation: u64,
+    },
+    /// A BFD packet arrives.
+    Bfd {
+        node: usize,
+        received: Box<Received>,
+    },
+    /// A process that got no time goes on.
+    Resume {
+        node: usize,
+        incarnation: u64,
+    },
+    /// The client hears whose an address is.
+    Learn {
+        address: IpAddr,
+        whose: Whose,
+    },
+    GuestSpeaks {
+        visit: u64,
+    },
     /// Only to look whether the laws hold.
     Look,
+}
+
+impl Happening {
+    /// Whose process gets it.
+    fn process(&self) -> Option<usize> {
+        match self {
+            Happening::Arrival { node, .. }
+            | Happening::Bfd { node, .. }
+            | Happening::Facts { node, .. }
+            | Happening::Vanished { node, .. }
+            | Happening::ScriptRun { node, .. }
+            | Happening::ProxyReport { node, .. }
+            | Happening::Trackers { node, .. } => Some(*node),
+            Happening::Start(_)
+            | Happening::Fault(_)
+            | Happening::Resume { .. }
+            | Happening::Learn { .. }
+            | Happening::GuestSpeaks { .. }
+            | Happening::Look => None,
+        }
+    }
 }
 
 impl PartialEq for Scheduled {
@@ -108,6 +157,8 @@ impl World {
             summary: Summary::default(),
             healed: false,
             watch: None,
+            client: BTreeMap::new(),
+            guest: None,
             queue: BinaryHeap::new(),
             n_scheduled: 0,
             n_at_once: 0,
@@ -160,6 +211,12 @@ impl World {
         self.healed = true;
         self.lan.quality = self.scenario.good_lan;
         self.lan.reconnect();
+        if let Some(guest) = &self.guest {
+            // It speaks once more, where all hear it, and goes.
+            let visit = guest.visit();
+            self.guest_speaks(visit);
+            self.schedule(self.now + Duration::from_millis(200), Happening::Fault(Fault::GuestLeaves));
+        }
         let lasting = self.scenario.lasting.clone();
         for node in 0..self.nodes.len() {
             let stays_down =
@@ -169,6 +226,9 @@ impl World {
             }
             self.befall(Fault::Script { node, works: true })?;
             self.befall(Fault::Proxy { node, healthy: true })?;
+            self.befall(Fault::File { node, value: 0 })?;
+            self.befall(Fault::Processes { node, well: true })?;
+            self.befall(Fault::Reload { node, edit: Edit::Restored })?;
             for instance in 0..self.nodes[node].config.instances.len() {
                 self.befall(Fault::Failback { node, instance })?;
             }
@@ -179,48 +239,16 @@ impl World {
         for fault in lasting {
             self.befall(fault)?;
         }
-        Ok(())
-    }
-
-    /// Makes the master of the first virtual router go, and sees that its addresses are served at every instant.
-    fn hand_over(&mut self) -> Result<(), Broken> {
-        let Some(master) = self.nodes.iter().position(|node| node.runs() && node.states[0] == StateName::Master) else {
-            return Ok(());
-        };
-        let component = self.component(master);
-        if component.iter().all(|n| *n == master || !self.nodes[*n].is_eligible()) {
-            return Ok(());
-        }
-        let handover = if self.nodes[master].is_ours() { self.scenario.handover } else { Handover::Shutdown };
-        let left = match handover {
-            Handover::Failover if self.nodes[master].config.groups.is_empty() => vec![0],
-            Handover::Failover | Handover::Shutdown => {
-                let states = self.nodes[master].states.iter().enumerate();
-                states.filter(|(_, state)| **state == StateName::Master).map(|(instance, _)| instance).collect()
-            }
-        };
-        self.summary.n_handovers += 1;
-        let gap = if self.nodes[master].is_ours() { Duration::ZERO } else { self.scenario.longest_skew };
-        self.watch =
-            Some(Watch { instances: left.clone(), component: component.clone(), master, from: self.now + gap });
-        match handover {
-            Handover::Shutdown => self.befall(Fault::Shutdown(master))?,
-            Handover::Failover => self.befall(Fault::Failover { node: master, instance: 0 })?,
-        }
-        self.run_until(self.now + self.scenario.down_interval * 3)?;
-        self.check_handed_over(master, &left)?;
-        self.watch = None;
-        if handover == Handover::Failover {
-            self.tell(master, Event::Command(Command::Failback(InstanceId(0))))?;
-            self.run_until(self.now + self.scenario.settles_for)?;
-            self.check_settled()?;
-        }
+        self.client_asks_anew();
         Ok(())
     }
 
     pub(crate) fn run_until(&mut self, end: Duration) -> Result<(), Broken> {
         loop {
-            let wake = self.nodes.iter().filter_map(|node| Some((node.wake_at?, node.number))).min();
+            let wake = |node: &Node| Some((node.wake_at?.max(node.paused_until), node.number));
+            let wake = self.nodes.iter().filter_map(wake).min();
+            let session_wake = |node: &Node| Some((node.sessions_wake_at()?, node.number));
+            let session_wake = self.nodes.iter().filter_map(session_wake).min();
             let queued = self.queue.peek().map(|Reverse(scheduled)| scheduled.at);
             let next = match (wake, queued) {
                 (Some((wake, _)), Some(queued)) => wake.min(queued),
@@ -228,6 +256,12 @@ impl World {
                 (None, Some(queued)) => queued,
                 (None, None) => end,
             };
+            if let Some((at, node)) = session_wake.filter(|(at, _)| *at < end && *at <= next) {
+                self.now = self.now.max(at);
+                self.tell_sessions(node, evenkeel_bfd::Event::Deadline)?;
+                self.check_watch()?;
+                continue;
+            }
             if next >= end {
                 self.now = end;
                 self.n_at_once = 0;
@@ -250,18 +284,30 @@ impl World {
         }
     }
 
-    fn schedule(&mut self, at: Duration, happening: Happening) {
+    pub(crate) fn schedule(&mut self, at: Duration, happening: Happening) {
         self.n_scheduled += 1;
         self.queue.push(Reverse(Scheduled { at, sequence: self.n_scheduled, happening }));
     }
 
     fn happen(&mut self, happening: Happening) -> Result<(), Broken> {
+        // What is for a process that gets no time waits.
+        if let Some(node) = happening.process().map(|n| &self.nodes[n]).filter(|node| node.is_paused(self.now)) {
+            self.schedule(node.paused_until, happening);
+            return Ok(());
+        }
         match happening {
             Happening::Start(node) => self.befall(Fault::Start(node)),
             Happening::Fault(fault) => self.befall(fault),
             Happening::Arrival { node, event } => {
                 if self.nodes[node].is_up(LINK) {
                     self.tell(node, event)
+                } else {
+                    Ok(())
+                }
+            }
+            Happening::Bfd { node, received } => {
+                if self.nodes[node].is_up(LINK) {
+                    self.tell_sessions(node, evenkeel_bfd::Event::Packet(*received))
                 } else {
                     Ok(())
                 }
@@ -299,6 +345,29 @@ impl World {
                 let reason = if healthy { "answers" } else { "upstream app: no live server" };
                 self.tell(node, Event::Proxy { healthy, reason: reason.to_owned() })
             }
+            Happening::Trackers { node, incarnation } => {
+                if !self.is_running(node, incarnation) {
+                    return Ok(());
+                }
+                let Node { file_value: value, processes_well: well, .. } = self.nodes[node];
+                self.tell(node, Event::File { name: FILE.to_owned(), value })?;
+                let (name, detail) = (PROCESSES.to_owned(), String::new());
+                self.tell(node, Event::Processes { name, well, detail })
+            }
+            Happening::Resume { node, incarnation } => {
+                if !self.is_running(node, incarnation) {
+                    return Ok(());
+                }
+                self.tell(node, Event::Deadline)
+            }
+            Happening::Learn { address, whose } => {
+                self.client.insert(address, whose);
+                Ok(())
+            }
+            Happening::GuestSpeaks { visit } => {
+                self.guest_speaks(visit);
+                Ok(())
+            }
             Happening::Look => self.nodes.iter().try_for_each(|node| self.check_node(node)),
         }
     }
@@ -316,6 +385,11 @@ impl World {
         for (k, within) in node.resumptions(self.now) {
             self.tell(n, Event::Resume { instance: InstanceId(k as u32), within })?;
         }
+        self.nodes[n].start_sessions(seed);
+        if let Some(delay) = self.nodes[n].startup_delay {
+            self.tell(n, Event::Delay(delay))?;
+        }
+        self.begin_sessions(n)?;
         for link in [LINK, OTHER_LINK] {
             let facts = self.nodes[n].facts(link);
             self.tell(n, Event::Interface(facts))?;
@@ -326,7 +400,14 @@ impl World {
         self.schedule(first_run, Happening::ScriptRun { node: n, incarnation });
         let first_report = self.now + self.random.span(Duration::ZERO, self.scenario.script_interval);
         self.schedule(first_report, Happening::ProxyReport { node: n, incarnation });
+        let first_look = self.now + self.random.span(Duration::ZERO, self.scenario.script_interval);
+        self.schedule(first_look, Happening::Trackers { node: n, incarnation });
         Ok(())
+    }
+
+    pub(crate) fn report_trackers(&mut self, n: usize) {
+        let incarnation = self.nodes[n].incarnation;
+        self.schedule(self.now + NETLINK_DELAY, Happening::Trackers { node: n, incarnation });
     }
 
     pub(crate) fn report_link(&mut self, n: usize, link: &'static str) {
@@ -343,7 +424,10 @@ impl World {
         let incarnation = self.nodes[n].incarnation;
         self.schedule(self.now + NETLINK_DELAY, Happening::Vanished { node: n, incarnation, address });
         self.report_link(n, LINK);
-        self.schedule(self.now + Node::REPAIR_TIME, Happening::Look);
+    }
+
+    pub(crate) fn look_at(&mut self, at: Duration) {
+        self.schedule(at, Happening::Look);
     }
 
     /// Hands an event to a router and does what it wants done.
@@ -402,6 +486,10 @@ impl World {
             }
             Action::Announce { addresses, .. } => {
                 let mac = self.nodes[n].mac();
+                let is_heard = self.nodes[n].is_up(LINK);
+                for address in addresses.iter().filter(|_| is_heard) {
+                    self.learn(address.prefix.address(), Whose::Node(n));
+                }
                 for address in addresses.iter().map(|address| address.prefix.address()) {
                     self.broadcast(n, |node| Some(announcement(node.index(LINK), mac, address)));
                 }
@@ -419,10 +507,24 @@ impl World {
                     self.summary.n_transitions += 1;
                     self.summary.n_peer_transitions += u64::from(!self.nodes[n].is_ours());
                 }
-                self.nodes[n].states[transition.instance.0 as usize] = transition.to;
+                // One that was asleep begins to look at its addresses.
+                if matches!(transition.from, StateName::Init | StateName::Fault) {
+                    let gone_by = self.now + Node::UNREPORTED_REPAIR_TIME + self.scenario.down_interval;
+                    self.nodes[n].added.values_mut().for_each(|by| *by = gone_by);
+                }
+                // Of what a reload took away nothing follows any more.
+                if let Some(state) = self.nodes[n].states.get_mut(transition.instance.0 as usize) {
+                    *state = transition.to;
+                }
+            }
+            Action::Compare => {
+                for address in self.nodes[n].compare() {
+                    self.report_vanished(n, address);
+                }
             }
             Action::Stopped => {
                 self.nodes[n].stopped = true;
+                self.nodes[n].sessions = None;
                 if self.healed && self.watch.is_none() {
                     self.schedule(self.now + NETLINK_DELAY, Happening::Start(n));
                 }
@@ -433,6 +535,12 @@ impl World {
 
     /// Kernels that have an address answer for it, whether or not a router runs above them.
     fn answer_probe(&mut self, asker: usize, address: IpAddr) {
+        if self.nodes[asker].is_up(LINK) && self.guest.as_ref().is_some_and(|guest| guest.address == address) {
+            let asking = &self.nodes[asker];
+            let event = answer(asking.index(LINK), (Guest::MAC, address), asking.mac());
+            let delay = self.lan.quality.delay * 2;
+            self.schedule(self.now + delay, Happening::Arrival { node: asker, event });
+        }
         for holder in 0..self.nodes.len() {
             let node = &self.nodes[holder];
             let hears = self.lan.reaches(asker, holder) && self.nodes[asker].is_up(LINK) && node.is_up(LINK);
@@ -503,7 +611,7 @@ impl World {
 }
 
 /// An advert as the receiver's kernel passes it on.
-fn arrived(interface: u32, source: IpAddr, destination: IpAddr, ttl: u8, bytes: Vec<u8>) -> Event {
+pub(crate) fn arrived(interface: u32, source: IpAddr, destination: IpAddr, ttl: u8, bytes: Vec<u8>) -> Event {
     match (source, destination) {
         (IpAddr::V6(source), IpAddr::V6(destination)) => {
             Event::Packet6 { interface, source, destination, hop_limit: ttl, bytes }
@@ -513,7 +621,7 @@ fn arrived(interface: u32, source: IpAddr, destination: IpAddr, ttl: u8, bytes: 
 }
 
 /// What the others hear when a node announces an address.
-fn announcement(interface: u32, mac: Mac, address: IpAddr) -> Event {
+pub(crate) fn announcement(interface: u32, mac: Mac, address: IpAddr) -> Event {
     match address {
         IpAddr::V4(address) => Event::Arp { interface, arp: Arp::gratuitous(mac, address) },
         IpAddr::V6(address) => Event::Neighbour { interface, advert: Advertisement::unsolicited(mac, address, false) },

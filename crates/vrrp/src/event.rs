@@ -292,6 +292,9 @@ pub enum Action {
         /// The state.
         state: Report,
     },
+    /// Compare the addresses in the kernel with those of every [`Action::Hold`]: report those that are missing
+    /// ([`Event::AddressVanished`]), and take away what nobody holds.
+    Compare,
     /// A decision and its reason, for the log and for `why`.
     Explain(Transition),
     /// After [`Event::Shutdown`]: everything is released.

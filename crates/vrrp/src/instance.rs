@@ -48,6 +48,8 @@ pub(crate) struct Instance {
     pub(crate) peer: Option<Peer>,
     /// When somebody else last spoke for one of the addresses while they were held here.
     pub(crate) claimed_at: Option<Instant>,
+    /// When they were last announced from here.
+    pub(crate) announced_at: Option<Instant>,
     pub(crate) counters: AdvertCounters,
     /// What is remembered of adverts to believe the next ones.
     pub(crate) guard: Guard,
@@ -100,6 +102,7 @@ impl Instance {
             maintenance: Maintenance::Off,
             peer: None,
             claimed_at: None,
+            announced_at: None,
             counters: AdvertCounters::default(),
             guard: Guard::default(),
             remarks: Vec::new(),
@@ -315,7 +318,7 @@ impl Instance {
                 self.standby = false;
                 self.claimed_at = None;
                 self.hold_all(actions);
-                self.announce(self.config.garp.repeat, actions);
+                self.announce(now, self.config.garp.repeat, actions);
                 self.send_advert(self.effective, actions);
                 self.notify(Report::Master, actions);
             }
@@ -375,6 +378,7 @@ impl Instance {
             suspect: None,
             conflict: None,
             judge_at: None,
+            reminder: None,
         })
     }
 
@@ -392,18 +396,27 @@ impl Instance {
         }
     }
 
-    pub(crate) fn announce(&self, count: u8, actions: &mut Vec<Action>) {
-        self.announce_some(self.addresses().cloned().collect(), count, actions);
+    pub(crate) fn announce(&mut self, now: Instant, count: u8, actions: &mut Vec<Action>) {
+        self.announce_some(now, self.addresses().cloned().collect(), count, actions);
     }
 
-    pub(crate) fn announce_some(&self, addresses: Vec<VirtualAddress>, count: u8, actions: &mut Vec<Action>) {
+    pub(crate) fn announce_some(
+        &mut self,
+        now: Instant,
+        addresses: Vec<VirtualAddress>,
+        count: u8,
+        actions: &mut Vec<Action>,
+    ) {
         if count > 0 && !addresses.is_empty() {
+            // Whoever announced them before has to do so again before it can be said to have them.
+            self.claimed_at = None;
+            self.announced_at = Some(now);
             actions.push(Action::Announce { instance: self.id, addresses, count });
         }
     }
 
     /// On each other interface the first address (keepalived, observed): that is enough for switches.
-    pub(crate) fn announce_elsewhere(&self, extra: Extra, actions: &mut Vec<Action>) {
+    pub(crate) fn announce_elsewhere(&mut self, now: Instant, extra: Extra, actions: &mut Vec<Action>) {
         let mut chosen: Vec<VirtualAddress> = Vec::new();
         for address in self.addresses().filter(|address| extra.everywhere || address.own_link.is_some()) {
             let place = |address: &VirtualAddress| (address.device.clone(), address.own_link.clone());
@@ -413,11 +426,11 @@ impl Instance {
                 chosen.push(address.clone());
             }
         }
-        self.announce_some(chosen, 1, actions);
+        self.announce_some(now, chosen, 1, actions);
     }
 
     /// After a fault peers that are spoken to directly may have forgotten the way (keepalived, observed).
-    pub(crate) fn announce_source(&self, actions: &mut Vec<Action>) {
+    pub(crate) fn announce_source(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let interface = &self.config.interface;
         let Some(source) = self.present().and_then(|present| present.source) else { return };
         if !self.config.is_unicast() || interface.is_empty() {
@@ -427,15 +440,15 @@ impl Instance {
         let Ok(prefix) = Prefix::new(source, length) else { return };
         // On the interface that has it, also where the addresses are on one of their own.
         let device = Some(interface.clone());
-        self.announce_some(vec![VirtualAddress { device, ..VirtualAddress::new(prefix) }], 1, actions);
+        self.announce_some(now, vec![VirtualAddress { device, ..VirtualAddress::new(prefix) }], 1, actions);
     }
 
     /// Tells the network a new MAC for the addresses that are held.
-    pub(crate) fn announce_new_mac(&self, mac: Mac, actions: &mut Vec<Action>) {
+    pub(crate) fn announce_new_mac(&mut self, now: Instant, mac: Mac, actions: &mut Vec<Action>) {
         if !self.state.is_holding() {
             return;
         }
-        self.announce(self.config.garp.repeat, actions);
+        self.announce(now, self.config.garp.repeat, actions);
         let trigger = format!("interface {} has a new MAC, {mac}", self.config.interface);
         let decision = format!("announce {} again", self.address_names());
         self.explain(Why::new(trigger, "neighbours remember the old one", decision), actions);
@@ -443,9 +456,14 @@ impl Instance {
 
     /// Whether this is the last address that a successor announces on the instance's own interface.
     pub(crate) fn is_announced_last(&self, address: IpAddr) -> bool {
+        self.announced_last() == Some(address)
+    }
+
+    /// The last address that is announced on the instance's own interface, if any is.
+    pub(crate) fn announced_last(&self) -> Option<IpAddr> {
         let interface = &self.config.interface;
         let is_local = |held: &&VirtualAddress| held.device.as_ref().is_none_or(|device| device == interface);
-        self.addresses().filter(is_local).last().is_some_and(|last| last.prefix.address() == address)
+        self.addresses().filter(is_local).last().map(|last| last.prefix.address())
     }
 
     /// Asks who else has the first address that lives on the instance's own interface.

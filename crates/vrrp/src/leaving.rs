@@ -12,7 +12,7 @@ impl Instance {
     /// Begins a handover that was asked for: priority 0 first, the addresses later.
     pub(crate) fn leave(&mut self, now: Instant, why: Leave, trigger: &str, actions: &mut Vec<Action>) {
         let patience = self.longest_master_down();
-        let leaving = Leaving { why, entered_at: now, release_at: now + patience, successor: None };
+        let leaving = Leaving { why, entered_at: now, release_at: now + patience, successor: None, has_asked: false };
         let rule =
             format!("hand over: a peer takes over its skew after priority 0; wait up to {}", explain::span(patience));
         let decision = format!("answer for {} until a peer has it", self.address_names());
@@ -78,6 +78,9 @@ impl Instance {
         if now < leaving.release_at {
             return;
         }
+        if self.should_ask(&leaving) {
+            return self.ask_for_announcement(now, leaving, actions);
+        }
         let waited = explain::span(now.since(leaving.entered_at));
         match (leaving.successor, leaving.why) {
             (Some((successor, _)), _) => {
@@ -97,6 +100,30 @@ impl Instance {
         }
     }
 
+    /// The better master has not announced itself. One that was master all along, beside this one and out of its hearing,
+    /// does not know that it has to.
+    fn should_ask(&self, leaving: &Leaving) -> bool {
+        let is_better = self.peer.is_some_and(|peer| {
+            (peer.priority, peer.address) > (self.effective, self.own_source())
+                && leaving.successor.is_some_and(|(successor, _)| successor == peer.address)
+        });
+        match leaving.why {
+            // After a failover the lower one is to be master: an advert of ours would take that back.
+            Leave::Shutdown | Leave::Failover => false,
+            Leave::Yield | Leave::Group => is_better && !leaving.has_asked && self.announced_last().is_some(),
+        }
+    }
+
+    /// By an advert, which a better master answers with announcements (keepalived's `garp_lower_prio_repeat`).
+    fn ask_for_announcement(&mut self, now: Instant, leaving: Leaving, actions: &mut Vec<Action>) {
+        self.state = State::Leaving(Leaving { release_at: now + timers::SUCCESSOR_GRACE, has_asked: true, ..leaving });
+        self.send_advert(self.effective, actions);
+        let trigger = format!("the better master has not announced {}", self.address_names());
+        let rule = "neighbours go on to send here what they believe to be here";
+        let decision = format!("send one more advert, so that it does, and answer for {}", self.address_names());
+        self.explain(Why::new(trigger, rule, decision).after(now.since(leaving.entered_at)), actions);
+    }
+
     /// Ends a handover: a successor is there, or there is none to wait for.
     pub(crate) fn release(
         &mut self,
@@ -108,8 +135,12 @@ impl Instance {
     ) {
         let next = match leaving.why {
             Leave::Shutdown => State::Stopped,
+            // Of several that took over the first one heard need not be the one that stayed.
             Leave::Failover | Leave::Yield | Leave::Group => {
-                self.backup(leaving.successor.map_or(now, |(_, heard_at)| heard_at))
+                let last = self.peer.filter(|peer| peer.priority > 0).map(|peer| peer.heard_at);
+                self.backup(
+                    leaving.successor.map_or(now, |(_, heard_at)| last.map_or(heard_at, |last| last.max(heard_at))),
+                )
             }
         };
         let why = Why::new(trigger, rule, self.let_go()).after(now.since(leaving.entered_at));

@@ -19,6 +19,7 @@
 
 pub mod auth;
 pub mod config;
+mod conflict;
 mod deadlines;
 mod debounce;
 mod event;

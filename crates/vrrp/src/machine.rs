@@ -6,7 +6,7 @@ use crate::explain::{self, Why};
 use crate::group::Word;
 use crate::instance::{Instance, Peer};
 use crate::packet::Heard;
-use crate::state::{Backup, Burst, Claim, DownTimer, Init, Leave, Leaving, Master, State};
+use crate::state::{Backup, DownTimer, Init, Leave, Leaving, Master, State};
 use crate::timers;
 use crate::track::Tracker;
 use evenkeel_wire::{Instant, Mac};
@@ -77,25 +77,25 @@ impl Instance {
             (State::Init(Init { resume_until: Some(_), .. }), Input::Announced { address, mac }) => {
                 self.give_up_resuming(format!("{mac} announces {address}"), actions);
             }
-            (State::Master(mut master), Input::Announced { address, mac }) => {
-                self.claimed_at = Some(now);
-                self.suspect(now, &mut master, address, mac);
+            (State::Master(master), Input::Announced { address, mac }) => {
+                self.contradict(now, master, address, mac);
             }
             (State::Master(mut master), Input::Answered { address, mac }) => {
                 self.suspect(now, &mut master, address, mac);
             }
             // A successor announces its addresses in their order: with the last of them it has them all, and neighbours
             // know. Before that, to let go would lose what is on its way to the others.
-            (State::Leaving(_), Input::Announced { address, .. }) if !self.is_announced_last(address) => {}
+            (State::Leaving(_), Input::Announced { address, .. })
+                if !self.is_announced_last(address) || !self.may_have_been_last(now) => {}
             (State::Leaving(leaving), Input::Announced { address, mac }) => {
                 let trigger = format!("{mac} announces {address}");
                 self.release(now, leaving, trigger, "the successor has the address", actions);
             }
             (State::Leaving(_), Input::Answered { .. }) => {}
 
-            (State::Master(_), Input::Vanished(address)) => self.repair(address, Announce::Yes, actions),
+            (State::Master(_), Input::Vanished(address)) => self.repair(now, address, Announce::Yes, actions),
             // Nobody's table says otherwise yet, and a late announcement would take the address from the successor.
-            (State::Leaving(_), Input::Vanished(address)) => self.repair(address, Announce::No, actions),
+            (State::Leaving(_), Input::Vanished(address)) => self.repair(now, address, Announce::No, actions),
             (State::Master(_) | State::Leaving(_), Input::RouteVanished(what)) => self.repair_route(what, actions),
 
             (State::Init(_), Input::Resume(within)) => {
@@ -113,9 +113,9 @@ impl Instance {
                 self.leave(now, Leave::Group, &format!("{member} of its group gives way"), actions);
             }
             (State::Master(mut master), Input::Outranked) => {
-                self.burst_beside_rival(now, &mut master);
+                self.remind_beside_rival(now, &mut master);
                 self.state = State::Master(master);
-                self.announce(self.config.garp.lower_prio_repeat, actions);
+                self.announce(now, self.config.garp.lower_prio_repeat, actions);
             }
             (State::Init(_) | State::Master(_) | State::Fault, Input::AllReady(_))
             | (State::Init(_) | State::Backup(_) | State::Leaving(_) | State::Fault, Input::GiveWay(_))
@@ -166,7 +166,7 @@ impl Instance {
 
             // Once, as keepalived (observed), whatever its repetitions are configured as.
             (State::Master(_), Input::Announce) => {
-                self.announce(1, actions);
+                self.announce(now, 1, actions);
                 let decision = format!("announce {} again", self.address_names());
                 self.explain(Why::new("an announcement was asked for", "this node is master", decision), actions);
             }
@@ -283,7 +283,7 @@ impl Instance {
         }
         self.master_interval = self.own_interval();
         self.start(now, trigger, actions);
-        self.announce_source(actions);
+        self.announce_source(now, actions);
     }
 
     fn backup_learns(&mut self, now: Instant, trigger: &str, actions: &mut Vec<Action>) {
@@ -451,45 +451,21 @@ impl Instance {
         self.judge_other_owner(now, &mut master, actions);
         if let Some(burst) = master.burst.filter(|burst| burst.at <= now) {
             master.burst = None;
-            self.announce(burst.count, actions);
+            self.announce(now, burst.count, actions);
         }
         if let Some(refresh_at) = master.refresh_at.filter(|refresh_at| *refresh_at <= now) {
             master.refresh_at = Some(next(refresh_at, now, self.config.garp.refresh));
-            self.announce(self.config.garp.refresh_repeat, actions);
+            self.announce(now, self.config.garp.refresh_repeat, actions);
         }
         if let (Some(extra_at), Some(extra)) = (master.extra_at.filter(|at| *at <= now), self.config.garp.extra) {
             master.extra_at = Some(next(extra_at, now, extra.period));
-            self.announce_elsewhere(extra, actions);
+            self.announce_elsewhere(now, extra, actions);
         }
         if master.probe_at <= now {
             master.probe_at = next(master.probe_at, now, timers::PROBE_INTERVAL);
             self.probe(actions);
         }
-        if let Some(claim) = master.suspect.filter(|claim| claim.first_at + timers::CLAIM_GRACE <= now) {
-            master.suspect = None;
-            master.conflict = Some(claim);
-            self.counters.conflicts += 1;
-            let trigger = format!("{} answers for {} too", claim.mac, claim.address);
-            let rule = "one owner at a time, and no advert of a better master has come";
-            let why = Why::new(trigger, rule, format!("conflict: keep {} and keep asking", self.address_names()));
-            self.explain(why.after(now.since(claim.first_at)), actions);
-        }
-        if let Some(claim) = master.conflict.filter(|claim| claim.last_at + timers::CONFLICT_QUIET <= now) {
-            master.conflict = None;
-            self.announce(self.config.garp.repeat, actions);
-            let trigger = format!(
-                "{} has not answered for {} since {}",
-                claim.mac,
-                claim.address,
-                explain::span(timers::CONFLICT_QUIET)
-            );
-            let why = Why::new(
-                trigger,
-                "a conflict without evidence is over",
-                format!("announce {} again", self.address_names()),
-            );
-            self.explain(why.after(now.since(claim.first_at)), actions);
-        }
+        self.look_at_claims(now, &mut master, actions);
         self.state = State::Master(master);
     }
 
@@ -517,13 +493,9 @@ impl Instance {
         self.enter(now, self.backup(now), why, actions);
     }
 
-    fn master_hears(&mut self, now: Instant, mut master: Master, advert: &Heard, actions: &mut Vec<Action>) {
+    fn master_hears(&mut self, now: Instant, master: Master, advert: &Heard, actions: &mut Vec<Action>) {
         if advert.priority == 0 {
-            // Somebody who was master beside us leaves: whoever waits now hears at once that there is one
-            // (RFC 9568 6.4.3).
-            master.advert_at = now + self.own_interval();
-            self.state = State::Master(master);
-            return self.send_advert(self.effective, actions);
+            return self.outlive(now, master, advert, actions);
         }
         let own = self.own_source();
         match (advert.priority, advert.source).cmp(&(self.effective, own)) {
@@ -548,7 +520,10 @@ impl Instance {
     /// again when it hears of this one, which would not send another advert: so it sends a last one where the address is
     /// known to be disputed (keepalived does so when `vrrp_higher_prio_send_advert` is set).
     fn yield_to(&mut self, now: Instant, advert: &Heard, actions: &mut Vec<Action>) {
-        let has_announced = self.claimed_at.is_some_and(|claimed_at| now.since(claimed_at) <= timers::ANNOUNCED_BEFORE);
+        // In a conflict it may have been somebody else.
+        let in_conflict = matches!(&self.state, State::Master(master) if master.conflict.is_some());
+        let has_announced =
+            !in_conflict && self.claimed_at.is_some_and(|claimed_at| now.since(claimed_at) <= timers::ANNOUNCED_BEFORE);
         let is_disputed = matches!(&self.state, State::Master(master) if master.conflict.or(master.suspect).is_some());
         if self.config.higher_prio_send_advert || (is_disputed && !has_announced) {
             self.send_advert(self.effective, actions);
@@ -571,65 +546,15 @@ impl Instance {
             entered_at: now,
             release_at: now + timers::SUCCESSOR_GRACE,
             successor: Some((*source, now)),
+            has_asked: false,
         };
         let decision = format!("answer for {} until {source} announces it", self.address_names());
         self.enter(now, State::Leaving(leaving), Why::new(trigger, rule, decision), actions);
     }
 
-    /// A master of lower priority is there: it hears from us at once, and the network learns again where the
-    /// addresses are, now and in a later burst (keepalived's `garp_lower_prio_*`).
-    fn outrank(&mut self, now: Instant, mut master: Master, advert: &Heard, actions: &mut Vec<Action>) {
-        let is_news = master.rival_at.is_none_or(|rival_at| now.since(rival_at) > timers::CONFLICT_QUIET);
-        master.rival_at = Some(now);
-        self.burst_beside_rival(now, &mut master);
-        if !self.config.lower_prio_no_advert {
-            master.advert_at = now + self.own_interval();
-            self.send_advert(self.effective, actions);
-        }
-        self.state = State::Master(master);
-        self.announce(self.config.garp.lower_prio_repeat, actions);
-        self.word = Some(Word::Outranked);
-        self.report(Report::MasterRxLowerPri, actions);
-        if is_news {
-            let Heard { source, priority, .. } = advert;
-            let (mine, same) = (self.effective, *priority == self.effective);
-            let trigger = format!("{source} is master too, with priority {priority}; ours is {mine}");
-            let rule = if same {
-                "equal priority: the higher address wins (RFC 9568 6.4.3)"
-            } else {
-                "the higher priority wins (RFC 9568 6.4.3)"
-            };
-            self.explain(
-                Why::new(trigger, rule, format!("stay master and announce {} again", self.address_names())),
-                actions,
-            );
-        }
-    }
-
-    fn burst_beside_rival(&self, now: Instant, master: &mut Master) {
-        let garp = self.config.garp;
-        if garp.lower_prio_repeat > 0 && !garp.lower_prio_delay.is_zero() {
-            master.burst = Some(Burst { at: now + garp.lower_prio_delay, count: garp.lower_prio_repeat });
-        }
-    }
-
-    /// Somebody else speaks for an address that is held here: the master we took over from, for a moment; or the
-    /// one that takes over, whose advert then follows; or else a second owner.
-    fn suspect(&mut self, now: Instant, master: &mut Master, address: IpAddr, mac: Mac) {
-        if now.since(master.entered_at) < timers::TAKEOVER_GRACE {
-            return;
-        }
-        let fresh = Claim { address, mac, first_at: now, last_at: now };
-        match (&mut master.conflict, &mut master.suspect) {
-            (Some(claim), _) | (None, Some(claim)) => *claim = Claim { first_at: claim.first_at, ..fresh },
-            (None, suspect @ None) => *suspect = Some(fresh),
-        }
-        self.state = State::Master(*master);
-    }
-
     /// Brings back an address that somebody removed. keepalived becomes backup with priority 0 and master again a
     /// skew later.
-    fn repair(&mut self, address: IpAddr, announce: Announce, actions: &mut Vec<Action>) {
+    fn repair(&mut self, now: Instant, address: IpAddr, announce: Announce, actions: &mut Vec<Action>) {
         let lost: Vec<_> = self.addresses().filter(|held| held.prefix.address() == address).cloned().collect();
         if lost.is_empty() {
             return;
@@ -637,7 +562,7 @@ impl Instance {
         self.counters.addresses_repaired += 1;
         self.push_hold(actions);
         if announce == Announce::Yes {
-            self.announce_some(lost, self.config.garp.repeat, actions);
+            self.announce_some(now, lost, self.config.garp.repeat, actions);
         }
         let trigger = format!("{address} is no longer on this node, and nothing here removed it");
         self.explain(Why::new(trigger, "held addresses are reconciled", format!("add {address} again")), actions);

@@ -38,7 +38,7 @@ impl Instance {
             let is_new =
                 |address: &&VirtualAddress| !old.addresses.contains(address) && !old.excluded.contains(address);
             let new = self.addresses().filter(is_new).cloned().collect();
-            self.announce_some(new, self.config.garp.repeat, actions);
+            self.announce_some(now, new, self.config.garp.repeat, actions);
         }
     }
 

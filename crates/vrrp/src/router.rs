@@ -11,6 +11,7 @@ use crate::pacer::Pacer;
 use crate::packet::{Datagram, Received};
 use crate::state::{Init, State};
 use crate::status::{Status, Unclaimed};
+use crate::timers;
 use crate::track::{Judge, Tracker, Verdict};
 use evenkeel_wire::arp::Arp;
 use evenkeel_wire::ndp::Advertisement;
@@ -53,6 +54,8 @@ pub struct Router {
     unknown_vrids: HashSet<(u32, Vrid)>,
     clock: Clock,
     pub(crate) maintenance: Maintenance,
+    /// When the kernel was last to be compared with what is to be held.
+    compared_at: Instant,
 }
 
 /// The wall clock, tied to the clock of the events.
@@ -100,6 +103,7 @@ impl Router {
             unknown_vrids: HashSet::new(),
             clock: Clock { told_at: Instant::ORIGIN, utc: Duration::ZERO },
             maintenance: Maintenance::Off,
+            compared_at: Instant::ORIGIN,
         };
         router.install(Instant::ORIGIN, config);
         router
@@ -347,6 +351,17 @@ impl Router {
             self.drive(i, now, Input::Deadline, actions);
             debug_assert!(self.instances[i].state.deadline() != met, "a deadline that was met is over");
         }
+        self.compare_in_time(now, actions);
+    }
+
+    /// Reports of removed addresses may be lost, and nobody reports what an address was lacking from the start. Nothing is
+    /// woken for this: a master has a deadline each second, for its probe.
+    fn compare_in_time(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let period = timers::COMPARE_INTERVAL.max(timers::COMPARE_EACH * self.virtuals.len() as u32);
+        if now.since(self.compared_at) >= period {
+            self.compared_at = now;
+            actions.push(Action::Compare);
+        }
     }
 
     /// Whether an instance waited for the delay after the start, which is over for all now.
@@ -496,8 +511,8 @@ impl Router {
             }
         }
         if before.is_some_and(|before| before.mac != mac) && up {
-            for instance in self.instances.iter().filter(|instance| instance.config.interface == name) {
-                instance.announce_new_mac(mac, actions);
+            for instance in self.instances.iter_mut().filter(|instance| instance.config.interface == name) {
+                instance.announce_new_mac(now, mac, actions);
             }
         }
     }

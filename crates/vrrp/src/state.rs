@@ -16,10 +16,13 @@
 //! whose process died as master.
 
 use crate::event::StateName;
+use crate::timers;
 use evenkeel_wire::{Instant, Mac};
 use std::net::IpAddr;
+use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "each instance may be master, so that nothing is won by a box")]
 pub(crate) enum State {
     /// The interface has not been reported yet, or an unweighted tracker has not.
     Init(Init),
@@ -86,12 +89,23 @@ pub(crate) struct Master {
     pub(crate) conflict: Option<Claim>,
     /// Another owner of the addresses should have yielded by then.
     pub(crate) judge_at: Option<Instant>,
+    /// After a conflict.
+    pub(crate) reminder: Option<Reminder>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Burst {
     pub(crate) at: Instant,
     pub(crate) count: u8,
+}
+
+/// Announcements after a conflict, each pause twice as long as the one before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Reminder {
+    pub(crate) at: Instant,
+    pause: Duration,
+    /// When the last one is due.
+    last_at: Instant,
 }
 
 /// Evidence of another owner.
@@ -112,6 +126,8 @@ pub(crate) struct Leaving {
     pub(crate) release_at: Instant,
     /// Whose advert was heard, and when last.
     pub(crate) successor: Option<(IpAddr, Instant)>,
+    /// The successor has not announced itself, and was asked to.
+    pub(crate) has_asked: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +172,25 @@ impl State {
     }
 }
 
+impl Reminder {
+    pub(crate) fn begin(now: Instant) -> Self {
+        let pause = timers::FIRST_REMINDER;
+        Reminder { at: now + pause, pause, last_at: now + timers::REMINDERS_FOR }
+    }
+
+    /// After a contradiction that is no conflict; not sooner for a second one, since two may contradict each other.
+    pub(crate) fn begin_soon(now: Instant, present: Option<Self>) -> Self {
+        let soon = Reminder { at: now + timers::CONTRADICTED, ..Reminder::begin(now) };
+        present.filter(|present| present.at <= soon.at).unwrap_or(Reminder { pause: soon.pause / 2, ..soon })
+    }
+
+    /// The one after that of `now`; `None` after the last.
+    pub(crate) fn next(self, now: Instant) -> Option<Self> {
+        let pause = self.pause * 2;
+        (self.at < self.last_at).then(|| Reminder { at: self.last_at.min(now + pause), pause, ..self })
+    }
+}
+
 impl Master {
     fn deadline(&self) -> Instant {
         let optional = [
@@ -163,8 +198,9 @@ impl Master {
             self.refresh_at,
             self.extra_at,
             self.judge_at,
-            self.suspect.map(|claim| claim.first_at + crate::timers::CLAIM_GRACE),
-            self.conflict.map(|claim| claim.last_at + crate::timers::CONFLICT_QUIET),
+            self.suspect.map(|claim| claim.first_at + timers::CLAIM_GRACE),
+            self.conflict.map(|claim| claim.last_at + timers::CONFLICT_QUIET),
+            self.reminder.map(|reminder| reminder.at),
         ];
         optional.into_iter().flatten().fold(self.advert_at.min(self.probe_at), Instant::min)
     }

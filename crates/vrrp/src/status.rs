@@ -171,6 +171,8 @@ pub struct AdvertCounters {
     pub addresses_repaired: u64,
     pub conflicts: u64,
     #[serde(default)]
+    pub reminders: u64,
+    #[serde(default)]
     pub vrid_err: u64,
     #[serde(default)]
     pub destination_err: u64,

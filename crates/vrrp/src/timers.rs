@@ -22,6 +22,25 @@ pub const CLAIM_GRACE: Duration = Duration::from_millis(200);
 /// A conflict without new evidence for this long is over.
 pub const CONFLICT_QUIET: Duration = Duration::from_secs(3);
 
+/// From a conflict to the first announcement after it; each further pause is twice as long.
+pub const FIRST_REMINDER: Duration = Duration::from_secs(1);
+
+/// How long a message may be under way on one link.
+pub const UNDER_WAY: Duration = Duration::from_millis(20);
+
+/// From an announcement of the old master that came after the new one's to the answer.
+pub const CONTRADICTED: Duration = Duration::from_millis(50);
+
+/// For how long after a conflict its winner announces the addresses again.
+pub const REMINDERS_FOR: Duration = Duration::from_secs(60);
+
+/// How often the addresses in the kernel are compared with those that are to be held, unless there are so many that
+/// listing them takes a while ([`COMPARE_EACH`]).
+pub const COMPARE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Beyond a thousand addresses each of them makes the comparison that much rarer.
+pub const COMPARE_EACH: Duration = Duration::from_millis(5);
+
 /// Period of the ARP probes of a master.
 pub const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 

@@ -125,9 +125,9 @@ fn what_is_no_longer_held_is_not_announced() {
     node.on(node::eth0(true));
     node.run(3.65);
     assert_eq!(node.state(), "master");
-    // It keeps the addresses until the better one has them all, or for 150 ms.
+    // It keeps the addresses until the better one has them all, or for 300 ms.
     node.on(heard(PEER, 200));
-    node.run(0.2);
+    node.run(0.31);
     assert_eq!(node.state(), "backup");
     node.actions.clear();
     assert_eq!(timeline(&mut node, 1.0), Vec::<String>::new());

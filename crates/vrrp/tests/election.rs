@@ -176,7 +176,9 @@ fn a_lower_master_is_answered_as_configured() {
         // It is said once, while it goes on.
         node.run(1.0);
         assert_eq!(node.on(heard(PEER, 50)), format!("{want}, MASTER_RX_LOWER_PRI 100"));
-        assert_eq!(node.run(6.0).matches("garp").count(), usize::from(repeat > 0), "the later burst");
+        let later = node.run(6.0);
+        assert_eq!(later.matches("garp 1x5").count(), usize::from(repeat > 0), "the later burst: {later}");
+        assert_eq!(later.matches("garp 1x1").count(), 2 * usize::from(repeat > 0), "a second and three after: {later}");
     }
 }
 

@@ -97,6 +97,22 @@ fn after_a_failover_a_lower_master_is_left_alone_until_failback_or_its_death() {
 }
 
 #[test]
+fn after_a_failover_the_timer_runs_from_the_last_advert_of_whoever_stayed_master() {
+    // Found by simulation: of two that took over at once one went, and its silence was taken for that of the other.
+    let mut node = Node::master(Instance { version: Version::V3, advert_interval: Centis(10), ..instance() });
+    let fast = |source: [u8; 4]| {
+        let (version, interval) = (Version::V3, Centis(10));
+        packet(&Advert { version, interval, ..advert(source.into(), 90) })
+    };
+    node.on(failover());
+    node.on(fast([10, 0, 0, 21]));
+    node.run(0.14);
+    node.on(fast([10, 0, 0, 22]));
+    assert_eq!(node.on(claim(PEER_MAC)), RELEASES);
+    assert_eq!(node.due_in(), Some(0.360_937_5));
+}
+
+#[test]
 fn shutdown_hands_over_reports_stop_and_ends() {
     let mut node = Node::master(instance());
     assert_eq!(node.on(Event::Shutdown), "advert 0, master>leaving");
@@ -249,7 +265,7 @@ fn a_second_owner_is_a_conflict_until_it_is_quiet_for_three_seconds() {
     node.run(0.2);
     assert_eq!(
         node.why(),
-        "02:00:00:00:00:14 answers for 10.0.0.100 too | one owner at a time, and no advert of a better master has come | conflict: keep 10.0.0.100 and keep asking"
+        "02:00:00:00:00:14 answers for 10.0.0.100 too | one owner at a time, and no advert of a better master has come | conflict: keep 10.0.0.100, announce it again, with growing pauses for 60 s, and keep asking"
     );
     let conflict = node.status().conflict.unwrap();
     assert_eq!((conflict.address, conflict.mac), (VIP, PEER_MAC));
@@ -263,6 +279,112 @@ fn a_second_owner_is_a_conflict_until_it_is_quiet_for_three_seconds() {
     assert!(done.contains("garp 1x5, master>master"), "{done}");
     assert_eq!(node.status().conflict, None);
     assert_eq!(node.status().counters.conflicts, 1);
+}
+
+/// When it announces its address within a minute and a half, in milliseconds from now, and how often.
+fn announcements(node: &mut Node) -> Vec<(u128, u8)> {
+    let (from, mut all) = (node.now, Vec::new());
+    while node.now.since(from) < Duration::from_secs(90) {
+        let due = node.router.deadline().unwrap();
+        node.now = due;
+        node.on(Event::Deadline);
+        let counts = node.actions.iter().filter_map(|action| match action {
+            Action::Announce { count, .. } => Some(*count),
+            _ => None,
+        });
+        all.extend(counts.map(|count| (due.since(from).as_millis(), count)));
+    }
+    all
+}
+
+#[test]
+fn the_winner_of_a_conflict_announces_itself_for_a_minute_with_growing_pauses() {
+    let mut quiet = instance();
+    (quiet.garp.delay, quiet.garp.lower_prio_delay) = (Duration::ZERO, Duration::ZERO);
+
+    // A rival of lower priority. It is answered at once, too.
+    let mut node = Node::master(quiet.clone());
+    assert!(node.on(heard(PEER, 50)).contains("garp 1x5"));
+    let reminders = [1_000, 3_000, 7_000, 15_000, 31_000, 60_000].map(|at| (at, 1));
+    assert_eq!(announcements(&mut node), reminders);
+    assert_eq!(node.status().counters.reminders, 6);
+
+    // Somebody who only uses the address, for a moment: defended once it is known, and when it is over.
+    let mut node = Node::master(quiet.clone());
+    node.on(claim(PEER_MAC));
+    let mut wanted = vec![(200, 1), (1_200, 1), (3_000, 5)];
+    wanted.extend(reminders.map(|(at, count)| (at + 3_000, count)));
+    assert_eq!(announcements(&mut node), wanted);
+
+    // Nobody.
+    assert_eq!(announcements(&mut node), []);
+
+    // Who wants no announcements because of rivals has none.
+    quiet.garp.lower_prio_repeat = 0;
+    let mut node = Node::master(quiet);
+    node.on(heard(PEER, 50));
+    assert_eq!(announcements(&mut node), []);
+}
+
+#[test]
+fn the_old_masters_last_announcement_is_followed_by_ours() {
+    let mut quiet = instance();
+    quiet.garp.delay = Duration::ZERO;
+    let mut node = Node::backup(quiet);
+    node.run(3.61);
+    assert_eq!(node.state(), "master");
+    node.on(claim(PEER_MAC));
+    // Two that contradict each other do not do so without end.
+    node.run(0.02);
+    node.on(claim(PEER_MAC));
+    assert_eq!(announcements(&mut node)[..3], [(30, 1), (1_030, 1), (3_030, 1)]);
+    assert_eq!(node.status().counters.conflicts, 0);
+}
+
+#[test]
+fn a_better_master_that_has_not_announced_itself_is_asked_to() {
+    // Found by simulation: after a partition the better master, which had never heard of this one, did not know that
+    // neighbours went on to send here.
+    let mut node = Node::master(instance());
+    assert_eq!(node.on(heard(PEER, 150)), "master>leaving");
+    assert_eq!(node.run(0.151), "advert 100, leaving>leaving");
+    assert_eq!(
+        node.why(),
+        "the better master has not announced 10.0.0.100 | neighbours go on to send here what they believe to be here | send one more advert, so that it does, and answer for 10.0.0.100"
+    );
+    assert_eq!(node.on(claim(PEER_MAC)), RELEASES);
+
+    // Once: it may be configured not to.
+    let mut node = Node::master(instance());
+    node.on(heard(PEER, 150));
+    assert_eq!(node.run(0.4), format!("advert 100, leaving>leaving, {RELEASES}"));
+}
+
+#[test]
+fn an_announcement_that_ours_followed_is_no_sign_of_a_successor() {
+    let mut node = Node::master(instance());
+    node.on(claim(PEER_MAC));
+    assert_eq!(node.run(0.2).matches("garp").count(), 1, "the conflict is answered");
+    node.on(heard(PEER, 150));
+    assert!(node.status().holding, "neighbours heard ours last");
+    assert_eq!(node.on(claim(PEER_MAC)), "", "or may have: the two were under way at the same time");
+    node.run(0.02);
+    assert_eq!(node.on(claim(PEER_MAC)), RELEASES);
+}
+
+#[test]
+fn the_kernel_is_compared_every_few_seconds() {
+    let comparisons = |n_addresses: u16| {
+        let mut many = instance();
+        let address = |n: u16| VirtualAddress::new(format!("10.9.{}.{}/32", n >> 8, n & 0xff).parse().unwrap());
+        many.addresses = (0..n_addresses).map(address).collect();
+        let mut node = Node::master(many);
+        node.run(60.0);
+        node.actions.iter().filter(|action| **action == Action::Compare).count()
+    };
+    assert_eq!(comparisons(1), 12);
+    assert_eq!(comparisons(1_000), 12);
+    assert_eq!(comparisons(3_000), 4, "so many that to list them takes a while");
 }
 
 #[test]

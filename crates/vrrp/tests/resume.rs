@@ -82,5 +82,6 @@ fn a_master_that_is_better_takes_over_from_it_as_from_any_other() {
     let mut node = successor(config(instance()));
     node.on(eth0(true));
     assert_eq!(node.on(heard(PEER, 150)), "master>leaving");
+    node.run(0.02);
     assert_eq!(node.on(claim(PEER_MAC)), "hold 0, BACKUP 100, leaving>backup");
 }

@@ -188,6 +188,7 @@ impl Node {
             let before = router.status(named);
             let mut actions = Vec::new();
             router.handle(named, Event::Deadline, &mut actions);
+            actions.retain(|action| *action != Action::Compare);
             if !actions.is_empty() || router.deadline() == Some(named) || router.status(named) != before {
                 return Some(named);
             }
@@ -202,7 +203,8 @@ impl Node {
 
 /// `hold 1`, `garp 5`, `advert 100`, `MASTER 100`, `backup>master`, ... The instance is named when it is not the first.
 pub(crate) fn render(actions: &[Action]) -> String {
-    let text = actions.iter().map(|action| {
+    // That comes with whatever deadline there is; it has a test of its own.
+    let text = actions.iter().filter(|action| **action != Action::Compare).map(|action| {
         let (id, text) = match action {
             Action::SendAdvert { instance, source, packet, .. } => {
                 (instance.0, format!("advert {}", packet[if source.is_ipv4() { 22 } else { 2 }]))
@@ -235,6 +237,7 @@ pub(crate) fn render(actions: &[Action]) -> String {
             Action::NotifyGroup { state, .. } => (0, format!("GROUP {state:?}")),
             Action::Explain(why) => (why.instance.0, format!("{:?}>{:?}", why.from, why.to).to_lowercase()),
             Action::Stopped => (0, "stopped".to_owned()),
+            Action::Compare => (0, "compare".to_owned()),
         };
         if id == 0 { text } else { format!("#{id} {text}") }
     });

@@ -321,6 +321,30 @@ impl Kernel {
         Some(prefix.address())
     }
 
+    /// Looks whether the kernel has what is to be held, whatever was reported or not; what is missing. What somebody else put
+    /// there of ours is taken away.
+    pub fn compare(&mut self) -> Result<Vec<(u32, IpAddr)>, Error> {
+        let look = self.look()?;
+        let lost = self.holdings.take_lost(&look.places).into_iter().filter(|(index, prefix)| {
+            let name = self.interfaces.get(index).map(|interface| &interface.name);
+            look.interfaces.contains(index) && !name.is_some_and(|name| self.untracked.has(name, prefix.address()))
+        });
+        let lost = lost.map(|(index, prefix)| (index, prefix.address())).collect();
+        let is_added = |(index, prefix): &Place| {
+            let name = self.interfaces.get(index).map(|interface| &interface.name);
+            name.is_some_and(|name| self.ours.has(name, prefix.address()))
+                && !self.holdings.is_present((*index, *prefix))
+        };
+        if look.places.iter().any(is_added) {
+            let mut done = Vec::new();
+            self.reconcile(&mut done);
+            if !done.is_empty() {
+                tracing::warn!(target: "vrrp", "addresses were not as they are to be: {}", done.join(", "));
+            }
+        }
+        Ok(lost)
+    }
+
     fn look(&mut self) -> Result<Look, Error> {
         let interfaces = self.netlink.interfaces()?;
         let places = interfaces.iter().flat_map(|it| it.addresses.iter().map(|prefix| (it.index, *prefix)));

@@ -120,6 +120,8 @@ struct VrrpRole {
     timer_at: Option<Instant>,
     /// What the bus is watched for.
     bus_interest: Interest,
+    /// The core asked for a comparison of the addresses.
+    is_comparison_due: bool,
     stopped: bool,
 }
 
@@ -168,6 +170,7 @@ impl VrrpRole {
             lateness: Lateness::default(),
             timer_at: None,
             bus_interest: Interest::Read,
+            is_comparison_due: false,
             stopped: false,
         })
     }
@@ -260,6 +263,9 @@ impl VrrpRole {
         }
         if self.kernel.beats.deadline().is_some_and(|deadline| deadline <= now) && self.kernel.beats.ask(now) {
             self.report_interfaces()?;
+        }
+        if std::mem::take(&mut self.is_comparison_due) {
+            self.compare()?;
         }
         Ok(())
     }

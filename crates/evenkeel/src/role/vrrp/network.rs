@@ -90,6 +90,31 @@ impl VrrpRole {
         Ok(false)
     }
 
+    /// Every few seconds: addresses are what they are to be, whether or not anybody reported that they are not.
+    pub(super) fn compare(&mut self) -> anyhow::Result<()> {
+        let missing = match self.kernel.compare() {
+            Ok(missing) => missing,
+            Err(error) => {
+                tracing::error!(target: "vrrp", "compare addresses: {error}");
+                return Ok(());
+            }
+        };
+        let mut lacks_static = false;
+        for (index, address) in missing {
+            tracing::warn!(target: "vrrp", "{address} is missing from {}", self.kernel.name(index));
+            if self.kernel.is_static(index, address) {
+                lacks_static = true;
+                continue;
+            }
+            let interface = self.kernel.below(index);
+            self.handle(Event::AddressVanished { interface, address })?;
+        }
+        if lacks_static {
+            self.mend_statics()?;
+        }
+        Ok(())
+    }
+
     /// A socket that hears of routes, while the configuration has some.
     pub(super) fn watch_routing(&mut self) -> anyhow::Result<()> {
         match (self.kernel.routing_protocols(), &self.routing) {

@@ -77,6 +77,10 @@ impl VrrpRole {
                     explained.push((id, Explanation::new(transition, &name, WallTime::now())));
                     continue;
                 }
+                Action::Compare => {
+                    self.is_comparison_due = true;
+                    continue;
+                }
                 Action::Stopped => {
                     self.stopped = true;
                     continue;
