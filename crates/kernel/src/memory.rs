@@ -2,17 +2,20 @@
 
 use libc::{PF_W, PT_LOAD, c_int, c_void, dl_phdr_info};
 use rustix::mm::{Advice, madvise};
+use std::ffi::CStr;
 use std::ops::Range;
 
-/// Unmaps the code and constants of the executable. What runs on is mapped again as it is touched, from the page cache;
-/// what only the start needed (the reading of a configuration, say) stays away.
+/// Gives back what was needed a while ago: free memory of the heap, and the code and constants of the executable and its
+/// libraries. What runs on is mapped again as it is touched, from the page cache; what only the start or a change needed
+/// (the reading of a configuration, say) stays away.
 ///
 /// Memory that is locked ([`lock_memory`](crate::privilege::lock_memory)) stays as it is.
-pub fn forget_start() {
+pub fn forget_idle() {
+    give_back();
     for pages in unwritable_pages() {
         let address = pages.start as *mut c_void;
-        // SAFETY: these are whole pages of a file mapped without write permission. A Rust executable is linked without
-        // text relocations, so nobody ever wrote to them, and the file gives them back as they are.
+        // SAFETY: these are whole pages of a file mapped without write permission. Neither a Rust executable nor the system's
+        // libraries are linked with text relocations, so nobody ever wrote to them, and the file gives them back as they are.
         let _kept_when_locked = unsafe { madvise(address, pages.len(), Advice::LinuxDontNeed) };
     }
 }
@@ -35,23 +38,29 @@ pub fn keep_freed(bytes: i32) {
     }
 }
 
-/// Addresses of the executable's whole pages that cannot be written and never could. (What can only no longer be written,
-/// because it holds relocated addresses, lies in a writable segment.)
+/// Addresses of whole pages of files that cannot be written and never could. (What can only no longer be written, because it
+/// holds relocated addresses, lies in a writable segment.)
 fn unwritable_pages() -> Vec<Range<usize>> {
     let mut found = Vec::new();
     // SAFETY: the callback has the type that the function wants, and the list outlives the call.
-    unsafe { libc::dl_iterate_phdr(Some(add_executable), (&raw mut found).cast()) };
+    unsafe { libc::dl_iterate_phdr(Some(add_object), (&raw mut found).cast()) };
     found
 }
 
-/// Called with the executable first; returning 1 ends the iteration before the libraries.
+/// Called with the executable, which has no name, with the libraries, and with what the kernel maps by itself, whose name is
+/// no path. Returning 0 goes on.
 ///
 /// # Safety
 ///
 /// `info` describes a loaded object, and `found` points to a `Vec<Range<usize>>` that nobody else uses.
-unsafe extern "C" fn add_executable(info: *mut dl_phdr_info, _size: usize, found: *mut c_void) -> c_int {
+unsafe extern "C" fn add_object(info: *mut dl_phdr_info, _size: usize, found: *mut c_void) -> c_int {
     // SAFETY: as promised by the caller.
     let (info, found) = unsafe { (&*info, &mut *found.cast::<Vec<Range<usize>>>()) };
+    // SAFETY: the loader keeps the name for as long as the object is loaded; null is no name.
+    let name = if info.dlpi_name.is_null() { c"" } else { unsafe { CStr::from_ptr(info.dlpi_name) } };
+    if !name.is_empty() && !name.to_bytes().contains(&b'/') {
+        return 0;
+    }
     // SAFETY: the loader keeps the program headers, of which there are `dlpi_phnum`.
     let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
     let page = rustix::param::page_size();
@@ -60,7 +69,7 @@ unsafe extern "C" fn add_executable(info: *mut dl_phdr_info, _size: usize, found
         let end = start + header.p_memsz as usize;
         found.push(start.next_multiple_of(page)..end - end % page);
     }
-    1
+    0
 }
 
 #[cfg(test)]
@@ -83,10 +92,11 @@ mod tests {
         let holds = |address: usize| ranges.iter().any(|range| range.contains(&address));
         assert!(holds(unwritable_pages as *const () as usize), "the code is found");
         assert!(holds(TABLE.as_ptr() as usize), "and the constants");
+        assert!(holds(libc::getpid as *const () as usize), "and the libraries");
         let mut written = vec![1; 10_000];
         assert!(!holds(written.as_ptr() as usize));
         for round in 0..3 {
-            forget_start();
+            forget_idle();
             written.push(round);
             assert!(std::hint::black_box(&TABLE).iter().enumerate().all(|(at, &square)| square == (at * at) as u64));
         }

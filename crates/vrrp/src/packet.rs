@@ -157,12 +157,11 @@ impl<'a> Listed<'a> {
 
     /// One after the other.
     pub fn iter(self) -> impl Iterator<Item = IpAddr> + use<'a> {
-        let (v4, v6) = match self.family {
-            Family::V4 => (self.bytes, &[][..]),
-            Family::V6 => (&[][..], self.bytes),
+        let address = move |octets: &[u8]| match self.family {
+            Family::V4 => octets.first_chunk::<4>().map(|octets| IpAddr::from(*octets)),
+            Family::V6 => octets.first_chunk::<16>().map(|octets| IpAddr::from(*octets)),
         };
-        let v4 = v4.as_chunks::<4>().0.iter().map(|octets| IpAddr::from(*octets));
-        v4.chain(v6.as_chunks::<16>().0.iter().map(|octets| IpAddr::from(*octets)))
+        self.bytes.chunks_exact(address_length(self.family)).filter_map(address)
     }
 }
 

@@ -40,6 +40,9 @@ use watch::{BUS, MONITOR, ROUTING, Socket, TIMER, Watch};
 /// ARPs, or what IPv6 has instead, taken from one socket before others get their turn.
 const BURST: usize = 64;
 
+/// After so long without a decision, what decisions need is given back: the memory that they took, and their code.
+const QUIET: Duration = Duration::from_secs(10);
+
 /// Runs until told to stop, or until the bus closes.
 pub fn run(mut bus: Channel) -> anyhow::Result<()> {
     // Privileged code does not limp on: the supervisor starts it anew, from the kernel's state.
@@ -123,6 +126,8 @@ struct VrrpRole {
     /// The core asked for a comparison of the addresses.
     is_comparison_due: bool,
     stopped: bool,
+    /// When it has been quiet for long enough; `None` when it was and nothing happened since.
+    quiet_at: Option<Instant>,
 }
 
 impl VrrpRole {
@@ -172,6 +177,7 @@ impl VrrpRole {
             bus_interest: Interest::Read,
             is_comparison_due: false,
             stopped: false,
+            quiet_at: None,
         })
     }
 
@@ -192,7 +198,7 @@ impl VrrpRole {
         self.mend_statics()?;
         self.report_absent();
         self.tell(&FromVrrp::Ready { number })?;
-        memory::forget_start();
+        memory::forget_idle();
         // What came together with the configuration is read already, and nothing would wake us for it.
         if !self.read_bus()? {
             return self.leave();
@@ -266,6 +272,10 @@ impl VrrpRole {
         }
         if std::mem::take(&mut self.is_comparison_due) {
             self.compare()?;
+        }
+        if self.quiet_at.is_some_and(|quiet_at| quiet_at <= now) {
+            self.quiet_at = None;
+            memory::forget_idle();
         }
         Ok(())
     }
@@ -348,6 +358,7 @@ impl VrrpRole {
         self.kernel.make_own_links(&self.config)?;
         let mut actions = Vec::new();
         self.router.reconfigure(now, config, &mut actions);
+        self.quiet_at = Some(now + QUIET);
         self.kernel.begin_reload(&self.config, &actions);
         self.due.note(now, self.router.deadline());
         let n_instances = self.config.instances.len();

@@ -1,7 +1,7 @@
 //! The core's decisions, carried out in their order.
 
 use super::phrases::{log_transition, phrase};
-use super::{VrrpRole, kernel};
+use super::{QUIET, VrrpRole, kernel};
 use evenkeel_bus::{Effect, Explanation, FromVrrp, WallTime};
 use evenkeel_kernel::clock;
 use evenkeel_kernel::routes::Desired;
@@ -29,6 +29,9 @@ impl VrrpRole {
         let mut explained: Vec<(InstanceId, Explanation)> = Vec::new();
         let mut early: Vec<(InstanceId, Effect)> = Vec::new();
         let explains = actions.iter().any(|action| matches!(action, Action::Explain(_)));
+        if explains {
+            self.quiet_at = Some(clock::now() + QUIET);
+        }
         for action in actions.drain(..) {
             let began_at = clock::now();
             let (instance, what) = match action {
