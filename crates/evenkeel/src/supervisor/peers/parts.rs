@@ -117,7 +117,9 @@ mod tests {
 
     fn compiled(text: &str, site: Option<&str>) -> Compiled {
         let path = PathBuf::from("/k.conf");
-        let files = MemoryFiles([(path.clone(), text.as_bytes().to_vec())].into());
+        // A file that says nothing at all is an error.
+        let text = format!("global_defs {{\nrouter_id here\n}}\n{text}");
+        let files = MemoryFiles([(path.clone(), text.into_bytes())].into());
         let options = keepalived::Options { config_id: None, env: &|_| None, all_checks: false, seed: 1 };
         let loaded = keepalived::load(&files, &path, &options);
         assert!(!loaded.has_errors(), "{:?}", loaded.diagnostics);
