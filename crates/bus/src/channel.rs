@@ -119,7 +119,8 @@ impl Channel {
         self.flush()
     }
 
-    /// Sends what waits, as far as the socket takes it.
+    /// Sends what waits, as far as the socket takes it. After an error nothing waits any more: what nobody will read is not to
+    /// keep its sender busy until the end of the other side shows at a read.
     pub fn flush(&mut self) -> Result<(), ChannelError> {
         while let Some(frame) = self.pending.front_mut() {
             match send_part(&self.stream, frame) {
@@ -131,7 +132,11 @@ impl Channel {
                 }
                 Err(Errno::INTR) => continue,
                 Err(Errno::AGAIN) => return Ok(()),
-                Err(errno) => return Err(errno.into()),
+                Err(errno) => {
+                    self.pending.clear();
+                    self.n_pending = 0;
+                    return Err(errno.into());
+                }
             }
             if frame.sent == frame.bytes.len() {
                 self.pending.pop_front();
@@ -315,6 +320,18 @@ mod tests {
         let bound = MAX_PENDING >> 20;
         assert!((bound - 1..=bound + 4).contains(&n), "{n}");
         assert!(matches!(a.send(&megabyte), Err(ChannelError::Full)));
+    }
+
+    #[test]
+    fn nothing_waits_for_one_that_is_gone() {
+        let (mut a, b) = pair();
+        a.send(&"x".repeat(3 << 20)).unwrap();
+        assert!(a.wants_write());
+        drop(b);
+        assert!(matches!(a.flush(), Err(ChannelError::Closed)));
+        assert!(!a.wants_write());
+        assert!(matches!(a.send(&1), Err(ChannelError::Closed)));
+        assert!(!a.wants_write());
     }
 
     #[test]
