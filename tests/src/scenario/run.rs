@@ -134,11 +134,11 @@ impl<'a> Stage<'a> {
             Act::Start => succeed(machine, "systemctl start keepalived >>/tmp/keepalived.log 2>&1")?,
             Act::Stop => succeed(machine, "systemctl stop keepalived")?,
             Act::Reload => succeed(machine, "systemctl reload keepalived")?,
-            // Stopped first: the others would be told of the death of one, and could still do something about it.
+            // Stopped first: the others would be told of the death of one, and could still do something about it. Children
+            // die before their parent, whose death would have the kernel continue them (an orphaned process group).
             Act::Kill => {
-                for signal in ["STOP", "KILL"] {
-                    succeed(machine, &format!("pkill -{signal} -x 'keepalived|evenkeel'"))?;
-                }
+                let processes = "pgrep -x 'keepalived|evenkeel' | sort -rn";
+                succeed(machine, &format!("kill -STOP $({processes}) && kill -KILL $({processes})"))?;
             }
             Act::Unplug => self.lan.cable(&cable(&step.node), false),
             Act::Plug => self.lan.cable(&cable(&step.node), true),
