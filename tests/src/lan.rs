@@ -29,6 +29,16 @@ impl Lan {
         Machine::start(name, &namespace, interface)
     }
 
+    /// The `n`th real server, 10.0.0.51 and on: it has 10.0.0.100 on its loopback and answers no ARP for it.
+    pub fn real_server(&self, n: usize) -> Machine {
+        let machine = self.machine(&format!("rs{n}"), "eth0", &format!("10.0.0.{}/24", 50 + n));
+        machine.shell(
+            "ip address add 10.0.0.100/32 dev lo; echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore; \
+             echo 2 >/proc/sys/net/ipv4/conf/all/arp_announce",
+        );
+        machine
+    }
+
     /// Gives a machine of another LAN an interface on this one too.
     pub fn plug_in(&self, machine: &Machine, interface: &str, address: &str) {
         self.connect(machine.name(), machine.namespace(), interface, address);

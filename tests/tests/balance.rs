@@ -113,16 +113,6 @@ fn virtual_server(port: u16, words: &str, servers: usize) -> String {
     text + "}\n"
 }
 
-/// A machine that has the virtual address on its loopback and speaks to whoever asks.
-fn real_server(lan: &Lan, n: usize) -> Machine {
-    let machine = lan.machine(&format!("rs{n}"), "eth0", &format!("10.0.0.{}/24", 50 + n));
-    machine.shell(
-        "ip address add 10.0.0.100/32 dev lo; echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore; \
-         echo 2 >/proc/sys/net/ipv4/conf/all/arp_announce",
-    );
-    machine
-}
-
 fn start(lb: &Machine, conf: &str) {
     lb.write("/etc/keepalived/keepalived.conf", conf);
     lb.start_service(Service::Keepalived);
@@ -132,7 +122,7 @@ fn start(lb: &Machine, conf: &str) {
 fn a_thousand_connections_outlive_their_balancer() {
     let lan = Lan::new();
     let client = lan.machine("client", "eth0", "10.0.0.1/24");
-    let servers: Vec<_> = (1..=4).map(|n| real_server(&lan, n)).collect();
+    let servers: Vec<_> = (1..=4).map(|n| lan.real_server(n)).collect();
     let _parrots: Vec<_> = servers.iter().map(|server| Parrot::start(server, 7000)).collect();
     let mut lb01 = lan.machine("lb01", "eth0", "10.0.0.10/24").with_evenkeel();
     let lb02 = lan.machine("lb02", "eth0", "10.0.0.11/24").with_evenkeel();
@@ -160,7 +150,7 @@ fn a_thousand_connections_outlive_their_balancer() {
 fn a_server_that_leaves_takes_its_own_connections_and_no_others() {
     let lan = Lan::new();
     let client = lan.machine("client", "eth0", "10.0.0.1/24");
-    let servers: Vec<_> = (1..=8).map(|n| real_server(&lan, n)).collect();
+    let servers: Vec<_> = (1..=8).map(|n| lan.real_server(n)).collect();
     let mut parrots: Vec<_> = servers.iter().map(|server| Parrot::start(server, 7000)).collect();
     let lb = lan.machine("lb01", "eth0", "10.0.0.10/24").with_evenkeel();
     start(&lb, &(instance(150, "") + &virtual_server(7000, "lb_algo mh\n    mh-port\n    lb_kind DR", 8)));
@@ -189,7 +179,7 @@ fn the_sorry_server_answers_while_too_few_are_up() {
     let client = lan.machine("client", "eth0", "10.0.0.1/24");
     let machines: Vec<_> = (1..=3)
         .map(|n| {
-            let machine = real_server(&lan, n);
+            let machine = lan.real_server(n);
             let name = machine.name().to_owned();
             machine.write("/etc/nginx/conf.d/web.conf", &format!("server {{ listen 80; return 200 \"{name}\"; }}\n"));
             machine.start_service(Service::Nginx);
@@ -238,7 +228,7 @@ fn the_sorry_server_answers_while_too_few_are_up() {
 fn a_drained_server_keeps_its_connections_over_reload_crash_and_restart() {
     let lan = Lan::new();
     let client = lan.machine("client", "eth0", "10.0.0.1/24");
-    let servers: Vec<_> = (1..=2).map(|n| real_server(&lan, n)).collect();
+    let servers: Vec<_> = (1..=2).map(|n| lan.real_server(n)).collect();
     let _parrots: Vec<_> = servers.iter().map(|server| Parrot::start(server, 7000)).collect();
     let lb = lan.machine("lb01", "eth0", "10.0.0.10/24").with_evenkeel();
     start(&lb, &(instance(150, "") + &virtual_server(7000, "lb_algo rr\n    lb_kind DR", 2)));
@@ -327,7 +317,7 @@ fn two_boxes_are_balancers_and_real_servers_at_once_without_loops() {
 #[test]
 fn a_check_via_the_data_path_sees_a_server_without_the_virtual_address() {
     let lan = Lan::new();
-    let servers: Vec<_> = (1..=2).map(|n| real_server(&lan, n)).collect();
+    let servers: Vec<_> = (1..=2).map(|n| lan.real_server(n)).collect();
     let _parrots: Vec<_> = servers.iter().map(|server| Parrot::start(server, 7000)).collect();
     let lb = lan.machine("lb01", "eth0", "10.0.0.10/24").with_evenkeel();
     let pool = virtual_server(7000, "lb_algo rr\n    lb_kind DR", 2);

@@ -128,16 +128,6 @@ fn another_key_proves_nothing() {
     lb01.await_holding(VIP, PATIENCE);
 }
 
-/// A machine that has the virtual address on its loopback and speaks to whoever asks.
-fn real_server(lan: &Lan, n: usize) -> Machine {
-    let machine = lan.machine(&format!("rs{n}"), "eth0", &format!("10.0.0.{}/24", 50 + n));
-    machine.shell(
-        "ip address add 10.0.0.100/32 dev lo; echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore; \
-         echo 2 >/proc/sys/net/ipv4/conf/all/arp_announce",
-    );
-    machine
-}
-
 /// A virtual server with real servers 10.0.0.51 and .52 that are asked each half second.
 fn virtual_server() -> String {
     let server = |host: u8| {
@@ -158,7 +148,7 @@ fn virtual_server() -> String {
 fn a_drained_server_is_drained_on_the_other_node_over_reload_restart_and_failover() {
     let lan = Lan::new();
     let client = lan.machine("client", "eth0", "10.0.0.1/24");
-    let servers: Vec<_> = (1..=2).map(|n| real_server(&lan, n)).collect();
+    let servers: Vec<_> = (1..=2).map(|n| lan.real_server(n)).collect();
     let _parrots: Vec<_> = servers.iter().map(|server| Parrot::start(server, 7000)).collect();
     let (mut lb01, lb02) = pair(&lan, &virtual_server());
     for node in [&lb01, &lb02] {
